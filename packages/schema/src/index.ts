@@ -1,0 +1,2 @@
+export { CodedError } from './errors.ts';
+export type { CodedErrorOptions, Severity } from './errors.ts';
