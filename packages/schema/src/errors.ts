@@ -29,3 +29,25 @@ export class CodedError<Code extends string = string> extends Error {
     return this.constructor.name;
   }
 }
+
+/** What this package refuses.
+ *
+ * - `SCHEMA_RANGE` a value does not fit its kind; nothing was written.
+ * - `SCHEMA_KIND` a kind or a field is declared wrongly (`text(0)`, a map keyed by floats, a field named `constructor`).
+ * - `SCHEMA_STRUCT` a record class holds what cannot live in a segment: a class field, `#private`, a shadowed field.
+ * - `SCHEMA_NOT_CONSTRUCTIBLE` `new Player()`: records are made by their pool.
+ * - `SCHEMA_STATE` a state or a pool is declared wrongly (a ref to a pool that does not exist, two classes of one name).
+ * - `SCHEMA_PROTOCOL` a protocol is declared wrongly (a list in a message), or asked for a message that it lacks.
+ * - `SCHEMA_WIRE` bytes from the other side do not decode: cut short, too long, not UTF-8, out of range.
+ * - `SCHEMA_CATALOG` a description read from a segment or a file is not one, or its offsets are not ours. */
+export type SchemaCode =
+  | 'SCHEMA_RANGE'
+  | 'SCHEMA_KIND'
+  | 'SCHEMA_STRUCT'
+  | 'SCHEMA_NOT_CONSTRUCTIBLE'
+  | 'SCHEMA_STATE'
+  | 'SCHEMA_PROTOCOL'
+  | 'SCHEMA_WIRE'
+  | 'SCHEMA_CATALOG';
+
+export class SchemaError extends CodedError<SchemaCode> {}

@@ -1,0 +1,274 @@
+/** The catalog: a state's layout as JSON, so that any tool reads any segment without its code. It holds what decides
+ * where bytes are and what they mean (names, kinds, offsets, capacities) and nothing else, so its hash changes exactly
+ * when the layout does; `.sync` marks and initial values are not in it. */
+import { SchemaError } from './errors.ts';
+import { hashOf } from './hash.ts';
+import { makeKind, type AnyKind } from './kind.ts';
+import { array, list, map } from './containers.ts';
+import { layoutOf, structKind, kindOf, type FieldLayout, type StructLayout } from './layout.ts';
+import { oneOf } from './one-of.ts';
+import * as numbers from './numbers.ts';
+import { isPool, POOL_CAPACITY_MAX, visitKind, type PoolDecl, type StateSchema } from './state.ts';
+import type { StructClass } from './struct.ts';
+import { validateStructClass } from './struct.ts';
+import { bytes, text } from './text.ts';
+
+export const CATALOG_FORMAT = 1;
+
+/** A kind in JSON: its tag, or an object with its parameters. */
+export type CatalogKind =
+  | string
+  | { readonly tag: 'oneOf'; readonly names: readonly string[] }
+  | { readonly tag: 'text' | 'bytes'; readonly length: number }
+  | { readonly tag: 'struct'; readonly name: string }
+  | { readonly tag: 'array'; readonly of: CatalogKind; readonly length: number }
+  | { readonly tag: 'list'; readonly of: CatalogKind; readonly capacity: number }
+  | { readonly tag: 'map'; readonly key: CatalogKind; readonly of: CatalogKind; readonly capacity: number }
+  | { readonly tag: 'ref'; readonly pool: string };
+
+export interface CatalogField {
+  readonly name: string;
+  readonly kind: CatalogKind;
+  readonly offset: number;
+  readonly bytes: number;
+}
+export interface CatalogStruct {
+  readonly name: string;
+  readonly bytes: number;
+  readonly align: number;
+  readonly fields: readonly CatalogField[];
+}
+export interface CatalogPool {
+  readonly name: string;
+  readonly capacity: number;
+  /** The record, with the runtime's hidden fields; named after its class. */
+  readonly record: CatalogStruct;
+}
+export interface Catalog {
+  readonly format: number;
+  /** Structs that are nested somewhere, each after those that it contains. */
+  readonly structs: readonly CatalogStruct[];
+  readonly pools: readonly CatalogPool[];
+  readonly root: CatalogStruct;
+}
+
+/** A pool with the layout of its records. */
+export interface PoolLayout {
+  readonly name: string;
+  readonly capacity: number;
+  readonly layout: StructLayout;
+  /** Undefined when the layout was read from a catalog. */
+  readonly struct: StructClass | undefined;
+  /** True for pools of the runtime; their names start with `$`. */
+  readonly hidden: boolean;
+}
+/** Where everything in a state is. */
+export interface StateLayout {
+  /** Root fields, then the runtime's. */
+  readonly root: StructLayout;
+  /** Declared pools in declared order, then the runtime's. */
+  readonly pools: readonly PoolLayout[];
+  /** Structs that are nested somewhere, by name, each after those that it contains. */
+  readonly structs: ReadonlyMap<string, StructLayout>;
+}
+
+export interface HiddenParts {
+  /** Fields added to the records of a pool, by the pool's name. Their names start with `$`. */
+  readonly hidden?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** Root fields and pools of the runtime. Their names start with `$`. */
+  readonly system?: Readonly<Record<string, unknown>>;
+}
+
+/** Lay out a state, with what the runtime adds to it.
+ * @throws SchemaError `SCHEMA_STATE` for hidden fields of a pool that does not exist */
+export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }: HiddenParts = {}): StateLayout {
+  const pools: PoolLayout[] = schema.pools.map(entry => ({
+    name: entry.name,
+    capacity: entry.capacity,
+    layout: layoutOf(entry.struct, entry.struct.name, hidden[entry.name]),
+    struct: entry.struct,
+    hidden: false,
+  }));
+  for (const name of Object.keys(hidden)) {
+    if (!pools.some(entry => entry.name === name)) throw new SchemaError('SCHEMA_STATE', `hidden fields for pool \`${name}\`, which does not exist`);
+  }
+  const systemFields: Record<string, unknown> = {};
+  for (const [name, entry] of Object.entries(system)) {
+    if (!name.startsWith('$')) throw new SchemaError('SCHEMA_STATE', `system entry ${name}: its name must start with $`);
+    if (!isPool(entry)) systemFields[name] = entry;
+    else {
+      const { struct, capacity }: PoolDecl = entry;
+      validateStructClass(struct);
+      pools.push({ name, capacity, layout: layoutOf(struct), struct, hidden: true });
+    }
+  }
+  const root = layoutOf(schema.root, 'root', systemFields);
+  const structs = new Map<string, StructLayout>();
+  const poolNames = pools.map(entry => entry.name);
+  for (const layout of [root, ...pools.map(entry => entry.layout)]) {
+    for (const field of layout.fields) {
+      collectStructs(field.kind, structs);
+      visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
+    }
+  }
+  return { root, pools, structs };
+}
+
+function collectStructs(kind: AnyKind, structs: Map<string, StructLayout>): void {
+  if (kind.tag === 'array' || kind.tag === 'list') collectStructs(kind.element, structs);
+  if (kind.tag === 'map') collectStructs(kind.value, structs);
+  if (kind.tag !== 'struct' || structs.get(kind.layout.name) === kind.layout) return;
+  for (const field of kind.layout.fields) collectStructs(field.kind, structs);
+  if (structs.has(kind.layout.name)) throw new SchemaError('SCHEMA_STATE', `two record classes are named ${kind.layout.name}: classes are found again by name, rename one`);
+  structs.set(kind.layout.name, kind.layout);
+}
+
+/** The catalog of a state. */
+export function describe(state: StateSchema | StateLayout): Catalog {
+  const { root, pools, structs } = 'structs' in state ? state : stateLayoutOf(state);
+  return {
+    format: CATALOG_FORMAT,
+    structs: [...structs.values()].map(catalogOfStruct),
+    pools: pools.map(entry => ({ name: entry.name, capacity: entry.capacity, record: catalogOfStruct(entry.layout) })),
+    root: catalogOfStruct(root),
+  };
+}
+
+/** 16 hex digits that change when any name, kind, offset or capacity of the layout does, hidden parts included. */
+export function layoutHash(state: StateSchema | StateLayout | Catalog): string {
+  return hashOf('format' in state ? state : describe(state));
+}
+
+/** One struct as the catalog has it. */
+export function catalogOfStruct(layout: StructLayout): CatalogStruct {
+  const fields = layout.fields.map(field => ({ name: field.name, kind: catalogOfKind(field.kind), offset: field.offset, bytes: field.bytes }));
+  return { name: layout.name, bytes: layout.bytes, align: layout.align, fields };
+}
+
+function catalogOfKind(kind: AnyKind): CatalogKind {
+  switch (kind.tag) {
+    case 'oneOf':
+      return { tag: 'oneOf', names: kind.names };
+    case 'text':
+    case 'bytes':
+      return { tag: kind.tag, length: kind.length };
+    case 'struct':
+      return { tag: 'struct', name: kind.layout.name };
+    case 'array':
+      return { tag: 'array', of: catalogOfKind(kind.element), length: kind.length };
+    case 'list':
+      return { tag: 'list', of: catalogOfKind(kind.element), capacity: kind.capacity };
+    case 'map':
+      return { tag: 'map', key: catalogOfKind(kind.key), of: catalogOfKind(kind.value), capacity: kind.capacity };
+    case 'ref':
+      return { tag: 'ref', pool: kind.pool };
+    default:
+      return kind.tag;
+  }
+}
+
+/** Layouts from a catalog, without the code that declared them. Offsets are computed again and compared.
+ * @throws SchemaError `SCHEMA_CATALOG` for anything that `describe` of this version would not have made */
+export function fromDescription(json: unknown): StateLayout {
+  const catalog = object(json, 'the catalog');
+  if (catalog['format'] !== CATALOG_FORMAT) return fail(`its format is ${String(catalog['format'])}, this version reads ${CATALOG_FORMAT}`);
+  const structs = new Map<string, StructLayout>();
+  try {
+    for (const entry of sequence(catalog['structs'], 'structs')) {
+      const layout = structFrom(entry, structs);
+      if (structs.has(layout.name)) fail(`struct ${layout.name} twice`);
+      structs.set(layout.name, layout);
+    }
+    const pools = sequence(catalog['pools'], 'pools').map((entry): PoolLayout => {
+      const given = object(entry, 'a pool');
+      const name = string(given['name'], 'the name of a pool');
+      const capacity = given['capacity'];
+      if (typeof capacity !== 'number' || !Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX) return fail(`the capacity of pool \`${name}\` is ${String(capacity)}`);
+      return { name, capacity, layout: structFrom(given['record'], structs), struct: undefined, hidden: name.startsWith('$') };
+    });
+    if (new Set(pools.map(entry => entry.name)).size !== pools.length) fail('a pool twice');
+    const root = structFrom(catalog['root'], structs);
+    const poolNames = pools.map(entry => entry.name);
+    for (const layout of [root, ...pools.map(entry => entry.layout)]) {
+      for (const field of layout.fields) visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
+    }
+    return { root, pools, structs };
+  } catch (error) {
+    if (error instanceof SchemaError && error.code === 'SCHEMA_CATALOG') throw error;
+    return fail(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+function structFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>): StructLayout {
+  const given = object(json, 'a struct');
+  const name = string(given['name'], 'the name of a struct');
+  const fields: Record<string, AnyKind> = Object.create(null) as Record<string, AnyKind>;
+  const offsets = new Map<string, Record<string, unknown>>();
+  for (const entry of sequence(given['fields'], `fields of ${name}`)) {
+    const field = object(entry, `a field of ${name}`);
+    const fieldName = string(field['name'], `the name of a field of ${name}`);
+    if (!/^\$?[\p{ID_Start}_][\p{ID_Continue}_]*$/u.test(fieldName) || fieldName === '__proto__') fail(`field name '${fieldName}' of ${name}`);
+    if (offsets.has(fieldName)) fail(`field ${fieldName} of ${name} twice`);
+    fields[fieldName] = kindFrom(field['kind'], structs, 0);
+    offsets.set(fieldName, field);
+  }
+  const layout = layoutOf(fields, name);
+  for (const field of layout.fields) {
+    const said = offsets.get(field.name)!;
+    if (said['offset'] !== field.offset || said['bytes'] !== field.bytes) {
+      fail(`field ${field.name} of ${name} is said to be at ${String(said['offset'])} with ${String(said['bytes'])} bytes, its kind is laid at ${field.offset} with ${field.bytes}`);
+    }
+  }
+  if (given['bytes'] !== layout.bytes || given['align'] !== layout.align) fail(`${name} is said to take ${String(given['bytes'])} bytes, it takes ${layout.bytes}`);
+  return layout;
+}
+
+const NESTING_MAX = 64;
+
+function kindFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>, depth: number): AnyKind {
+  if (depth > NESTING_MAX) return fail(`kinds nested deeper than ${NESTING_MAX}`);
+  if (typeof json === 'string') {
+    const kind: unknown = Object.hasOwn(numbers, json) ? numbers[json as keyof typeof numbers] : undefined;
+    return kind === undefined ? fail(`kind '${json}' is unknown`) : kindOf(kind);
+  }
+  const given = object(json, 'a kind');
+  const of = () => kindFrom(given['of'], structs, depth + 1) as never;
+  switch (given['tag']) {
+    case 'oneOf':
+      return kindOf(oneOf(...(sequence(given['names'], 'names') as [string])));
+    case 'text':
+      return kindOf(text(given['length'] as number));
+    case 'bytes':
+      return kindOf(bytes(given['length'] as number));
+    case 'struct': {
+      const name = string(given['name'], 'the name of a nested struct');
+      const layout = structs.get(name);
+      return layout === undefined ? fail(`nested struct ${name} is not described before it is used`) : structKind(undefined, layout);
+    }
+    case 'array':
+      return kindOf(array(of(), given['length'] as number));
+    case 'list':
+      return kindOf(list(of(), given['capacity'] as number));
+    case 'map':
+      return kindOf(map(kindFrom(given['key'], structs, depth + 1) as never, of(), given['capacity'] as number));
+    case 'ref':
+      return makeKind({ tag: 'ref', bytes: 8, align: 4, pool: string(given['pool'], 'the pool of a ref') });
+    default:
+      return fail(`kind ${String(given['tag'])} is unknown`);
+  }
+}
+
+function object(value: unknown, what: string): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : fail(`${what} is not an object`);
+}
+function sequence(value: unknown, what: string): readonly unknown[] {
+  return Array.isArray(value) ? value : fail(`${what} is not an array`);
+}
+function string(value: unknown, what: string): string {
+  return typeof value === 'string' && value !== '' ? value : fail(`${what} is not a text`);
+}
+function fail(why: string, cause?: unknown): never {
+  throw new SchemaError('SCHEMA_CATALOG', `this is no catalog of a state: ${why}`, cause === undefined ? {} : { cause });
+}
+
+export type { FieldLayout, StructLayout };

@@ -1,0 +1,227 @@
+/** The only place that computes an offset. Everything is little-endian; every offset here is in bytes from the start of
+ * the structure that it belongs to.
+ *
+ * Field values                                       BYTES              ALIGN
+ *   u8 i8 bool, oneOf up to 256 names                1                  1
+ *   u16 i16, oneOf with more                         2                  2
+ *   u32 i32 f32                                      4                  4
+ *   u64 i64 f64, int (as f64)                        8                  8
+ *   text(n)   [length u16][n UTF-16 units][0…]       2 + 2n, up to 4    4
+ *   bytes(n)  [length u32][n bytes][0…]              4 + n, up to 4     4
+ *   ref       [slot u32][generation u32]             8                  4     generation 0 = none
+ *   struct    fields in declared order               up to its align    most of its fields', at least 4
+ *   array     n elements, stride = element's size    up to its align    its element's, at least 4
+ *   list, map below                                  up to its align    most of its parts', at least 4
+ *
+ * text, bytes, struct, array, list and map own whole 32-bit words. Bytes between fields are zero.
+ *
+ * List, fixed capacity, doubly linked:
+ *        0     4  head         first slot, NONE when empty
+ *        4     4  tail         last slot, NONE when empty
+ *        8     4  free         first of the slots that were freed, linked by next; NONE when there is none
+ *       12     4  count        elements
+ *       16     4  high         slots at and above this index were never used and are not on the free list
+ *       20 | 24   slots        capacity times:
+ *                                0  4  prev        slot index or NONE
+ *                                4  4  next        slot index or NONE
+ *                                8  4  generation  odd = in use
+ *                               12 | 16 payload
+ *
+ * Map, fixed capacity, chained hash table; iterates in the order of insertion:
+ *        0     4  count        entries
+ *        4     4  free         first of the entries that were freed, linked by next; NONE when there is none
+ *        8     4  first        oldest entry, NONE when empty
+ *       12     4  last         newest entry, NONE when empty
+ *       16     4  high         entries at and above this index were never used and are not on the free list
+ *       20     4  reserved     zero
+ *       24   4×b  buckets      b = power of two >= capacity; first entry of the chain, NONE when empty
+ *       ...       entries      capacity times:
+ *                                0  4  chain       next entry of the bucket or NONE
+ *                                4  4  prev        entry before in order or NONE
+ *                                8  4  next        entry after in order or NONE
+ *                               12  4  generation  odd = in use
+ *                               16  .  key
+ *                               ..  .  value */
+import { SchemaError } from './errors.ts';
+import { isKind, makeKind, type Align, type AnyKind, type ListShape, type MapShape } from './kind.ts';
+import { isStructClass } from './struct-mark.ts';
+import type { StructClass } from './struct.ts';
+
+/** No slot, no entry: the end of a link. */
+export const NONE = 0xffff_ffff;
+
+export interface FieldLayout {
+  readonly name: string;
+  readonly kind: AnyKind;
+  /** Bytes from the start of the struct. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly syncs: boolean;
+  /** Plain initial value, or undefined for the kind's zero. */
+  readonly initial: unknown;
+  /** True for fields that the runtime added; their names start with `$` and users never see them. */
+  readonly hidden: boolean;
+}
+
+export interface StructLayout {
+  readonly name: string;
+  /** A multiple of align. */
+  readonly bytes: number;
+  /** 4 or 8. */
+  readonly align: Align;
+  readonly fields: readonly FieldLayout[];
+}
+
+export interface ListLayout {
+  readonly bytes: number;
+  readonly align: Align;
+  readonly capacity: number;
+  readonly head: 0;
+  readonly tail: 4;
+  readonly free: 8;
+  readonly count: 12;
+  readonly high: 16;
+  /** Offset of slot 0, and bytes from one slot to the next. */
+  readonly slots: number;
+  readonly stride: number;
+  /** Within a slot. */
+  readonly prev: 0;
+  readonly next: 4;
+  readonly generation: 8;
+  readonly payload: number;
+}
+
+export interface MapLayout {
+  readonly bytes: number;
+  readonly align: Align;
+  readonly capacity: number;
+  readonly count: 0;
+  readonly free: 4;
+  readonly first: 8;
+  readonly last: 12;
+  readonly high: 16;
+  readonly buckets: 24;
+  /** A power of two. */
+  readonly bucketCount: number;
+  /** Offset of entry 0, and bytes from one entry to the next. */
+  readonly entries: number;
+  readonly stride: number;
+  /** Within an entry. */
+  readonly chain: 0;
+  readonly prev: 4;
+  readonly next: 8;
+  readonly generation: 12;
+  readonly key: number;
+  readonly value: number;
+}
+
+/** A structure may not be larger than what a 32-bit offset can address with room to spare. */
+const STRUCT_BYTES_MAX = 0x4000_0000;
+
+export function alignUp(offset: number, align: number): number {
+  return Math.ceil(offset / align) * align;
+}
+
+export function textSize(units: number): number {
+  return alignUp(2 + 2 * units, 4);
+}
+
+export function bytesSize(length: number): number {
+  return alignUp(4 + length, 4);
+}
+
+export function arraySize(element: AnyKind, length: number): { bytes: number; align: Align; stride: number } {
+  const align = wordAlign(element.align);
+  return { bytes: fits(alignUp(element.bytes * length, align), `array of ${length}`), align, stride: element.bytes };
+}
+
+const structLayouts = new WeakMap<StructClass, StructLayout>();
+
+/** The layout of a struct class (made once), or of a plain object of fields, which then needs a name.
+ * @param hidden fields of the runtime, placed after the declared ones; their names start with `$`
+ * @throws SchemaError `SCHEMA_KIND` for something that is no kind, or when it is larger than 1 GiB */
+export function layoutOf(source: StructClass | Readonly<Record<string, unknown>>, name?: string, hidden?: Readonly<Record<string, unknown>>): StructLayout {
+  if (!isStructClass(source)) return layFields(name ?? 'struct', source, hidden);
+  if (hidden !== undefined || (name !== undefined && name !== source.name)) return layFields(name ?? source.name, source.fields, hidden);
+  let layout = structLayouts.get(source);
+  if (layout === undefined) {
+    layout = layFields(source.name, source.fields, undefined);
+    structLayouts.set(source, layout);
+  }
+  return layout;
+}
+
+/** The kind that a field was declared with; a struct class stands for a nested struct.
+ * @throws SchemaError `SCHEMA_KIND` for anything else, `where` says which field */
+export function kindOf(field: unknown, where = 'a field'): AnyKind {
+  if (isKind(field)) return field;
+  if (isStructClass(field)) return structKind(field, layoutOf(field));
+  throw new SchemaError('SCHEMA_KIND', `${where} is ${typeof field === 'function' ? 'a function' : String(field)}, not a kind such as int or text(24), nor a struct class; functions belong into the class body`);
+}
+
+const structKinds = new WeakMap<StructLayout, AnyKind>();
+
+export function structKind(struct: StructClass | undefined, layout: StructLayout): AnyKind {
+  let kind = structKinds.get(layout);
+  if (kind === undefined) {
+    const made = makeKind({ tag: 'struct', bytes: layout.bytes, align: layout.align, layout, struct, syncsWhole: false, syncs: layout.fields.some(field => field.syncs) });
+    structKinds.set(layout, made);
+    kind = made as AnyKind;
+  }
+  return kind;
+}
+
+function layFields(name: string, fields: Readonly<Record<string, unknown>>, hidden: Readonly<Record<string, unknown>> | undefined): StructLayout {
+  const laid: FieldLayout[] = [];
+  let offset = 0;
+  let align: Align = 4;
+  const place = (fieldName: string, field: unknown, isHidden: boolean): void => {
+    const kind = kindOf(field, `field ${fieldName} of ${name}`);
+    offset = alignUp(offset, kind.align);
+    if (kind.align > align) align = kind.align;
+    laid.push(Object.freeze({ name: fieldName, kind, offset, bytes: kind.bytes, syncs: kind.syncs, initial: kind.initial, hidden: isHidden }));
+    offset = fits(offset + kind.bytes, name);
+  };
+  for (const fieldName of Object.keys(fields)) place(fieldName, fields[fieldName], fieldName.startsWith('$'));
+  for (const fieldName of Object.keys(hidden ?? {})) {
+    if (!fieldName.startsWith('$')) throw new SchemaError('SCHEMA_KIND', `hidden field ${fieldName} of ${name}: its name must start with $`);
+    if (Object.hasOwn(fields, fieldName)) throw new SchemaError('SCHEMA_KIND', `${name} has field ${fieldName} twice`);
+    place(fieldName, hidden![fieldName], true);
+  }
+  return Object.freeze({ name, bytes: alignUp(offset, align), align, fields: Object.freeze(laid) });
+}
+
+/** Offsets of a list; see the top of this file. */
+export function listLayout(kind: Pick<ListShape, 'element' | 'capacity'>): ListLayout {
+  const align = wordAlign(kind.element.align);
+  const slots = alignUp(20, align);
+  const payload = alignUp(12, align);
+  const stride = alignUp(payload + kind.element.bytes, align);
+  const bytes = fits(slots + stride * kind.capacity, `list with capacity ${kind.capacity}`);
+  return { bytes, align, capacity: kind.capacity, head: 0, tail: 4, free: 8, count: 12, high: 16, slots, stride, prev: 0, next: 4, generation: 8, payload };
+}
+
+/** Offsets of a map; see the top of this file. */
+export function mapLayout(kind: Pick<MapShape, 'key' | 'value' | 'capacity'>): MapLayout {
+  const align = wordAlign(Math.max(kind.key.align, kind.value.align) as Align);
+  let bucketCount = 1;
+  while (bucketCount < kind.capacity) bucketCount *= 2;
+  const entries = alignUp(24 + 4 * bucketCount, align);
+  const key = alignUp(16, kind.key.align);
+  const value = alignUp(key + kind.key.bytes, kind.value.align);
+  const stride = alignUp(value + kind.value.bytes, align);
+  const bytes = fits(entries + stride * kind.capacity, `map with capacity ${kind.capacity}`);
+  return {
+    bytes, align, capacity: kind.capacity, count: 0, free: 4, first: 8, last: 12, high: 16, buckets: 24, bucketCount, entries, stride,
+    chain: 0, prev: 4, next: 8, generation: 12, key, value,
+  };
+}
+
+function wordAlign(align: Align): Align {
+  return align < 4 ? 4 : align;
+}
+
+function fits(bytes: number, name: string): number {
+  if (bytes > STRUCT_BYTES_MAX) throw new SchemaError('SCHEMA_KIND', `${name} takes ${bytes} bytes, more than ${STRUCT_BYTES_MAX}: lower a capacity`);
+  return bytes;
+}

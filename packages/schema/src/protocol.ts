@@ -1,0 +1,150 @@
+import { catalogOfStruct } from './catalog.ts';
+import { SchemaError } from './errors.ts';
+import { hashOf } from './hash.ts';
+import type { AnyKind, AnyKindBase, FieldKind, KindBase } from './kind.ts';
+import { layoutOf, type StructLayout } from './layout.ts';
+import { checkName } from './names.ts';
+import type { RefKind } from './ref.ts';
+import { visitKind, type StateSchema } from './state.ts';
+import type { StructClass } from './struct.ts';
+import type { InOf, Mirror, OutOf, PlainOf, Problem } from './types.ts';
+
+/** - `command` from a client: numbered, done once, not answered
+ * - `request` answered
+ * - `own` to the service itself, at once or later
+ * - `event` to everyone who sees it */
+export type Role = 'command' | 'request' | 'own' | 'event';
+
+/** A message as declared. */
+export interface MessageDecl<R extends Role = Role, F = any, A = any> {
+  readonly role: R;
+  readonly fields: F;
+  /** The fields of the reply; undefined unless it is a request. */
+  readonly reply: A;
+}
+
+/** A message of a protocol. */
+export interface MessageSpec {
+  readonly name: string;
+  /** Index in declared order. */
+  readonly id: number;
+  readonly role: Role;
+  readonly layout: StructLayout;
+  readonly reply: StructLayout | undefined;
+}
+
+export interface Protocol<M = any> {
+  readonly declared: M;
+  /** By id. */
+  readonly messages: readonly MessageSpec[];
+  readonly byName: ReadonlyMap<string, MessageSpec>;
+  /** 64 bits as 16 hex digits: equal when names, roles, order and field kinds are. */
+  readonly hash: string;
+}
+
+type MessageField = KindBase<any, any, boolean, Exclude<AnyKindBase['tag'], 'list' | 'map'>> | StructClass;
+/** Each field that a message cannot have becomes the sentence that the compiler then prints. */
+export type CheckMessage<F> = {
+  [K in keyof F]: F[K] extends MessageField
+    ? unknown
+    : F[K] extends FieldKind
+      ? Problem<'a list or map cannot be in a message: use array(kind, n), whose size is fixed'>
+      : F[K] extends (...args: never) => unknown
+        ? Problem<'a message holds data only, not a function'>
+        : Problem<'a field of a message is a kind such as int, text(24), or a struct class'>;
+};
+type AnyFields = Readonly<Record<string, unknown>>;
+
+/** From a client: numbered per session and handled exactly once, not answered. */
+export function command<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'command', F, undefined> {
+  return { role: 'command', fields, reply: undefined };
+}
+/** Answered: by what the handler returns, or by an error. */
+export function request<const F extends AnyFields, const A extends AnyFields>(fields: F & CheckMessage<F>, reply: A & CheckMessage<A>): MessageDecl<'request', F, A> {
+  return { role: 'request', fields, reply };
+}
+/** To the service itself: at once, or later (a timer). */
+export function own<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'own', F, undefined> {
+  return { role: 'own', fields, reply: undefined };
+}
+/** To clients. */
+export function event<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'event', F, undefined> {
+  return { role: 'event', fields, reply: undefined };
+}
+
+export const MESSAGES_MAX = 4096;
+
+/** Declare what can be said.
+ * @throws SchemaError `SCHEMA_PROTOCOL` for a list or map in a message, also inside a nested struct */
+export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(messages: M): Protocol<M> {
+  const specs: MessageSpec[] = [];
+  for (const [name, declared] of Object.entries(messages)) {
+    checkName(name, 'message', 'SCHEMA_PROTOCOL');
+    if (typeof declared !== 'object' || declared === null || !['command', 'request', 'own', 'event'].includes(declared.role)) {
+      throw new SchemaError('SCHEMA_PROTOCOL', `message ${name} is not made by command, request, own or event`);
+    }
+    const layout = messageLayout(name, declared.fields as AnyFields);
+    const reply = declared.role === 'request' ? messageLayout(`${name}.reply`, declared.reply as AnyFields) : undefined;
+    specs.push(Object.freeze({ name, id: specs.length, role: declared.role, layout, reply }));
+  }
+  if (specs.length > MESSAGES_MAX) throw new SchemaError('SCHEMA_PROTOCOL', `${specs.length} messages, a protocol has at most ${MESSAGES_MAX}`);
+  const hash = hashOf(specs.map(({ name, role, layout, reply }) => ({ name, role, fields: catalogOfStruct(layout), reply: reply && catalogOfStruct(reply) })));
+  return Object.freeze({ declared: messages, messages: Object.freeze(specs), byName: new Map(specs.map(spec => [spec.name, spec])), hash });
+}
+
+/** Refuse a protocol whose refs name pools that the state does not have.
+ * @throws SchemaError `SCHEMA_STATE` */
+export function checkProtocol(protocol: Protocol, state: StateSchema): void {
+  const poolNames = state.pools.map(entry => entry.name);
+  for (const message of protocol.messages) {
+    for (const layout of message.reply === undefined ? [message.layout] : [message.layout, message.reply]) {
+      for (const field of layout.fields) visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
+    }
+  }
+}
+
+function messageLayout(name: string, fields: AnyFields): StructLayout {
+  for (const field of Object.keys(fields)) checkName(field, `field of ${name}`, 'SCHEMA_PROTOCOL');
+  const layout = layoutOf(fields, name);
+  const classes = new Map<string, StructClass>();
+  for (const field of layout.fields) {
+    refuseContainers(field.kind, `field ${field.name} of ${name}`);
+    visitKind(field.kind, `field ${field.name} of ${name}`, undefined, classes);
+  }
+  return layout;
+}
+
+function refuseContainers(kind: AnyKind, where: string): void {
+  if (kind.tag === 'list' || kind.tag === 'map') {
+    throw new SchemaError('SCHEMA_PROTOCOL', `${where} is a ${kind.tag}, which cannot be in a message: use array(kind, n), whose size is fixed`);
+  }
+  if (kind.tag === 'array') refuseContainers(kind.element, where);
+  if (kind.tag === 'struct') for (const field of kind.layout.fields) refuseContainers(field.kind, `${where}, in its field ${field.name},`);
+}
+
+/** The fields of a message as its handler reads them: refs are records or undefined, structs and arrays plain data. */
+export type HandlerFields<F> = { readonly [K in keyof F]: HandlerField<F[K]> };
+type HandlerField<K> = K extends RefKind<any> ? OutOf<K> : PlainOf<K>;
+/** The fields of a message as its sender gives them: all of them; only refs may be left out. */
+export type SenderFields<F> = { readonly [K in keyof F as F[K] extends RefKind<any> ? never : K]: InOf<F[K]> } & {
+  readonly [K in keyof F as F[K] extends RefKind<any> ? K : never]?: InOf<F[K]>;
+};
+/** The fields of a message as a client reads them: refs are the mirrored record, or undefined when it is not in view. */
+export type ClientFields<F> = { readonly [K in keyof F]: F[K] extends RefKind<infer T> ? Mirror<T> | undefined : PlainOf<F[K]> };
+
+type DeclOf<P, Name> = P extends Protocol<infer M> ? (Name extends keyof M ? M[Name] : never) : never;
+
+/** The names of a protocol's messages, of one role or several. */
+export type NamesOf<P, R extends Role = Role> = P extends Protocol<infer M> ? { [K in keyof M & string]: M[K] extends MessageDecl<R, any, any> ? K : never }[keyof M & string] : never;
+/** What a handler of this message gets. */
+export type PayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? HandlerFields<F> : never;
+/** What a sender of this message gives. */
+export type SendOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? SenderFields<F> : never;
+/** What the one who asked gets, inside the cluster. */
+export type ReplyOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? HandlerFields<A> : never;
+/** What a handler of this request returns; undefined or nothing for other messages. */
+export type AnswerOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? SenderFields<A> : void;
+/** What a client gets with this event. */
+export type ClientPayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? ClientFields<F> : never;
+/** What a client that asked gets. */
+export type ClientReplyOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? ClientFields<A> : never;

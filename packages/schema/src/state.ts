@@ -1,0 +1,138 @@
+import { SchemaError } from './errors.ts';
+import type { AnyKind, FieldKind } from './kind.ts';
+import { kindOf, layoutOf } from './layout.ts';
+import { checkName } from './names.ts';
+import { isStructClass } from './struct-mark.ts';
+import { validateStructClass, type StructClass } from './struct.ts';
+import type { InOf, OutOf, Problem } from './types.ts';
+import type { Pool } from './views.ts';
+
+export const POOL_CAPACITY_DEFAULT = 65_536;
+/** Slots are numbered with room for marks above. */
+export const POOL_CAPACITY_MAX = 0x4000_0000;
+
+const POOL: unique symbol = Symbol.for('lich.pool') as never;
+
+export interface PoolOptions {
+  /** Most records at a time, 1..2^30. Default 65,536; memory is used only by records that existed at some time. */
+  readonly capacity?: number;
+}
+
+/** A pool as declared. */
+export interface PoolDecl<C extends StructClass = StructClass> {
+  readonly [POOL]: true;
+  readonly struct: C;
+  readonly capacity: number;
+}
+
+/** Declare a pool of records of one class. */
+export function pool<C extends StructClass>(struct: C, options: PoolOptions = {}): PoolDecl<C> {
+  if (!isStructClass(struct)) throw new SchemaError('SCHEMA_STATE', 'pool takes a class that extends struct({ … })');
+  const capacity = options.capacity ?? POOL_CAPACITY_DEFAULT;
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX) {
+    throw new SchemaError('SCHEMA_STATE', `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}`);
+  }
+  return Object.freeze({ [POOL]: true as const, struct, capacity });
+}
+
+export function isPool(value: unknown): value is PoolDecl {
+  return typeof value === 'object' && value !== null && (value as { [POOL]?: unknown })[POOL] === true;
+}
+
+/** A pool with its name. */
+export interface NamedPool {
+  readonly name: string;
+  readonly struct: StructClass;
+  readonly capacity: number;
+}
+
+/** What exists: pools of records and root fields. */
+export interface StateSchema<F = any> {
+  readonly fields: F;
+  /** In declared order; a pool's index here is its number on the wire. */
+  readonly pools: readonly NamedPool[];
+  /** The fields that are no pools, in declared order. */
+  readonly root: Readonly<Record<string, FieldKind>>;
+}
+
+/** Each entry that is neither pool nor kind becomes the sentence that the compiler then prints. */
+export type CheckState<F> = {
+  [K in keyof F]: F[K] extends PoolDecl | FieldKind
+    ? unknown
+    : Problem<'an entry of a state is pool(Class), a kind such as int, or a struct class'>;
+};
+
+/** The state as handlers see it: pools, and root fields to read and write. */
+export type StateOf<S> = S extends StateSchema<infer F>
+  ? { readonly [K in keyof F as F[K] extends PoolDecl ? K : never]: F[K] extends PoolDecl<infer C> ? Pool<InstanceType<C>> : never } & {
+      -readonly [K in keyof F as F[K] extends PoolDecl | RootView ? never : K]: OutOf<F[K]>;
+    } & { readonly [K in keyof F as F[K] extends PoolDecl ? never : F[K] extends RootView ? K : never]: OutOf<F[K]> }
+  : never;
+type RootView = { readonly tag: 'struct' | 'array' | 'list' | 'map' } | (abstract new () => unknown);
+
+/** The names of a state's pools. */
+export type PoolNames<S> = S extends StateSchema<infer F> ? { [K in keyof F & string]: F[K] extends PoolDecl ? K : never }[keyof F & string] : never;
+/** The record type of a pool. */
+export type RecordOfPool<S, Name> = S extends StateSchema<infer F> ? (Name extends keyof F ? (F[Name] extends PoolDecl<infer C> ? InstanceType<C> : never) : never) : never;
+/** What the root's plain fields take, for fixtures. */
+export type RootInit<S> = S extends StateSchema<infer F> ? { readonly [K in keyof F as F[K] extends PoolDecl ? never : K]?: InOf<F[K]> } : never;
+
+/** Declare what exists. Record classes are validated here, so a mistake shows when the module is loaded.
+ * @throws SchemaError `SCHEMA_STATE` for a ref to a pool that does not exist and for two classes of one name,
+ * `SCHEMA_STRUCT` for a class that holds what cannot live in a segment */
+export function state<const F extends Readonly<Record<string, unknown>>>(fields: F & CheckState<F>): StateSchema<F> {
+  const pools: NamedPool[] = [];
+  const root: Record<string, FieldKind> = {};
+  for (const [name, entry] of Object.entries(fields as Record<string, unknown>)) {
+    checkName(name, 'state entry', 'SCHEMA_STATE');
+    if (isPool(entry)) pools.push(Object.freeze({ name, struct: entry.struct, capacity: entry.capacity }));
+    else {
+      kindOf(entry, `state entry ${name}`);
+      root[name] = entry as FieldKind;
+    }
+  }
+  const schema: StateSchema<F> = Object.freeze({ fields: Object.freeze({ ...(fields as F) }), pools: Object.freeze(pools), root: Object.freeze(root) });
+  checkPoolsAndClasses(schema);
+  return schema;
+}
+
+function checkPoolsAndClasses(schema: StateSchema): void {
+  const poolNames = schema.pools.map(entry => entry.name);
+  const classes = new Map<string, StructClass>();
+  for (const entry of schema.pools) {
+    visitClass(entry.struct, classes);
+    for (const field of layoutOf(entry.struct).fields) visitKind(field.kind, `field ${field.name} of ${entry.struct.name}`, poolNames, classes);
+  }
+  for (const [name, field] of Object.entries(schema.root)) visitKind(kindOf(field), `state entry ${name}`, poolNames, classes);
+}
+
+/** Refuse refs to pools that do not exist, and walk to every class inside a kind. @internal */
+export function visitKind(kind: AnyKind, where: string, poolNames: readonly string[] | undefined, classes: Map<string, StructClass>): void {
+  switch (kind.tag) {
+    case 'ref':
+      if (poolNames !== undefined && !poolNames.includes(kind.pool)) {
+        throw new SchemaError('SCHEMA_STATE', `${where} is a ref to pool \`${kind.pool}\`, which does not exist; there ${poolNames.length === 1 ? 'is' : 'are'} ${poolNames.map(name => `\`${name}\``).join(', ') || 'none'}`);
+      }
+      break;
+    case 'struct':
+      if (kind.struct !== undefined) visitClass(kind.struct, classes);
+      for (const field of kind.layout.fields) visitKind(field.kind, `field ${field.name} of ${kind.layout.name}`, poolNames, classes);
+      break;
+    case 'array':
+    case 'list':
+      visitKind(kind.element, where, poolNames, classes);
+      break;
+    case 'map':
+      visitKind(kind.key, where, poolNames, classes);
+      visitKind(kind.value, where, poolNames, classes);
+      break;
+    default:
+  }
+}
+
+function visitClass(struct: StructClass, classes: Map<string, StructClass>): void {
+  validateStructClass(struct);
+  const other = classes.get(struct.name);
+  if (other !== undefined && other !== struct) throw new SchemaError('SCHEMA_STATE', `two record classes are named ${struct.name}: classes are found again by name, rename one`);
+  classes.set(struct.name, struct);
+}

@@ -1,0 +1,69 @@
+/** Types inferred from a schema. Nothing here exists at run time.
+ *
+ * Cost: each field is looked at once, when it is used; nested structs are reached through their class and not unfolded. */
+import type { ArrayKind, ListKind, MapKind } from './containers.ts';
+import type { AnyKindBase, KindBase } from './kind.ts';
+import type { RefKind } from './ref.ts';
+import type { Ref, Referable } from './ref-value.ts';
+import type { StructKind } from './struct.ts';
+
+declare const PROBLEM: unique symbol;
+/** A type that nothing has; the compiler prints the sentence. */
+export interface Problem<Sentence extends string> {
+  readonly [PROBLEM]: Sentence;
+}
+
+/** Carries the fields of a record class in its instance type; no object has it. */
+declare const FIELDS: unique symbol;
+export interface Recordlike<F> {
+  readonly [FIELDS]: F;
+}
+
+/** Fields that read as a view: written through, not assigned. */
+type ViewField = KindBase<any, any, boolean, 'struct' | 'array' | 'list' | 'map'> | (abstract new () => unknown);
+
+/** The instance type of a record class with these fields. */
+export type RecordOf<F> = Recordlike<F> & {
+  -readonly [K in keyof F as F[K] extends ViewField ? never : K]: OutOf<F[K]>;
+} & {
+  readonly [K in keyof F as F[K] extends ViewField ? K : never]: OutOf<F[K]>;
+};
+
+/** What reading a field of this kind gives. */
+export type OutOf<K> = K extends KindBase<infer Out, any, boolean, any> ? Out : K extends abstract new () => infer T ? T : never;
+/** What writing a field of this kind takes; for a struct, what `create` takes. */
+export type InOf<K> = K extends KindBase<any, infer In, boolean, any> ? In : K extends abstract new () => infer T ? Init<T> : never;
+/** A value of this kind as plain data. */
+export type PlainOf<K> =
+  K extends ArrayKind<infer E> ? PlainOf<E>[]
+  : K extends ListKind<infer E> ? PlainOf<E>[]
+  : K extends MapKind<infer Key, infer V> ? [PlainOf<Key>, PlainOf<V>][]
+  : K extends RefKind<any> ? Ref | undefined
+  : K extends KindBase<infer Out, any, boolean, infer Tag> ? (Tag extends 'struct' ? Plain<Out> : Out)
+  : K extends abstract new () => infer T ? Plain<T>
+  : never;
+
+/** What `create` takes for a record type: any of its fields as plain values. For other types, the type itself. */
+export type Init<T> = T extends Recordlike<infer F> ? InitFields<F> : T;
+export type InitFields<F> = { readonly [K in keyof F]?: InOf<F[K]> };
+
+/** What `plain(record)` gives: refs as slot and generation, lists and arrays as arrays, maps as arrays of [key, value]. */
+export type Plain<T> = T extends Recordlike<infer F> ? PlainFields<F> : T;
+export type PlainFields<F> = { -readonly [K in keyof F]: PlainOf<F[K]> };
+
+type Syncing<K> = K extends KindBase<any, any, true, any> ? true : K extends AnyKindBase ? false : K extends abstract new () => Recordlike<infer F> ? (SyncedNames<F> extends never ? false : true) : false;
+type SyncedNames<F> = { [K in keyof F]: Syncing<F[K]> extends true ? K : never }[keyof F];
+
+/** A client's mirror of a record: the class's methods and getters over those fields that are `.sync`. The others are not
+ * there: a getter that reads one sees undefined. */
+export type Mirror<T> = T extends Recordlike<infer F>
+  ? Omit<T, keyof F | keyof Recordlike<F>> & { readonly [K in SyncedNames<F>]: MirrorField<F[K]> } & Referable
+  : T;
+type MirrorField<K> =
+  K extends RefKind<any> ? Ref | undefined
+  : K extends StructKind<infer C, true> ? MirrorWhole<InstanceType<C>>
+  : K extends KindBase<any, any, boolean, 'array'> ? readonly (K extends ArrayKind<infer E> ? PlainOf<E> : never)[]
+  : K extends AnyKindBase ? OutOf<K>
+  : K extends abstract new () => infer T ? Omit<Mirror<T>, keyof Referable>
+  : never;
+type MirrorWhole<T> = T extends Recordlike<infer F> ? Omit<T, keyof F | keyof Recordlike<F>> & { readonly [K in keyof F]: MirrorField<F[K]> } : T;
