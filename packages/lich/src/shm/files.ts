@@ -1,0 +1,192 @@
+/** Files and directories of a cluster: what they are called, and what is checked before one is used.
+ *
+ *   <node>.state   state segment        <node>.lock    owner lock
+ *   <node>.lanes   lanes segment        bells          wake-up words of the cluster
+ *   <index>.bell   FIFO of one node     .tmp-<pid>-<n> a file being made, where O_TMPFILE is missing
+ *
+ * All are ours (our effective uid), nobody else may write them, and none is reached through a symbolic link. */
+import * as fs from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ShmError, coded } from './errors.ts';
+import { native } from './native.ts';
+
+export type SegmentKind = 'state' | 'lanes' | 'bells';
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const OTHERS_WRITE = 0o022;
+const TMPFILE = 0o20000000 | fs.constants.O_DIRECTORY;
+
+export function checkName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new ShmError(
+    'SHM_BAD_NAME',
+    `node name ${JSON.stringify(name)}: 1 to 63 letters, digits, '.', '_' or '-', not starting with a mark`,
+  );
+}
+
+export function segmentPath(dir: string, name: string, kind: SegmentKind): string {
+  if (kind === 'bells') return join(resolve(dir), 'bells');
+  checkName(name);
+  return join(resolve(dir), `${name}.${kind}`);
+}
+
+export function lockPath(dir: string, name: string): string {
+  checkName(name);
+  return join(resolve(dir), `${name}.lock`);
+}
+
+export function fifoPath(dir: string, index: number): string {
+  return join(resolve(dir), `${index}.bell`);
+}
+
+function self(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+function checkOwner(path: string, st: { uid: number; mode: number }): void {
+  if (st.uid !== self()) {
+    throw new ShmError('SHM_ACCESS', `${path} belongs to uid ${st.uid}, this process runs as uid ${self()}`);
+  }
+  if ((st.mode & OTHERS_WRITE) !== 0) {
+    throw new ShmError(
+      'SHM_ACCESS',
+      `${path} can be written by others (mode ${(st.mode & 0o777).toString(8)}): chmod go-w ${path}`,
+    );
+  }
+}
+
+/** A directory for segments must be ours alone to write, and not a symbolic link. */
+export function checkDir(dir: string): void {
+  const st = coded('directory of segments', () => fs.lstatSync(dir));
+  if (!st.isDirectory()) {
+    throw new ShmError('SHM_BAD_FILE', `${dir} is not a directory${st.isSymbolicLink() ? ' but a symbolic link' : ''}`);
+  }
+  checkOwner(dir, st);
+}
+
+/** Identity of a file, for "does the name still lead there". */
+export interface FileId {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+export interface OpenFile extends FileId {
+  readonly fd: number;
+  readonly sizeBytes: number;
+  /** false: the file could be opened for reading only. */
+  readonly canWrite: boolean;
+}
+
+export function fileIdOf(path: string): FileId | undefined {
+  try {
+    return fs.lstatSync(path, { bigint: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    return coded('lstat', () => {
+      throw error;
+    });
+  }
+}
+
+export function sameFile(a: FileId | undefined, b: FileId | undefined): boolean {
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
+}
+
+/** Open a regular file of ours. Looked at before it is opened, because opening a device acts, and again after. */
+export function openOwned(path: string): OpenFile {
+  const found = coded('open', () => fs.lstatSync(path));
+  if (!found.isFile()) {
+    const what = found.isSymbolicLink()
+      ? 'a symbolic link'
+      : found.isDirectory()
+        ? 'a directory'
+        : found.isFIFO()
+          ? 'a FIFO'
+          : 'not a file';
+    throw new ShmError('SHM_BAD_FILE', `${path} is ${what}, where a regular file must be`);
+  }
+  checkOwner(path, found);
+  const flags = fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
+  let canWrite = true;
+  let fd: number;
+  try {
+    fd = fs.openSync(path, flags | fs.constants.O_RDWR);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') {
+      return coded('open', () => {
+        throw error;
+      });
+    }
+    canWrite = false;
+    fd = coded('open', () => fs.openSync(path, flags | fs.constants.O_RDONLY));
+  }
+  try {
+    const st = fs.fstatSync(fd, { bigint: true });
+    if (!st.isFile()) throw new ShmError('SHM_BAD_FILE', `${path} is not a regular file`);
+    checkOwner(path, { uid: Number(st.uid), mode: Number(st.mode) });
+    return { fd, sizeBytes: Number(st.size), dev: st.dev, ino: st.ino, canWrite };
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
+}
+
+export interface NewFile {
+  readonly fd: number;
+  /** Give the file its name. false: the name is taken, and the file is gone. */
+  publish(): boolean;
+  /** Drop the file before it had a name. */
+  discard(): void;
+}
+
+let drafts = 0;
+
+/** A file of ours that has no name until `publish`: killed before that, it leaves nothing behind (O_TMPFILE), or on
+ * file systems without it a `.tmp-` file that `removeLeftovers` clears. */
+export function newFile(path: string): NewFile {
+  const dir = join(path, '..');
+  try {
+    const fd = fs.openSync(dir, TMPFILE | fs.constants.O_RDWR, 0o600);
+    return {
+      fd,
+      publish: () => native().linkFd(fd, path),
+      discard: () => {},
+    };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== 'EOPNOTSUPP' && code !== 'EISDIR' && code !== 'EINVAL' && code !== 'ENOENT') {
+      return coded('create', () => {
+        throw error;
+      });
+    }
+  }
+  const draft = join(dir, `.tmp-${process.pid}-${drafts++}-${process.hrtime.bigint()}`);
+  const fd = coded('create', () => fs.openSync(draft, 'wx+', 0o600));
+  return {
+    fd,
+    publish: () => {
+      try {
+        fs.linkSync(draft, path);
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+        return coded('link', () => {
+          throw error;
+        });
+      } finally {
+        fs.unlinkSync(draft);
+      }
+    },
+    discard: () => fs.rmSync(draft, { force: true }),
+  };
+}
+
+const TMPFS = 0x01021994;
+const RAMFS = 0x858458f6;
+
+/** Are the pages of this directory's files memory (tmpfs) rather than disk? */
+export function isMemory(dir: string): boolean {
+  const type = Number(coded('statfs', () => fs.statfsSync(dir)).type) >>> 0;
+  return type === TMPFS || type === RAMFS;
+}

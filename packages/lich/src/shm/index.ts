@@ -1,0 +1,17 @@
+export { ShmError, SHM_CODES } from './errors.ts';
+export type { ShmCode } from './errors.ts';
+export type { FileId, SegmentKind } from './files.ts';
+export { GRANULE_BYTES, PAGE_BYTES, SEGMENT_BYTES_MAX, WORDS_BYTES, WORDS_OFFSET, sizeOfSegment } from './header.ts';
+export type { Region, RegionSpec } from './header.ts';
+export { Segment, attachSegment, createSegment, hashOfLayout } from './segment.ts';
+export type { AttachOptions, CreateOptions, Outcome, SegmentId } from './segment.ts';
+export { OwnerLock } from './owner-lock.ts';
+export type { ExitReason, Owner } from './owner-lock.ts';
+export { ASLEEP_BLOCKED, ASLEEP_LOOP, AWAKE, Bells, Doorbell, SWEEP_MS } from './doorbell.ts';
+export { bootId, isAlive, nowNs, nsPid, pinCpu, setCoreLimit, startTimeOf, threadId } from './process.ts';
+export { checkRoom, rooms } from './memory.ts';
+export type { Room } from './memory.ts';
+export { listSegments, runtimeDir } from './dir.ts';
+export type { FoundNode, FoundSegment } from './dir.ts';
+export { removeCluster, removeNode } from './remove.ts';
+export { native } from './native.ts';
