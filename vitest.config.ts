@@ -7,7 +7,14 @@ const IGNORED = ['**/node_modules/**', '**/dist/**'];
 
 function project(name: string, include: string[], exclude: string[], timeoutMs: number) {
   return {
-    test: { name, include, exclude: [...IGNORED, ...exclude], pool: 'forks' as const, testTimeout: timeoutMs, hookTimeout: timeoutMs },
+    test: {
+      name,
+      include,
+      exclude: [...IGNORED, ...exclude],
+      pool: 'forks' as const,
+      testTimeout: timeoutMs,
+      hookTimeout: timeoutMs,
+    },
   };
 }
 
@@ -16,7 +23,12 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
-      project('unit', [`${ROOTS}/**/*.test.ts`], KINDS.map(kind => `**/*.${kind}.test.ts`), 120_000),
+      project(
+        'unit',
+        [`${ROOTS}/**/*.test.ts`],
+        KINDS.map(kind => `**/*.${kind}.test.ts`),
+        120_000,
+      ),
       ...KINDS.map(kind => project(kind, [`${ROOTS}/**/*.${kind}.test.ts`], [], 600_000)),
     ],
   },

@@ -26,17 +26,32 @@ function entryFor(name, version, parent) {
   const os = words.find(word => OS.includes(word));
   const cpu = words.find(word => CPU.includes(word));
   if (!os || !cpu || !/^\d/.test(version)) throw new Error(`cannot tell the platform of ${name}@${version}`);
-  const libc = words.some(word => word.startsWith('musl')) ? ['musl'] : words.some(word => word.startsWith('gnu')) ? ['glibc'] : undefined;
-  return { version, cpu: [cpu], ...(parent.dev && { dev: true }), ...(libc && { libc }), license: parent.license, optional: true, os: [os] };
+  const libc = words.some(word => word.startsWith('musl'))
+    ? ['musl']
+    : words.some(word => word.startsWith('gnu'))
+      ? ['glibc']
+      : undefined;
+  return {
+    version,
+    cpu: [cpu],
+    ...(parent.dev && { dev: true }),
+    ...(libc && { libc }),
+    license: parent.license,
+    optional: true,
+    os: [os],
+  };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const file = new URL('../package-lock.json', import.meta.url);
-  const lock = JSON.parse(readFileSync(file, 'utf8'));
-  const missing = missingFrom(lock);
-  for (const [name, version, parent] of missing) lock.packages[`node_modules/${name}`] = entryFor(name, version, parent);
-  const sorted = Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en'));
-  lock.packages = Object.fromEntries(sorted);
-  if (missing.length) writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
-  process.stdout.write(`package-lock.json: ${missing.length} platform packages added\n`);
+  for (const path of ['package-lock.json', 'benchmarks/peers/package-lock.json']) {
+    const file = new URL(`../${path}`, import.meta.url);
+    const lock = JSON.parse(readFileSync(file, 'utf8'));
+    const missing = missingFrom(lock);
+    for (const [name, version, parent] of missing) {
+      lock.packages[`node_modules/${name}`] = entryFor(name, version, parent);
+    }
+    lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en')));
+    if (missing.length) writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+    process.stdout.write(`${path}: ${missing.length} platform packages added\n`);
+  }
 }

@@ -57,7 +57,10 @@ function installedMatches() {
     if (!path.includes('node_modules/')) return true; // the root and the workspaces themselves
     const found = installed[path];
     if (!found) return Boolean(entry.optional);
-    return (entry.link ? found.resolved === entry.resolved : found.version === entry.version) && fs.existsSync(join(root, path));
+    return (
+      (entry.link ? found.resolved === entry.resolved : found.version === entry.version) &&
+      fs.existsSync(join(root, path))
+    );
   });
 }
 
@@ -83,7 +86,12 @@ function install() {
 // ---- addon
 
 const compiler = () => (process.env.CC || 'cc').trim().split(/\s+/);
-const nativeFiles = end => fs.readdirSync(NATIVE).filter(name => name.endsWith(end)).sort().map(name => join(NATIVE, name));
+const nativeFiles = end =>
+  fs
+    .readdirSync(NATIVE)
+    .filter(name => name.endsWith(end))
+    .sort()
+    .map(name => join(NATIVE, name));
 
 function addonHash() {
   const files = [...nativeFiles('.c'), ...nativeFiles('.h')];
@@ -101,7 +109,9 @@ function compileAddon() {
   // Under another name first: a running process keeps the file that it has mapped.
   const made = `${ADDON}.${process.pid}`;
   const include = ['-I', join(HEADERS, 'include')];
-  const done = spawnSync(cc, [...ccArgs, ...CFLAGS, ...include, '-o', made, ...nativeFiles('.c')], { encoding: 'utf8' });
+  const done = spawnSync(cc, [...ccArgs, ...CFLAGS, ...include, '-o', made, ...nativeFiles('.c')], {
+    encoding: 'utf8',
+  });
   if (done.error?.code === 'ENOENT') {
     fail(
       `no C compiler: \`${cc}\` was not found. Install one (Debian, Ubuntu: apt-get install gcc libc6-dev; ` +
@@ -128,7 +138,10 @@ export function compile({ tests = false } = {}) {
   const project = tests ? 'tsconfig.json' : 'tsconfig.build.json';
   const tsc = join(MODULES, 'typescript/bin/tsc');
   const pretty = process.stdout.isTTY ? ['--pretty'] : [];
-  const done = spawnSync(process.execPath, [tsc, '-b', project, ...pretty], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const done = spawnSync(process.execPath, [tsc, '-b', project, ...pretty], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   const seconds = (Date.now() - began) / 1000;
   if (seconds > 1 && !tests) process.stderr.write(`setup: compile TypeScript ${seconds.toFixed(1)} s\n`);
   return done.status === 0;
@@ -157,7 +170,7 @@ function withLock(work) {
   fs.mkdirSync(CACHE, { recursive: true });
   const mine = `${process.pid} ${startedAt(process.pid)}`;
   const draft = `${LOCK}.${process.pid}`;
-  for (let told = false; ; ) {
+  for (let waits = 0; ; waits++) {
     fs.writeFileSync(draft, mine);
     try {
       fs.linkSync(draft, LOCK); // the name appears with its content, so no reader sees an empty lock
@@ -177,8 +190,7 @@ function withLock(work) {
       fs.rmSync(`${draft}.dead`, { force: true });
       continue;
     }
-    if (!told) process.stderr.write(`setup: waiting for another set-up (pid ${holder?.split(' ')[0] ?? '?'})\n`);
-    told = true;
+    if (waits === 10) process.stderr.write(`setup: waiting for another set-up (pid ${holder?.split(' ')[0] ?? '?'})\n`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
   }
   fs.rmSync(draft, { force: true });

@@ -18,7 +18,10 @@ const isProgram = path => {
   }
 };
 const inPath = name =>
-  (process.env.PATH ?? '').split(':').map(folder => join(folder || '.', name)).find(isProgram);
+  (process.env.PATH ?? '')
+    .split(':')
+    .map(folder => join(folder || '.', name))
+    .find(isProgram);
 
 function chromium() {
   const path = [process.env.CHROMIUM, inPath('chromium'), inPath('chromium-browser'), inPath('google-chrome')].find(
@@ -97,7 +100,8 @@ export function capability(name) {
   if (!known.has(name)) {
     const major = /^node(\d+)$/.exec(name)?.[1];
     const probe = major ? () => otherNode(major) : PROBES[name];
-    if (!probe) throw new TypeError(`unknown capability ${name}; known: ${Object.keys(PROBES).join(', ')}, node<major>`);
+    if (!probe)
+      throw new TypeError(`unknown capability ${name}; known: ${Object.keys(PROBES).join(', ')}, node<major>`);
     fs.mkdirSync(CACHE, { recursive: true });
     const found = probe();
     known.set(name, { ok: found.why === undefined, ...found });
@@ -114,7 +118,11 @@ export function pathOf(name) {
   return path;
 }
 
-const required = () => (process.env.LICH_TEST_REQUIRE ?? '').split(',').map(word => word.trim()).filter(Boolean);
+const required = () =>
+  (process.env.LICH_TEST_REQUIRE ?? '')
+    .split(',')
+    .map(word => word.trim())
+    .filter(Boolean);
 
 /** For tests: `describe.skipIf(!need('chromium'))`. Says a lack in one line, which the end of `npm test` repeats.
  * @throws Error when it lacks although LICH_TEST_REQUIRE names it */

@@ -27,7 +27,8 @@ export function run(command, args, { capture = false, env, cwd = root } = {}) {
       stdio: capture ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'inherit', 'inherit'],
     });
     const output = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr']) child[name]?.setEncoding('utf8').on('data', text => (output[name] += text));
+    for (const name of ['stdout', 'stderr'])
+      child[name]?.setEncoding('utf8').on('data', text => (output[name] += text));
     // Sent to us alone (kill, npm), a signal must not leave the tool behind; from a terminal the tool has it already,
     // and the tools run here take it twice without harm.
     const forward = signal => child.kill(signal);
