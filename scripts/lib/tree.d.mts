@@ -1,0 +1,2 @@
+export function filesBelow(folder: string, keep?: (path: string) => boolean): string[];
+export function isTest(path: string): boolean;
