@@ -90,11 +90,13 @@ export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }:
     hidden: false,
   }));
   for (const name of Object.keys(hidden)) {
-    if (!pools.some(entry => entry.name === name)) throw new SchemaError('SCHEMA_STATE', `hidden fields for pool \`${name}\`, which does not exist`);
+    if (!pools.some(entry => entry.name === name))
+      throw new SchemaError('SCHEMA_STATE', `hidden fields for pool \`${name}\`, which does not exist`);
   }
   const systemFields: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(system)) {
-    if (!name.startsWith('$')) throw new SchemaError('SCHEMA_STATE', `system entry ${name}: its name must start with $`);
+    if (!name.startsWith('$'))
+      throw new SchemaError('SCHEMA_STATE', `system entry ${name}: its name must start with $`);
     if (!isPool(entry)) systemFields[name] = entry;
     else {
       const { struct, capacity }: PoolDecl = entry;
@@ -119,7 +121,11 @@ function collectStructs(kind: AnyKind, structs: Map<string, StructLayout>): void
   if (kind.tag === 'map') collectStructs(kind.value, structs);
   if (kind.tag !== 'struct' || structs.get(kind.layout.name) === kind.layout) return;
   for (const field of kind.layout.fields) collectStructs(field.kind, structs);
-  if (structs.has(kind.layout.name)) throw new SchemaError('SCHEMA_STATE', `two record classes are named ${kind.layout.name}: classes are found again by name, rename one`);
+  if (structs.has(kind.layout.name))
+    throw new SchemaError(
+      'SCHEMA_STATE',
+      `two record classes are named ${kind.layout.name}: classes are found again by name, rename one`,
+    );
   structs.set(kind.layout.name, kind.layout);
 }
 
@@ -141,7 +147,12 @@ export function layoutHash(state: StateSchema | StateLayout | Catalog): string {
 
 /** One struct as the catalog has it. */
 export function catalogOfStruct(layout: StructLayout): CatalogStruct {
-  const fields = layout.fields.map(field => ({ name: field.name, kind: catalogOfKind(field.kind), offset: field.offset, bytes: field.bytes }));
+  const fields = layout.fields.map(field => ({
+    name: field.name,
+    kind: catalogOfKind(field.kind),
+    offset: field.offset,
+    bytes: field.bytes,
+  }));
   return { name: layout.name, bytes: layout.bytes, align: layout.align, fields };
 }
 
@@ -171,7 +182,8 @@ function catalogOfKind(kind: AnyKind): CatalogKind {
  * @throws SchemaError `SCHEMA_CATALOG` for anything that `describe` of this version would not have made */
 export function fromDescription(json: unknown): StateLayout {
   const catalog = object(json, 'the catalog');
-  if (catalog['format'] !== CATALOG_FORMAT) return fail(`its format is ${String(catalog['format'])}, this version reads ${CATALOG_FORMAT}`);
+  if (catalog['format'] !== CATALOG_FORMAT)
+    return fail(`its format is ${String(catalog['format'])}, this version reads ${CATALOG_FORMAT}`);
   const structs = new Map<string, StructLayout>();
   try {
     for (const entry of sequence(catalog['structs'], 'structs')) {
@@ -183,14 +195,22 @@ export function fromDescription(json: unknown): StateLayout {
       const given = object(entry, 'a pool');
       const name = string(given['name'], 'the name of a pool');
       const capacity = given['capacity'];
-      if (typeof capacity !== 'number' || !Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX) return fail(`the capacity of pool \`${name}\` is ${String(capacity)}`);
-      return { name, capacity, layout: structFrom(given['record'], structs), struct: undefined, hidden: name.startsWith('$') };
+      if (typeof capacity !== 'number' || !Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX)
+        return fail(`the capacity of pool \`${name}\` is ${String(capacity)}`);
+      return {
+        name,
+        capacity,
+        layout: structFrom(given['record'], structs),
+        struct: undefined,
+        hidden: name.startsWith('$'),
+      };
     });
     if (new Set(pools.map(entry => entry.name)).size !== pools.length) fail('a pool twice');
     const root = structFrom(catalog['root'], structs);
     const poolNames = pools.map(entry => entry.name);
     for (const layout of [root, ...pools.map(entry => entry.layout)]) {
-      for (const field of layout.fields) visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
+      for (const field of layout.fields)
+        visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
     }
     return { root, pools, structs };
   } catch (error) {
@@ -207,7 +227,8 @@ function structFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>): 
   for (const entry of sequence(given['fields'], `fields of ${name}`)) {
     const field = object(entry, `a field of ${name}`);
     const fieldName = string(field['name'], `the name of a field of ${name}`);
-    if (!/^\$?[\p{ID_Start}_][\p{ID_Continue}_]*$/u.test(fieldName) || fieldName === '__proto__') fail(`field name '${fieldName}' of ${name}`);
+    if (!/^\$?[\p{ID_Start}_][\p{ID_Continue}_]*$/u.test(fieldName) || fieldName === '__proto__')
+      fail(`field name '${fieldName}' of ${name}`);
     if (offsets.has(fieldName)) fail(`field ${fieldName} of ${name} twice`);
     fields[fieldName] = kindFrom(field['kind'], structs, 0);
     offsets.set(fieldName, field);
@@ -216,10 +237,13 @@ function structFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>): 
   for (const field of layout.fields) {
     const said = offsets.get(field.name)!;
     if (said['offset'] !== field.offset || said['bytes'] !== field.bytes) {
-      fail(`field ${field.name} of ${name} is said to be at ${String(said['offset'])} with ${String(said['bytes'])} bytes, its kind is laid at ${field.offset} with ${field.bytes}`);
+      fail(
+        `field ${field.name} of ${name} is said to be at ${String(said['offset'])} with ${String(said['bytes'])} bytes, its kind is laid at ${field.offset} with ${field.bytes}`,
+      );
     }
   }
-  if (given['bytes'] !== layout.bytes || given['align'] !== layout.align) fail(`${name} is said to take ${String(given['bytes'])} bytes, it takes ${layout.bytes}`);
+  if (given['bytes'] !== layout.bytes || given['align'] !== layout.align)
+    fail(`${name} is said to take ${String(given['bytes'])} bytes, it takes ${layout.bytes}`);
   return layout;
 }
 
@@ -243,7 +267,9 @@ function kindFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>, dep
     case 'struct': {
       const name = string(given['name'], 'the name of a nested struct');
       const layout = structs.get(name);
-      return layout === undefined ? fail(`nested struct ${name} is not described before it is used`) : structKind(undefined, layout);
+      return layout === undefined
+        ? fail(`nested struct ${name} is not described before it is used`)
+        : structKind(undefined, layout);
     }
     case 'array':
       return kindOf(array(of(), given['length'] as number));
@@ -259,7 +285,9 @@ function kindFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>, dep
 }
 
 function object(value: unknown, what: string): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : fail(`${what} is not an object`);
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : fail(`${what} is not an object`);
 }
 function sequence(value: unknown, what: string): readonly unknown[] {
   return Array.isArray(value) ? value : fail(`${what} is not an array`);
@@ -268,7 +296,11 @@ function string(value: unknown, what: string): string {
   return typeof value === 'string' && value !== '' ? value : fail(`${what} is not a text`);
 }
 function fail(why: string, cause?: unknown): never {
-  throw new SchemaError('SCHEMA_CATALOG', `this is no catalog of a state: ${why}`, cause === undefined ? {} : { cause });
+  throw new SchemaError(
+    'SCHEMA_CATALOG',
+    `this is no catalog of a state: ${why}`,
+    cause === undefined ? {} : { cause },
+  );
 }
 
 export type { FieldLayout, StructLayout };

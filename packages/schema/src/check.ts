@@ -44,7 +44,10 @@ export function check(kind: AnyKind, value: unknown): string | undefined {
 
 /** Throw `SCHEMA_RANGE` for a value that does not fit: ``field hp of Player: 300 is not a u8 (0..255)``. */
 export function refuse(field: string, owner: string, kind: AnyKind, value: unknown): never {
-  throw new SchemaError('SCHEMA_RANGE', `field ${field} of ${owner}: ${check(kind, value) ?? `${show(value)} was refused`}`);
+  throw new SchemaError(
+    'SCHEMA_RANGE',
+    `field ${field} of ${owner}: ${check(kind, value) ?? `${show(value)} was refused`}`,
+  );
 }
 
 function checkNumber(kind: NumberShape, value: unknown): string | undefined {
@@ -53,7 +56,12 @@ function checkNumber(kind: NumberShape, value: unknown): string | undefined {
     // Floats hold NaN and the infinities; a finite number past the range would silently become one.
     if (!kind.whole && !Number.isFinite(value)) return undefined;
   }
-  const range = kind.tag === 'int' ? 'a whole number, at most 2^53 - 1 either way' : kind.tag === 'f64' ? 'a number' : `${kind.min}..${kind.max}`;
+  const range =
+    kind.tag === 'int'
+      ? 'a whole number, at most 2^53 - 1 either way'
+      : kind.tag === 'f64'
+        ? 'a number'
+        : `${kind.min}..${kind.max}`;
   return `${show(value)} is not ${article(kind.tag)} (${range})`;
 }
 
@@ -66,8 +74,15 @@ function checkRef(pool: string, value: unknown): string | undefined {
   return `slot ${show(ref.slot)}, generation ${show(ref.generation)} are not two u32`;
 }
 
-function checkStruct(layout: { name: string; fields: readonly { name: string; kind: AnyKind; hidden: boolean }[] }, value: unknown): string | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${show(value)} is not ${layout.name} ({ ${layout.fields.filter(f => !f.hidden).map(f => f.name).join(', ')} })`;
+function checkStruct(
+  layout: { name: string; fields: readonly { name: string; kind: AnyKind; hidden: boolean }[] },
+  value: unknown,
+): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return `${show(value)} is not ${layout.name} ({ ${layout.fields
+      .filter(f => !f.hidden)
+      .map(f => f.name)
+      .join(', ')} })`;
   const given = value as Record<string, unknown>;
   for (const field of layout.fields) {
     if (field.hidden) continue;
@@ -80,7 +95,8 @@ function checkStruct(layout: { name: string; fields: readonly { name: string; ki
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) {
     for (const name in given) {
-      if (!layout.fields.some(field => field.name === name && !field.hidden)) return `${layout.name} has no field ${name}`;
+      if (!layout.fields.some(field => field.name === name && !field.hidden))
+        return `${layout.name} has no field ${name}`;
     }
   }
   return undefined;
@@ -104,7 +120,9 @@ function checkEntries(key: AnyKind, value: AnyKind, most: number, entries: unkno
   for (const entry of entries) {
     if (index === most) return `more entries than the map with capacity ${most} holds`;
     if (!Array.isArray(entry) || entry.length !== 2) return `[${index}]: ${show(entry)} is not [key, value]`;
-    const reason = (entry[0] === undefined ? 'undefined' : check(key, entry[0])) ?? (entry[1] === undefined && value.tag !== 'ref' ? 'undefined' : check(value, entry[1]));
+    const reason =
+      (entry[0] === undefined ? 'undefined' : check(key, entry[0])) ??
+      (entry[1] === undefined && value.tag !== 'ref' ? 'undefined' : check(value, entry[1]));
     if (reason !== undefined) return nested(`[${index}]`, reason);
     index++;
   }
@@ -167,7 +185,10 @@ export function copyValue(kind: AnyKind, value: unknown): unknown {
     case 'list':
       return Array.from(value as Iterable<unknown>, element => copyValue(kind.element, element));
     case 'map':
-      return Array.from(value as Iterable<[unknown, unknown]>, entry => [copyValue(kind.key, entry[0]), copyValue(kind.value, entry[1])]);
+      return Array.from(value as Iterable<[unknown, unknown]>, entry => [
+        copyValue(kind.key, entry[0]),
+        copyValue(kind.value, entry[1]),
+      ]);
     case 'u64':
     case 'i64':
     case 'bool':
@@ -216,7 +237,11 @@ function list(names: readonly string[]): string {
 }
 
 function isSequence(value: unknown): value is Iterable<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function'
+  );
 }
 
 function isU32(value: unknown): boolean {

@@ -27,7 +27,20 @@ export interface MapKind<K, V>
 /** What a map may be keyed by. */
 export type KeyKind = KindBase<any, any, boolean, KeyTag>;
 
-const KEY_TAGS: readonly string[] = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'i64', 'int', 'oneOf', 'text', 'ref'];
+const KEY_TAGS: readonly string[] = [
+  'u8',
+  'i8',
+  'u16',
+  'i16',
+  'u32',
+  'i32',
+  'u64',
+  'i64',
+  'int',
+  'oneOf',
+  'text',
+  'ref',
+];
 
 /** Always n elements of one kind.
  * @param n 1..2^24 */
@@ -53,7 +66,10 @@ export function map<K extends KeyKind, V extends FieldKind>(key: K, value: V, ca
   checkCount('map', capacity);
   const keyKind = kindOf(key, 'the key of a map');
   if (!KEY_TAGS.includes(keyKind.tag)) {
-    throw new SchemaError('SCHEMA_KIND', `a map cannot be keyed by ${describeKind(keyKind)}: use a whole number, text, oneOf or ref`);
+    throw new SchemaError(
+      'SCHEMA_KIND',
+      `a map cannot be keyed by ${describeKind(keyKind)}: use a whole number, text, oneOf or ref`,
+    );
   }
   const valueKind = elementOf(value, `map(${describeKind(keyKind)}, …, ${capacity})`);
   const { bytes, align } = mapLayout({ key: keyKind, value: valueKind, capacity });
@@ -63,13 +79,20 @@ export function map<K extends KeyKind, V extends FieldKind>(key: K, value: V, ca
 function elementOf(element: unknown, where: string) {
   const kind = kindOf(element, `the element of ${where}`);
   if (kind.tag === 'list' || kind.tag === 'map') {
-    throw new SchemaError('SCHEMA_KIND', `the element of ${where} is a ${kind.tag}: wrap it in a struct class with that field`);
+    throw new SchemaError(
+      'SCHEMA_KIND',
+      `the element of ${where} is a ${kind.tag}: wrap it in a struct class with that field`,
+    );
   }
+  if (kind.bytes === 0) throw new SchemaError('SCHEMA_KIND', `the element of ${where} has no fields`);
   return kind;
 }
 
 function checkCount(what: string, n: number): void {
   if (!Number.isInteger(n) || n < 1 || n > 0x100_0000) {
-    throw new SchemaError('SCHEMA_KIND', `${what} takes a ${what === 'array' ? 'length' : 'capacity'} of 1..16777216, not ${String(n)}`);
+    throw new SchemaError(
+      'SCHEMA_KIND',
+      `${what} takes a ${what === 'array' ? 'length' : 'capacity'} of 1..16777216, not ${String(n)}`,
+    );
   }
 }

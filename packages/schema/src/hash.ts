@@ -15,7 +15,9 @@ function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value === 'object' && value !== null) {
     const members = value as Record<string, unknown>;
-    const names = Object.keys(members).filter(name => members[name] !== undefined).sort();
+    const names = Object.keys(members)
+      .filter(name => members[name] !== undefined)
+      .sort();
     return `{${names.map(name => `${JSON.stringify(name)}:${canonical(members[name])}`).join(',')}}`;
   }
   return JSON.stringify(value) ?? 'null';

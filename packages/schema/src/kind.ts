@@ -14,7 +14,19 @@ export type WholeTag = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'int';
 export type FloatTag = 'f32' | 'f64';
 export type BigTag = 'u64' | 'i64';
 export type KeyTag = WholeTag | BigTag | 'oneOf' | 'text' | 'ref';
-export type KindTag = WholeTag | FloatTag | BigTag | 'bool' | 'oneOf' | 'text' | 'bytes' | 'struct' | 'array' | 'list' | 'map' | 'ref';
+export type KindTag =
+  | WholeTag
+  | FloatTag
+  | BigTag
+  | 'bool'
+  | 'oneOf'
+  | 'text'
+  | 'bytes'
+  | 'struct'
+  | 'array'
+  | 'list'
+  | 'map'
+  | 'ref';
 
 // Carries types only; no object has it.
 declare const TYPES: unique symbol;
@@ -132,13 +144,19 @@ class KindObject {
 
   get sync(): KindObject {
     if (this.tag === 'list' || this.tag === 'map')
-      throw new SchemaError('SCHEMA_KIND', `a ${this.tag} cannot be .sync: only fields of fixed size are sent to clients, use array(kind, n)`);
+      throw new SchemaError(
+        'SCHEMA_KIND',
+        `a ${this.tag} cannot be .sync: only fields of fixed size are sent to clients, use array(kind, n)`,
+      );
     return new KindObject({ ...this, syncs: true, ...(this.tag === 'struct' ? { syncsWhole: true } : undefined) });
   }
 
   init(value: unknown): KindObject {
     if (this.tag === 'list' || this.tag === 'map' || this.tag === 'ref')
-      throw new SchemaError('SCHEMA_KIND', `a ${this.tag} has no initial value: it starts empty, fill it after create()`);
+      throw new SchemaError(
+        'SCHEMA_KIND',
+        `a ${this.tag} has no initial value: it starts empty, fill it after create()`,
+      );
     const kind = this as unknown as AnyKind;
     const reason = check(kind, value);
     if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `init: ${reason}`);

@@ -140,9 +140,14 @@ const structLayouts = new WeakMap<StructClass, StructLayout>();
 /** The layout of a struct class (made once), or of a plain object of fields, which then needs a name.
  * @param hidden fields of the runtime, placed after the declared ones; their names start with `$`
  * @throws SchemaError `SCHEMA_KIND` for something that is no kind, or when it is larger than 1 GiB */
-export function layoutOf(source: StructClass | Readonly<Record<string, unknown>>, name?: string, hidden?: Readonly<Record<string, unknown>>): StructLayout {
+export function layoutOf(
+  source: StructClass | Readonly<Record<string, unknown>>,
+  name?: string,
+  hidden?: Readonly<Record<string, unknown>>,
+): StructLayout {
   if (!isStructClass(source)) return layFields(name ?? 'struct', source, hidden);
-  if (hidden !== undefined || (name !== undefined && name !== source.name)) return layFields(name ?? source.name, source.fields, hidden);
+  if (hidden !== undefined || (name !== undefined && name !== source.name))
+    return layFields(name ?? source.name, source.fields, hidden);
   let layout = structLayouts.get(source);
   if (layout === undefined) {
     layout = layFields(source.name, source.fields, undefined);
@@ -156,7 +161,10 @@ export function layoutOf(source: StructClass | Readonly<Record<string, unknown>>
 export function kindOf(field: unknown, where = 'a field'): AnyKind {
   if (isKind(field)) return field;
   if (isStructClass(field)) return structKind(field, layoutOf(field));
-  throw new SchemaError('SCHEMA_KIND', `${where} is ${typeof field === 'function' ? 'a function' : String(field)}, not a kind such as int or text(24), nor a struct class; functions belong into the class body`);
+  throw new SchemaError(
+    'SCHEMA_KIND',
+    `${where} is ${typeof field === 'function' ? 'a function' : String(field)}, not a kind such as int or text(24), nor a struct class; functions belong into the class body`,
+  );
 }
 
 const structKinds = new WeakMap<StructLayout, AnyKind>();
@@ -164,14 +172,26 @@ const structKinds = new WeakMap<StructLayout, AnyKind>();
 export function structKind(struct: StructClass | undefined, layout: StructLayout): AnyKind {
   let kind = structKinds.get(layout);
   if (kind === undefined) {
-    const made = makeKind({ tag: 'struct', bytes: layout.bytes, align: layout.align, layout, struct, syncsWhole: false, syncs: layout.fields.some(field => field.syncs) });
+    const made = makeKind({
+      tag: 'struct',
+      bytes: layout.bytes,
+      align: layout.align,
+      layout,
+      struct,
+      syncsWhole: false,
+      syncs: layout.fields.some(field => field.syncs),
+    });
     structKinds.set(layout, made);
     kind = made as AnyKind;
   }
   return kind;
 }
 
-function layFields(name: string, fields: Readonly<Record<string, unknown>>, hidden: Readonly<Record<string, unknown>> | undefined): StructLayout {
+function layFields(
+  name: string,
+  fields: Readonly<Record<string, unknown>>,
+  hidden: Readonly<Record<string, unknown>> | undefined,
+): StructLayout {
   const laid: FieldLayout[] = [];
   let offset = 0;
   let align: Align = 4;
@@ -179,12 +199,23 @@ function layFields(name: string, fields: Readonly<Record<string, unknown>>, hidd
     const kind = kindOf(field, `field ${fieldName} of ${name}`);
     offset = alignUp(offset, kind.align);
     if (kind.align > align) align = kind.align;
-    laid.push(Object.freeze({ name: fieldName, kind, offset, bytes: kind.bytes, syncs: kind.syncs, initial: kind.initial, hidden: isHidden }));
+    laid.push(
+      Object.freeze({
+        name: fieldName,
+        kind,
+        offset,
+        bytes: kind.bytes,
+        syncs: kind.syncs,
+        initial: kind.initial,
+        hidden: isHidden,
+      }),
+    );
     offset = fits(offset + kind.bytes, name);
   };
   for (const fieldName of Object.keys(fields)) place(fieldName, fields[fieldName], fieldName.startsWith('$'));
   for (const fieldName of Object.keys(hidden ?? {})) {
-    if (!fieldName.startsWith('$')) throw new SchemaError('SCHEMA_KIND', `hidden field ${fieldName} of ${name}: its name must start with $`);
+    if (!fieldName.startsWith('$'))
+      throw new SchemaError('SCHEMA_KIND', `hidden field ${fieldName} of ${name}: its name must start with $`);
     if (Object.hasOwn(fields, fieldName)) throw new SchemaError('SCHEMA_KIND', `${name} has field ${fieldName} twice`);
     place(fieldName, hidden![fieldName], true);
   }
@@ -198,7 +229,22 @@ export function listLayout(kind: Pick<ListShape, 'element' | 'capacity'>): ListL
   const payload = alignUp(12, align);
   const stride = alignUp(payload + kind.element.bytes, align);
   const bytes = fits(slots + stride * kind.capacity, `list with capacity ${kind.capacity}`);
-  return { bytes, align, capacity: kind.capacity, head: 0, tail: 4, free: 8, count: 12, high: 16, slots, stride, prev: 0, next: 4, generation: 8, payload };
+  return {
+    bytes,
+    align,
+    capacity: kind.capacity,
+    head: 0,
+    tail: 4,
+    free: 8,
+    count: 12,
+    high: 16,
+    slots,
+    stride,
+    prev: 0,
+    next: 4,
+    generation: 8,
+    payload,
+  };
 }
 
 /** Offsets of a map; see the top of this file. */
@@ -212,8 +258,24 @@ export function mapLayout(kind: Pick<MapShape, 'key' | 'value' | 'capacity'>): M
   const stride = alignUp(value + kind.value.bytes, align);
   const bytes = fits(entries + stride * kind.capacity, `map with capacity ${kind.capacity}`);
   return {
-    bytes, align, capacity: kind.capacity, count: 0, free: 4, first: 8, last: 12, high: 16, buckets: 24, bucketCount, entries, stride,
-    chain: 0, prev: 4, next: 8, generation: 12, key, value,
+    bytes,
+    align,
+    capacity: kind.capacity,
+    count: 0,
+    free: 4,
+    first: 8,
+    last: 12,
+    high: 16,
+    buckets: 24,
+    bucketCount,
+    entries,
+    stride,
+    chain: 0,
+    prev: 4,
+    next: 8,
+    generation: 12,
+    key,
+    value,
   };
 }
 
@@ -222,6 +284,10 @@ function wordAlign(align: Align): Align {
 }
 
 function fits(bytes: number, name: string): number {
-  if (bytes > STRUCT_BYTES_MAX) throw new SchemaError('SCHEMA_KIND', `${name} takes ${bytes} bytes, more than ${STRUCT_BYTES_MAX}: lower a capacity`);
+  if (bytes > STRUCT_BYTES_MAX)
+    throw new SchemaError(
+      'SCHEMA_KIND',
+      `${name} takes ${bytes} bytes, more than ${STRUCT_BYTES_MAX}: lower a capacity`,
+    );
   return bytes;
 }

@@ -6,7 +6,10 @@ const TAKEN = new Set([...Object.getOwnPropertyNames(Object.prototype), 'toJSON'
 
 /** Refuse a name that code cannot be generated for, or that would hide something every object has. */
 export function checkName(name: string, what: string, code: SchemaCode): void {
-  if (name.startsWith('$')) throw new SchemaError(code, `${what} ${name}: names that start with $ belong to the runtime`);
-  if (!IDENTIFIER.test(name)) throw new SchemaError(code, `${what} '${name}': a name is letters, digits and _, and starts with a letter`);
-  if (TAKEN.has(name)) throw new SchemaError(code, `${what} ${name}: every object has a ${name} already, choose another name`);
+  if (name.startsWith('$'))
+    throw new SchemaError(code, `${what} ${name}: names that start with $ belong to the runtime`);
+  if (!IDENTIFIER.test(name))
+    throw new SchemaError(code, `${what} '${name}': a name is letters, digits and _, and starts with a letter`);
+  if (TAKEN.has(name))
+    throw new SchemaError(code, `${what} ${name}: every object has a ${name} already, choose another name`);
 }

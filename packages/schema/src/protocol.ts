@@ -60,7 +60,10 @@ export function command<const F extends AnyFields>(fields: F & CheckMessage<F>):
   return { role: 'command', fields, reply: undefined };
 }
 /** Answered: by what the handler returns, or by an error. */
-export function request<const F extends AnyFields, const A extends AnyFields>(fields: F & CheckMessage<F>, reply: A & CheckMessage<A>): MessageDecl<'request', F, A> {
+export function request<const F extends AnyFields, const A extends AnyFields>(
+  fields: F & CheckMessage<F>,
+  reply: A & CheckMessage<A>,
+): MessageDecl<'request', F, A> {
   return { role: 'request', fields, reply };
 }
 /** To the service itself: at once, or later (a timer). */
@@ -80,16 +83,33 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
   const specs: MessageSpec[] = [];
   for (const [name, declared] of Object.entries(messages)) {
     checkName(name, 'message', 'SCHEMA_PROTOCOL');
-    if (typeof declared !== 'object' || declared === null || !['command', 'request', 'own', 'event'].includes(declared.role)) {
+    if (
+      typeof declared !== 'object' ||
+      declared === null ||
+      !['command', 'request', 'own', 'event'].includes(declared.role)
+    ) {
       throw new SchemaError('SCHEMA_PROTOCOL', `message ${name} is not made by command, request, own or event`);
     }
     const layout = messageLayout(name, declared.fields as AnyFields);
     const reply = declared.role === 'request' ? messageLayout(`${name}.reply`, declared.reply as AnyFields) : undefined;
     specs.push(Object.freeze({ name, id: specs.length, role: declared.role, layout, reply }));
   }
-  if (specs.length > MESSAGES_MAX) throw new SchemaError('SCHEMA_PROTOCOL', `${specs.length} messages, a protocol has at most ${MESSAGES_MAX}`);
-  const hash = hashOf(specs.map(({ name, role, layout, reply }) => ({ name, role, fields: catalogOfStruct(layout), reply: reply && catalogOfStruct(reply) })));
-  return Object.freeze({ declared: messages, messages: Object.freeze(specs), byName: new Map(specs.map(spec => [spec.name, spec])), hash });
+  if (specs.length > MESSAGES_MAX)
+    throw new SchemaError('SCHEMA_PROTOCOL', `${specs.length} messages, a protocol has at most ${MESSAGES_MAX}`);
+  const hash = hashOf(
+    specs.map(({ name, role, layout, reply }) => ({
+      name,
+      role,
+      fields: catalogOfStruct(layout),
+      reply: reply && catalogOfStruct(reply),
+    })),
+  );
+  return Object.freeze({
+    declared: messages,
+    messages: Object.freeze(specs),
+    byName: new Map(specs.map(spec => [spec.name, spec])),
+    hash,
+  });
 }
 
 /** Refuse a protocol whose refs name pools that the state does not have.
@@ -98,7 +118,8 @@ export function checkProtocol(protocol: Protocol, state: StateSchema): void {
   const poolNames = state.pools.map(entry => entry.name);
   for (const message of protocol.messages) {
     for (const layout of message.reply === undefined ? [message.layout] : [message.layout, message.reply]) {
-      for (const field of layout.fields) visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
+      for (const field of layout.fields)
+        visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
     }
   }
 }
@@ -116,10 +137,14 @@ function messageLayout(name: string, fields: AnyFields): StructLayout {
 
 function refuseContainers(kind: AnyKind, where: string): void {
   if (kind.tag === 'list' || kind.tag === 'map') {
-    throw new SchemaError('SCHEMA_PROTOCOL', `${where} is a ${kind.tag}, which cannot be in a message: use array(kind, n), whose size is fixed`);
+    throw new SchemaError(
+      'SCHEMA_PROTOCOL',
+      `${where} is a ${kind.tag}, which cannot be in a message: use array(kind, n), whose size is fixed`,
+    );
   }
   if (kind.tag === 'array') refuseContainers(kind.element, where);
-  if (kind.tag === 'struct') for (const field of kind.layout.fields) refuseContainers(field.kind, `${where}, in its field ${field.name},`);
+  if (kind.tag === 'struct')
+    for (const field of kind.layout.fields) refuseContainers(field.kind, `${where}, in its field ${field.name},`);
 }
 
 /** The fields of a message as its handler reads them: refs are records or undefined, structs and arrays plain data. */
@@ -130,12 +155,17 @@ export type SenderFields<F> = { readonly [K in keyof F as F[K] extends RefKind<a
   readonly [K in keyof F as F[K] extends RefKind<any> ? K : never]?: InOf<F[K]>;
 };
 /** The fields of a message as a client reads them: refs are the mirrored record, or undefined when it is not in view. */
-export type ClientFields<F> = { readonly [K in keyof F]: F[K] extends RefKind<infer T> ? Mirror<T> | undefined : PlainOf<F[K]> };
+export type ClientFields<F> = {
+  readonly [K in keyof F]: F[K] extends RefKind<infer T> ? Mirror<T> | undefined : PlainOf<F[K]>;
+};
 
 type DeclOf<P, Name> = P extends Protocol<infer M> ? (Name extends keyof M ? M[Name] : never) : never;
 
 /** The names of a protocol's messages, of one role or several. */
-export type NamesOf<P, R extends Role = Role> = P extends Protocol<infer M> ? { [K in keyof M & string]: M[K] extends MessageDecl<R, any, any> ? K : never }[keyof M & string] : never;
+export type NamesOf<P, R extends Role = Role> =
+  P extends Protocol<infer M>
+    ? { [K in keyof M & string]: M[K] extends MessageDecl<R, any, any> ? K : never }[keyof M & string]
+    : never;
 /** What a handler of this message gets. */
 export type PayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? HandlerFields<F> : never;
 /** What a sender of this message gives. */
@@ -147,4 +177,5 @@ export type AnswerOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', a
 /** What a client gets with this event. */
 export type ClientPayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? ClientFields<F> : never;
 /** What a client that asked gets. */
-export type ClientReplyOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? ClientFields<A> : never;
+export type ClientReplyOf<P, Name> =
+  DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? ClientFields<A> : never;

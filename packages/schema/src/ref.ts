@@ -7,7 +7,8 @@ declare const TARGET: unique symbol;
 /** What a ref field takes: a record of the pool, a client's mirror of one, its ref, or undefined for none. */
 export type RefInput<T> = T | Ref | Referable | undefined;
 
-export interface RefKind<T, Syncs extends boolean = boolean> extends KindBase<T | undefined, RefInput<T>, Syncs, 'ref'> {
+export interface RefKind<T, Syncs extends boolean = boolean>
+  extends KindBase<T | undefined, RefInput<T>, Syncs, 'ref'> {
   readonly [TARGET]: T;
   readonly pool: string;
   readonly sync: RefKind<T, true>;
@@ -17,6 +18,7 @@ export interface RefKind<T, Syncs extends boolean = boolean> extends KindBase<T 
  * generation are stored: once the record is gone the field reads undefined, never somebody else.
  * @param pool the name of the pool in `state({…})` */
 export function ref<T>(pool: string): RefKind<T, false> {
-  if (typeof pool !== 'string' || pool === '') throw new SchemaError('SCHEMA_KIND', `ref takes the name of a pool, as in ref<Player>('players')`);
+  if (typeof pool !== 'string' || pool === '')
+    throw new SchemaError('SCHEMA_KIND', `ref takes the name of a pool, as in ref<Player>('players')`);
   return makeKind({ tag: 'ref', bytes: 8, align: 4, pool });
 }

@@ -30,7 +30,10 @@ export function pool<C extends StructClass>(struct: C, options: PoolOptions = {}
   if (!isStructClass(struct)) throw new SchemaError('SCHEMA_STATE', 'pool takes a class that extends struct({ … })');
   const capacity = options.capacity ?? POOL_CAPACITY_DEFAULT;
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX) {
-    throw new SchemaError('SCHEMA_STATE', `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}`);
+    throw new SchemaError(
+      'SCHEMA_STATE',
+      `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}`,
+    );
   }
   return Object.freeze({ [POOL]: true as const, struct, capacity });
 }
@@ -63,19 +66,37 @@ export type CheckState<F> = {
 };
 
 /** The state as handlers see it: pools, and root fields to read and write. */
-export type StateOf<S> = S extends StateSchema<infer F>
-  ? { readonly [K in keyof F as F[K] extends PoolDecl ? K : never]: F[K] extends PoolDecl<infer C> ? Pool<InstanceType<C>> : never } & {
-      -readonly [K in keyof F as F[K] extends PoolDecl | RootView ? never : K]: OutOf<F[K]>;
-    } & { readonly [K in keyof F as F[K] extends PoolDecl ? never : F[K] extends RootView ? K : never]: OutOf<F[K]> }
-  : never;
+export type StateOf<S> =
+  S extends StateSchema<infer F>
+    ? {
+        readonly [K in keyof F as F[K] extends PoolDecl ? K : never]: F[K] extends PoolDecl<infer C>
+          ? Pool<InstanceType<C>>
+          : never;
+      } & {
+        -readonly [K in keyof F as F[K] extends PoolDecl | RootView ? never : K]: OutOf<F[K]>;
+      } & { readonly [K in keyof F as F[K] extends PoolDecl ? never : F[K] extends RootView ? K : never]: OutOf<F[K]> }
+    : never;
 type RootView = { readonly tag: 'struct' | 'array' | 'list' | 'map' } | (abstract new () => unknown);
 
 /** The names of a state's pools. */
-export type PoolNames<S> = S extends StateSchema<infer F> ? { [K in keyof F & string]: F[K] extends PoolDecl ? K : never }[keyof F & string] : never;
+export type PoolNames<S> =
+  S extends StateSchema<infer F>
+    ? { [K in keyof F & string]: F[K] extends PoolDecl ? K : never }[keyof F & string]
+    : never;
 /** The record type of a pool. */
-export type RecordOfPool<S, Name> = S extends StateSchema<infer F> ? (Name extends keyof F ? (F[Name] extends PoolDecl<infer C> ? InstanceType<C> : never) : never) : never;
+export type RecordOfPool<S, Name> =
+  S extends StateSchema<infer F>
+    ? Name extends keyof F
+      ? F[Name] extends PoolDecl<infer C>
+        ? InstanceType<C>
+        : never
+      : never
+    : never;
 /** What the root's plain fields take, for fixtures. */
-export type RootInit<S> = S extends StateSchema<infer F> ? { readonly [K in keyof F as F[K] extends PoolDecl ? never : K]?: InOf<F[K]> } : never;
+export type RootInit<S> =
+  S extends StateSchema<infer F>
+    ? { readonly [K in keyof F as F[K] extends PoolDecl ? never : K]?: InOf<F[K]> }
+    : never;
 
 /** Declare what exists. Record classes are validated here, so a mistake shows when the module is loaded.
  * @throws SchemaError `SCHEMA_STATE` for a ref to a pool that does not exist and for two classes of one name,
@@ -91,7 +112,11 @@ export function state<const F extends Readonly<Record<string, unknown>>>(fields:
       root[name] = entry as FieldKind;
     }
   }
-  const schema: StateSchema<F> = Object.freeze({ fields: Object.freeze({ ...(fields as F) }), pools: Object.freeze(pools), root: Object.freeze(root) });
+  const schema: StateSchema<F> = Object.freeze({
+    fields: Object.freeze({ ...(fields as F) }),
+    pools: Object.freeze(pools),
+    root: Object.freeze(root),
+  });
   checkPoolsAndClasses(schema);
   return schema;
 }
@@ -101,22 +126,33 @@ function checkPoolsAndClasses(schema: StateSchema): void {
   const classes = new Map<string, StructClass>();
   for (const entry of schema.pools) {
     visitClass(entry.struct, classes);
-    for (const field of layoutOf(entry.struct).fields) visitKind(field.kind, `field ${field.name} of ${entry.struct.name}`, poolNames, classes);
+    for (const field of layoutOf(entry.struct).fields)
+      visitKind(field.kind, `field ${field.name} of ${entry.struct.name}`, poolNames, classes);
   }
-  for (const [name, field] of Object.entries(schema.root)) visitKind(kindOf(field), `state entry ${name}`, poolNames, classes);
+  for (const [name, field] of Object.entries(schema.root))
+    visitKind(kindOf(field), `state entry ${name}`, poolNames, classes);
 }
 
 /** Refuse refs to pools that do not exist, and walk to every class inside a kind. @internal */
-export function visitKind(kind: AnyKind, where: string, poolNames: readonly string[] | undefined, classes: Map<string, StructClass>): void {
+export function visitKind(
+  kind: AnyKind,
+  where: string,
+  poolNames: readonly string[] | undefined,
+  classes: Map<string, StructClass>,
+): void {
   switch (kind.tag) {
     case 'ref':
       if (poolNames !== undefined && !poolNames.includes(kind.pool)) {
-        throw new SchemaError('SCHEMA_STATE', `${where} is a ref to pool \`${kind.pool}\`, which does not exist; there ${poolNames.length === 1 ? 'is' : 'are'} ${poolNames.map(name => `\`${name}\``).join(', ') || 'none'}`);
+        throw new SchemaError(
+          'SCHEMA_STATE',
+          `${where} is a ref to pool \`${kind.pool}\`, which does not exist; there ${poolNames.length === 1 ? 'is' : 'are'} ${poolNames.map(name => `\`${name}\``).join(', ') || 'none'}`,
+        );
       }
       break;
     case 'struct':
       if (kind.struct !== undefined) visitClass(kind.struct, classes);
-      for (const field of kind.layout.fields) visitKind(field.kind, `field ${field.name} of ${kind.layout.name}`, poolNames, classes);
+      for (const field of kind.layout.fields)
+        visitKind(field.kind, `field ${field.name} of ${kind.layout.name}`, poolNames, classes);
       break;
     case 'array':
     case 'list':
@@ -133,6 +169,10 @@ export function visitKind(kind: AnyKind, where: string, poolNames: readonly stri
 function visitClass(struct: StructClass, classes: Map<string, StructClass>): void {
   validateStructClass(struct);
   const other = classes.get(struct.name);
-  if (other !== undefined && other !== struct) throw new SchemaError('SCHEMA_STATE', `two record classes are named ${struct.name}: classes are found again by name, rename one`);
+  if (other !== undefined && other !== struct)
+    throw new SchemaError(
+      'SCHEMA_STATE',
+      `two record classes are named ${struct.name}: classes are found again by name, rename one`,
+    );
   classes.set(struct.name, struct);
 }

@@ -29,7 +29,16 @@ export interface StructKind<C extends StructClass, Syncs extends boolean = boole
   init(value: Init<InstanceType<C>>): StructKind<C, Syncs>;
 }
 
-type ReservedName = `$${string}` | 'constructor' | 'toString' | 'toJSON' | 'valueOf' | 'hasOwnProperty' | 'then' | 'onResume' | '__proto__';
+type ReservedName =
+  | `$${string}`
+  | 'constructor'
+  | 'toString'
+  | 'toJSON'
+  | 'valueOf'
+  | 'hasOwnProperty'
+  | 'then'
+  | 'onResume'
+  | '__proto__';
 
 /** Each field that is no kind becomes the sentence that the compiler then prints. */
 export type CheckFields<F> = {
@@ -61,7 +70,10 @@ export function struct<const F extends Readonly<Record<string, unknown>>>(fields
 
     constructor() {
       if (probed !== undefined) return probed as Struct;
-      throw new SchemaError('SCHEMA_NOT_CONSTRUCTIBLE', `new ${new.target.name}(): records are made by their pool, as in state.players.create({ … })`);
+      throw new SchemaError(
+        'SCHEMA_NOT_CONSTRUCTIBLE',
+        `new ${new.target.name}(): records are made by their pool, as in state.players.create({ … })`,
+      );
     }
   }
   return Struct as unknown as StructBase<F>;
@@ -71,7 +83,15 @@ export function struct<const F extends Readonly<Record<string, unknown>>>(fields
 export function nested<C extends StructClass>(struct: C): StructKind<C, false> {
   if (!isStructClass(struct)) throw new SchemaError('SCHEMA_KIND', 'nested takes a class that extends struct({ … })');
   const layout = layoutOf(struct);
-  return makeKind({ tag: 'struct', bytes: layout.bytes, align: layout.align, layout, struct, syncsWhole: false, syncs: layout.fields.some(field => field.syncs) });
+  return makeKind({
+    tag: 'struct',
+    bytes: layout.bytes,
+    align: layout.align,
+    layout,
+    struct,
+    syncsWhole: false,
+    syncs: layout.fields.some(field => field.syncs),
+  });
 }
 
 const validated = new WeakSet<StructClass>();
@@ -86,13 +106,26 @@ const validated = new WeakSet<StructClass>();
  * @throws SchemaError `SCHEMA_STRUCT`, with the class and the member named */
 export function validateStructClass(struct: StructClass): void {
   if (validated.has(struct)) return;
-  if (!isStructClass(struct)) throw new SchemaError('SCHEMA_STRUCT', `${String((struct as { name?: string })?.name ?? struct)} is no record class: it must extend struct({ … })`);
+  if (!isStructClass(struct))
+    throw new SchemaError(
+      'SCHEMA_STRUCT',
+      `${String((struct as { name?: string })?.name ?? struct)} is no record class: it must extend struct({ … })`,
+    );
   const { name, fields } = struct;
-  if (name === '' || name === 'Struct') throw new SchemaError('SCHEMA_STRUCT', 'a record class needs a name: class Player extends struct({ … }) {}');
+  if (name === '' || name === 'Struct')
+    throw new SchemaError('SCHEMA_STRUCT', 'a record class needs a name: class Player extends struct({ … }) {}');
   const owner = prototypeWithFields(struct);
-  for (let prototype = struct.prototype as object; prototype !== owner; prototype = Object.getPrototypeOf(prototype) as object) {
+  for (
+    let prototype = struct.prototype as object;
+    prototype !== owner;
+    prototype = Object.getPrototypeOf(prototype) as object
+  ) {
     for (const member of Object.getOwnPropertyNames(prototype)) {
-      if (Object.hasOwn(fields, member)) throw new SchemaError('SCHEMA_STRUCT', `${name}: ${member} is a field and also a method or getter of the class; rename one`);
+      if (Object.hasOwn(fields, member))
+        throw new SchemaError(
+          'SCHEMA_STRUCT',
+          `${name}: ${member} is a field and also a method or getter of the class; rename one`,
+        );
     }
   }
   probe(struct);
@@ -128,9 +161,17 @@ function probe(struct: StructClass): void {
     const message = error instanceof Error ? error.message : String(error);
     const member = /#[\p{ID_Continue}$]+/u.exec(message)?.[0];
     if (member !== undefined || /private|twice/i.test(message)) {
-      throw new SchemaError('SCHEMA_STRUCT', `${name}: ${member ?? 'a #private member'} would live in the process and be lost with it; records have no #private members, declare it in struct({ … })`, { cause: error });
+      throw new SchemaError(
+        'SCHEMA_STRUCT',
+        `${name}: ${member ?? 'a #private member'} would live in the process and be lost with it; records have no #private members, declare it in struct({ … })`,
+        { cause: error },
+      );
     }
-    throw new SchemaError('SCHEMA_STRUCT', `${name}: its constructor or a class field failed (${message}); record classes have neither, their constructors never run`, { cause: error });
+    throw new SchemaError(
+      'SCHEMA_STRUCT',
+      `${name}: its constructor or a class field failed (${message}); record classes have neither, their constructors never run`,
+      { cause: error },
+    );
   } finally {
     probed = before;
   }

@@ -30,18 +30,28 @@ export type RecordOf<F> = Recordlike<F> & {
 };
 
 /** What reading a field of this kind gives. */
-export type OutOf<K> = K extends KindBase<infer Out, any, boolean, any> ? Out : K extends abstract new () => infer T ? T : never;
+export type OutOf<K> =
+  K extends KindBase<infer Out, any, boolean, any> ? Out : K extends abstract new () => infer T ? T : never;
 /** What writing a field of this kind takes; for a struct, what `create` takes. */
-export type InOf<K> = K extends KindBase<any, infer In, boolean, any> ? In : K extends abstract new () => infer T ? Init<T> : never;
+export type InOf<K> =
+  K extends KindBase<any, infer In, boolean, any> ? In : K extends abstract new () => infer T ? Init<T> : never;
 /** A value of this kind as plain data. */
 export type PlainOf<K> =
-  K extends ArrayKind<infer E> ? PlainOf<E>[]
-  : K extends ListKind<infer E> ? PlainOf<E>[]
-  : K extends MapKind<infer Key, infer V> ? [PlainOf<Key>, PlainOf<V>][]
-  : K extends RefKind<any> ? Ref | undefined
-  : K extends KindBase<infer Out, any, boolean, infer Tag> ? (Tag extends 'struct' ? Plain<Out> : Out)
-  : K extends abstract new () => infer T ? Plain<T>
-  : never;
+  K extends ArrayKind<infer E>
+    ? PlainOf<E>[]
+    : K extends ListKind<infer E>
+      ? PlainOf<E>[]
+      : K extends MapKind<infer Key, infer V>
+        ? [PlainOf<Key>, PlainOf<V>][]
+        : K extends RefKind<any>
+          ? Ref | undefined
+          : K extends KindBase<infer Out, any, boolean, infer Tag>
+            ? Tag extends 'struct'
+              ? Plain<Out>
+              : Out
+            : K extends abstract new () => infer T
+              ? Plain<T>
+              : never;
 
 /** What `create` takes for a record type: any of its fields as plain values. For other types, the type itself. */
 export type Init<T> = T extends Recordlike<infer F> ? InitFields<F> : T;
@@ -51,19 +61,41 @@ export type InitFields<F> = { readonly [K in keyof F]?: InOf<F[K]> };
 export type Plain<T> = T extends Recordlike<infer F> ? PlainFields<F> : T;
 export type PlainFields<F> = { -readonly [K in keyof F]: PlainOf<F[K]> };
 
-type Syncing<K> = K extends KindBase<any, any, true, any> ? true : K extends AnyKindBase ? false : K extends abstract new () => Recordlike<infer F> ? (SyncedNames<F> extends never ? false : true) : false;
+type Syncing<K> =
+  K extends KindBase<any, any, true, any>
+    ? true
+    : K extends AnyKindBase
+      ? false
+      : K extends abstract new () => Recordlike<infer F>
+        ? SyncedNames<F> extends never
+          ? false
+          : true
+        : false;
 type SyncedNames<F> = { [K in keyof F]: Syncing<F[K]> extends true ? K : never }[keyof F];
 
 /** A client's mirror of a record: the class's methods and getters over those fields that are `.sync`. The others are not
- * there: a getter that reads one sees undefined. */
-export type Mirror<T> = T extends Recordlike<infer F>
-  ? Omit<T, keyof F | keyof Recordlike<F>> & { readonly [K in SyncedNames<F>]: MirrorField<F[K]> } & Referable
-  : T;
+ * there: a getter that reads one sees undefined. A ref reads the mirror of its record, or undefined when that one is not
+ * in view; arrays are plain arrays. */
+export type Mirror<T> =
+  T extends Recordlike<infer F>
+    ? Omit<T, keyof F | keyof Recordlike<F>> & { readonly [K in SyncedNames<F>]: MirrorField<F[K]> } & Referable
+    : T;
 type MirrorField<K> =
-  K extends RefKind<any> ? Ref | undefined
-  : K extends StructKind<infer C, true> ? MirrorWhole<InstanceType<C>>
-  : K extends KindBase<any, any, boolean, 'array'> ? readonly (K extends ArrayKind<infer E> ? PlainOf<E> : never)[]
-  : K extends AnyKindBase ? OutOf<K>
-  : K extends abstract new () => infer T ? Omit<Mirror<T>, keyof Referable>
-  : never;
-type MirrorWhole<T> = T extends Recordlike<infer F> ? Omit<T, keyof F | keyof Recordlike<F>> & { readonly [K in keyof F]: MirrorField<F[K]> } : T;
+  K extends RefKind<infer T>
+    ? Mirror<T> | undefined
+    : K extends StructKind<infer C, true>
+      ? MirrorWhole<InstanceType<C>>
+      : K extends ArrayKind<infer E>
+        ? readonly MirrorElement<E>[]
+        : K extends AnyKindBase
+          ? OutOf<K>
+          : K extends abstract new () => infer T
+            ? Omit<Mirror<T>, keyof Referable>
+            : never;
+type MirrorElement<E> = E extends abstract new () => infer T ? MirrorWhole<T> : MirrorField<E>;
+type MirrorWhole<T> =
+  T extends Recordlike<infer F>
+    ? Omit<T, keyof F | keyof Recordlike<F>> & {
+        readonly [K in keyof F]: F[K] extends abstract new () => infer N ? MirrorWhole<N> : MirrorField<F[K]>;
+      }
+    : T;

@@ -1,0 +1,90 @@
+/** Instances of a record class over plain data, without a state: what a client shows of a record. The object has the
+ * class's prototype, so methods and getters work, and own data properties for the fields that it was given. */
+import type { AnyKind } from './kind.ts';
+import { layoutOf } from './layout.ts';
+import { RECORD_REF, type RecordRef, type Ref } from './ref-value.ts';
+import type { StructClass } from './struct.ts';
+import type { Mirror } from './types.ts';
+
+export interface MirrorOptions {
+  /** What `recordRefOf(mirror)` answers, so that the mirror can be sent where a ref is taken. */
+  readonly ref?: RecordRef;
+  /** Finds the mirror that a ref leads to, asked at each reading. Without it a ref field reads `{ slot, generation }`. */
+  readonly resolve?: (pool: string, ref: Ref) => object | undefined;
+}
+
+const RESOLVE: unique symbol = Symbol('resolve') as never;
+const REFS: unique symbol = Symbol('refs') as never;
+
+interface MirrorObject {
+  [name: string]: unknown;
+  [RESOLVE]?: MirrorOptions['resolve'];
+  /** Ref fields as they were received; their properties are getters that resolve. */
+  [REFS]?: Record<string, Ref | undefined>;
+}
+
+/** Make a mirror. Fields that `data` lacks are not there. */
+export function mirrorOf<T>(
+  struct: StructClass<T>,
+  data: Readonly<Record<string, unknown>>,
+  options: MirrorOptions = {},
+): Mirror<T> {
+  const mirror = Object.create(struct.prototype as object) as MirrorObject;
+  Object.defineProperty(mirror, RECORD_REF, { value: options.ref, configurable: true });
+  if (options.resolve !== undefined) Object.defineProperty(mirror, RESOLVE, { value: options.resolve });
+  for (const { name, kind, hidden } of layoutOf(struct).fields) {
+    if (!hidden && Object.hasOwn(data, name)) setField(mirror, name, kind, data[name]);
+  }
+  return mirror as Mirror<T>;
+}
+
+/** Write changed fields into a mirror; nested structs keep their identity. */
+export function updateMirror(struct: StructClass, mirror: object, changes: Readonly<Record<string, unknown>>): void {
+  for (const { name, kind, hidden } of layoutOf(struct).fields) {
+    if (!hidden && Object.hasOwn(changes, name)) setField(mirror as MirrorObject, name, kind, changes[name]);
+  }
+}
+
+function setField(mirror: MirrorObject, name: string, kind: AnyKind, value: unknown): void {
+  if (kind.tag === 'ref' && mirror[RESOLVE] !== undefined) {
+    setRef(mirror, name, kind.pool, value as Ref | undefined);
+    return;
+  }
+  if (kind.tag === 'struct' && kind.struct !== undefined && Object.hasOwn(mirror, name)) {
+    updateMirror(kind.struct, mirror[name] as object, value as Record<string, unknown>);
+    return;
+  }
+  // Defined, not assigned: a prototype's accessor of that name must not swallow it.
+  Object.defineProperty(mirror, name, {
+    value: wrap(mirror, kind, value),
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+function wrap(mirror: MirrorObject, kind: AnyKind, value: unknown): unknown {
+  if (kind.tag === 'struct' && kind.struct !== undefined) {
+    const resolve = mirror[RESOLVE];
+    return mirrorOf(kind.struct, value as Record<string, unknown>, resolve === undefined ? {} : { resolve });
+  }
+  if (kind.tag === 'array') return (value as unknown[]).map(element => wrap(mirror, kind.element, element));
+  if (kind.tag === 'ref' && value !== undefined && mirror[RESOLVE] !== undefined)
+    return mirror[RESOLVE](kind.pool, value as Ref);
+  return value;
+}
+
+function setRef(mirror: MirrorObject, name: string, pool: string, ref: Ref | undefined): void {
+  let refs = mirror[REFS];
+  if (refs === undefined) {
+    refs = {};
+    Object.defineProperty(mirror, REFS, { value: refs });
+    // Mirrors may refer to each other in a circle; as JSON a ref is slot and generation.
+    Object.defineProperty(mirror, 'toJSON', { value: () => ({ ...mirror, ...mirror[REFS] }) });
+  }
+  const known = Object.hasOwn(refs, name);
+  refs[name] = ref;
+  if (known) return;
+  const get = (): object | undefined => (refs[name] === undefined ? undefined : mirror[RESOLVE]!(pool, refs[name]));
+  Object.defineProperty(mirror, name, { get, enumerable: true, configurable: true });
+}
