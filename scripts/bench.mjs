@@ -2,5 +2,5 @@
 import { runInside } from './lib/run.mjs';
 import { setup } from './setup.mjs';
 
-setup();
+await setup();
 await runInside('benchmarks/dist/lib/main.js', process.argv.slice(2));

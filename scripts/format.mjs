@@ -2,7 +2,7 @@
 import { runTool } from './lib/run.mjs';
 import { setup } from './setup.mjs';
 
-setup({ compileErrors: 'return' });
+await setup({ compileErrors: 'return' });
 const paths = process.argv.slice(2);
 const { code } = await runTool('@biomejs/biome/bin/biome', ['format', '--write', ...(paths.length ? paths : ['.'])]);
 process.exitCode = code;

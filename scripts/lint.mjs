@@ -21,7 +21,7 @@ export async function lintCode() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  setup({ compileErrors: 'return' });
+  await setup({ compileErrors: 'return' });
   const code = await lintCode();
   process.exitCode = lintImports() && code ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 // All set-up in one place, done only where needed: install from the lock file, compile the addon, compile TypeScript.
 // Every other script imports this first; `node scripts/setup.mjs` (npm run build) does it alone.
 // Plain JavaScript without dependencies: it runs on a fresh clone, and tells an old Node so in a sentence.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join, relative } from 'node:path';
@@ -33,10 +33,10 @@ function checkNode() {
   }
 }
 
-function step(name, work) {
+async function step(name, work) {
   const began = Date.now();
   process.stderr.write(`setup: ${name} `);
-  work();
+  await work();
   process.stderr.write(`${((Date.now() - began) / 1000).toFixed(1)} s\n`);
 }
 
@@ -71,14 +71,25 @@ function installNeeded() {
   return false;
 }
 
-function install() {
+async function install() {
   const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
   // No package here needs an install script, so none is run.
   const args = ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  const done = spawnSync(npm[0], [...npm.slice(1), ...args], { cwd: root, encoding: 'utf8' });
-  if (done.status !== 0) {
-    process.stderr.write(`\n${done.stderr ?? ''}`);
-    fail(`npm ci failed (${done.error?.message ?? `exit code ${done.status}`}).`);
+  const child = spawn(npm[0], [...npm.slice(1), ...args], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+  let output = '';
+  child.stderr.setEncoding('utf8').on('data', text => (output += text));
+  // An npm that outlived us would write into the next set-up's node_modules.
+  const stop = signal => child.kill(signal);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, stop);
+  const end = await new Promise(resolve => {
+    child.on('error', error => resolve(error.message));
+    child.on('close', (code, signal) => resolve(signal ?? code));
+  });
+  for (const signal of signals) process.off(signal, stop);
+  if (end !== 0) {
+    process.stderr.write(`\n${output}`);
+    fail(`npm ci failed (${typeof end === 'number' ? `exit code ${end}` : end}).`);
   }
   fs.writeFileSync(INSTALL_STAMP, lockHash());
 }
@@ -166,7 +177,7 @@ function lockHolderLives(holder) {
 }
 
 /** Two set-ups at once would delete each other's node_modules: the second waits here until the first ends. */
-function withLock(work) {
+async function withLock(work) {
   fs.mkdirSync(CACHE, { recursive: true });
   const mine = `${process.pid} ${startedAt(process.pid)}`;
   const draft = `${LOCK}.${process.pid}`;
@@ -191,13 +202,13 @@ function withLock(work) {
       continue;
     }
     if (waits === 10) process.stderr.write(`setup: waiting for another set-up (pid ${holder?.split(' ')[0] ?? '?'})\n`);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    await new Promise(resolve => setTimeout(resolve, 100));
   }
   fs.rmSync(draft, { force: true });
   const release = () => fs.rmSync(LOCK, { force: true });
   process.once('exit', release); // fail() leaves this way
   try {
-    return work();
+    return await work();
   } finally {
     process.off('exit', release);
     release();
@@ -206,15 +217,15 @@ function withLock(work) {
 
 /** Brings the checkout into a state that runs. Quick when nothing changed.
  * @param options.compileErrors `fail` (default) leaves on type errors; `return` hands back false, for `npm test`. */
-export function setup({ compileErrors = 'fail' } = {}) {
+export async function setup({ compileErrors = 'fail' } = {}) {
   checkNode();
-  return withLock(() => {
-    if (installNeeded()) step('install packages (npm ci)', install);
-    if (addonNeeded()) step('compile the addon', compileAddon);
+  return withLock(async () => {
+    if (installNeeded()) await step('install packages (npm ci)', install);
+    if (addonNeeded()) await step('compile the addon', compileAddon);
     const compiled = compile();
     if (!compiled && compileErrors === 'fail') fail('TypeScript found the errors above.');
     return compiled;
   });
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) setup();
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setup();

@@ -3,6 +3,6 @@
 import { runTool } from './lib/run.mjs';
 import { setup } from './setup.mjs';
 
-setup();
+await setup();
 const { code } = await runTool('vitest/vitest.mjs', ['run', ...process.argv.slice(2)], { env: { LICH_SOAK: '1' } });
 process.exitCode = code;

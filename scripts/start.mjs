@@ -2,5 +2,5 @@
 import { runInside } from './lib/run.mjs';
 import { setup } from './setup.mjs';
 
-setup();
+await setup();
 await runInside('packages/lich/dist/cli/main.js', ['up', 'examples/arena/topology.ts', ...process.argv.slice(2)]);

@@ -106,7 +106,7 @@ const stages = stagesFor(process.argv.slice(2));
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => (interrupted = true));
 
-setup({ compileErrors: 'return' }); // what it finds, the stage `types` shows and counts
+await setup({ compileErrors: 'return' }); // what it finds, the stage `types` shows and counts
 let total = none();
 const lines = [];
 for (const [name, stage] of stages) {
