@@ -6,7 +6,8 @@
  *     3 ACK      varint seq
  *     4 BYE      the player leaves now
  *   gateway -> client
- *     1 WELCOME  bytes token (16), u8 resumed, varint lastN, varint slot, varint generation (0 = no record), varint tickHz * 1000
+ *     1 WELCOME  bytes token (16), u8 resumed, varint lastN, varint seq, varint pool index + 1 (0 = no record), varint slot,
+ *                varint generation, varint tickHz * 1000
  *     2 OUT      varint seq, varint ackN, u8 kind, body
  *        1 PICTURE  all in view (sync.ts)
  *        2 DELTA    what changed (sync.ts)
@@ -15,7 +16,7 @@
  *        5 EPOCH    varint epoch, text reason
  *
  * seq only grows and has gaps; n has none. ackSeq is the last seq that the client handled, ackN the last n that the
- * service committed. */
+ * service committed; the replies to all n up to it have a seq up to that of the frame. */
 import type { Ref } from './ref-value.ts';
 import { malformed, Reader, type Writer } from './wire.ts';
 
@@ -115,8 +116,11 @@ export interface WelcomeFrame {
   readonly resumed: boolean;
   /** Highest n that was accepted: the client resends from the next. */
   readonly lastN: number;
-  /** The player's record, undefined when there is none. */
-  readonly me: Ref | undefined;
+  /** HELLO's lastSeq when all output after it follows. 0 when that is gone or was another gateway's: any seq may follow,
+   * and the first output is a PICTURE. */
+  readonly seq: number;
+  /** The player's record and the index of its pool in `state.pools`, undefined when there is none. */
+  readonly me: (Ref & { readonly poolIndex: number }) | undefined;
   readonly tickHz: number;
 }
 export interface OutFrame {
@@ -209,6 +213,8 @@ export function writeWelcome(writer: Writer, welcome: Omit<WelcomeFrame, 'type'>
   writer.bytes(welcome.token);
   writer.u8(welcome.resumed ? 1 : 0);
   writer.varint(welcome.lastN);
+  writer.varint(welcome.seq);
+  writer.varint(welcome.me === undefined ? 0 : welcome.me.poolIndex + 1);
   writer.varint(welcome.me?.slot ?? 0);
   writer.varint(welcome.me?.generation ?? 0);
   writer.varint(Math.round(welcome.tickHz * 1000));
@@ -258,6 +264,8 @@ export function readGatewayFrame(bytes: Uint8Array): GatewayFrame {
       if (token.length !== TOKEN_BYTES) malformed(`a token of ${token.length} bytes`, reader.at);
       const resumed = flag(reader);
       const lastN = reader.varint();
+      const seq = reader.varint();
+      const poolNumber = reader.varint();
       const slot = reader.varint();
       const generation = reader.varint();
       if (slot > 0xffff_ffff || generation > 0xffff_ffff) malformed('a ref past 32 bits', reader.at);
@@ -268,7 +276,8 @@ export function readGatewayFrame(bytes: Uint8Array): GatewayFrame {
         token,
         resumed,
         lastN,
-        me: generation === 0 ? undefined : { slot, generation },
+        seq,
+        me: poolNumber === 0 ? undefined : { poolIndex: poolNumber - 1, slot, generation },
         tickHz,
       };
     }
