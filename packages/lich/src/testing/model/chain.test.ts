@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest';
+import { CHAIN_MUTATIONS, type ChainConfig, type ChainMutation, chainModel } from './chain.ts';
+import { explore, report } from './explorer.ts';
+
+const SOAK = process.env.LICH_SOAK === '1';
+
+function explored(config: ChainConfig) {
+  const model = chainModel(config);
+  const found = explore(model);
+  return { found, text: report(model, found) };
+}
+
+const PROOFS: ChainConfig[] = [
+  { messages: 3, capacity: 1, kills: 2 },
+  { messages: 3, capacity: 2, kills: 3 },
+  { messages: 2, capacity: 1, kills: 1, reader: true },
+];
+const SOAK_PROOFS: ChainConfig[] = [
+  { messages: 4, capacity: 2, kills: 3 },
+  { messages: 5, capacity: 2, kills: 4 },
+  { messages: 3, capacity: 1, kills: 2, reader: true },
+];
+
+describe('one message, one commit', () => {
+  test.each(SOAK ? [...PROOFS, ...SOAK_PROOFS] : PROOFS)('%o', config => {
+    const { found, text } = explored(config);
+    console.log(text);
+    expect(found.ok, text).toBe(true);
+    expect(found.finals).toBeGreaterThan(0);
+    if (config.messages === 4) expect(found.states).toBeGreaterThan(501_335); // what the first, smaller model reached
+  });
+});
+
+describe('each rule is needed: without it the model finds a violation', () => {
+  const usual: ChainConfig = { messages: 3, capacity: 1, kills: 2 };
+  const read: ChainConfig = { messages: 2, capacity: 1, kills: 1, reader: true };
+  const expected: Record<ChainMutation, [ChainConfig, RegExp]> = {
+    headBeforeCommit: [usual, /head of B visible before its commit/],
+    tailBeforeCommit: [usual, /tail of A visible before its commit/],
+    dataBeforeLog: [usual, /A has handled 1 but sent 0/],
+    noLogHead: [usual, /B stands at 1 but has handled 0/],
+    noLogTail: [usual, /A has handled 0 but sent 1/],
+    slotAfterTail: [usual, /gets 0 where 1 is due/],
+    noRepublish: [usual, /stuck/],
+    popWhileUndo: [usual, /A has handled 1 but sent 0/],
+    // Survives kills: only a reader from outside sees it.
+    popAfterRestore: [read, /torn view/],
+    undoOldestFirst: [usual, /A has handled 101/],
+  };
+  test.each(Object.keys(CHAIN_MUTATIONS) as ChainMutation[])('%s', mutation => {
+    const [config, violation] = expected[mutation];
+    const { found, text } = explored({ ...config, mutation });
+    expect(found.violation, text).toMatch(violation);
+    expect(found.path?.length, text).toBeGreaterThan(0);
+  });
+
+  test('popping entries after each restore survives every kill', () => {
+    const { found, text } = explored({ ...usual, mutation: 'popAfterRestore' });
+    expect(found.ok, text).toBe(true);
+  });
+});
