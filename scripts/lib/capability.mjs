@@ -83,10 +83,51 @@ function peer(name) {
   }
 }
 
+function program(path) {
+  return isProgram(path) ? { path } : { why: `${path} is missing` };
+}
+
+/** Can this user mount a tmpfs? */
+function mount() {
+  const folder = fs.mkdtempSync(join(CACHE, 'mount-'));
+  try {
+    const done = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'lich-probe', folder]);
+    if (done.status !== 0) return { why: 'this user may not mount a tmpfs' };
+    spawnSync('umount', [folder]);
+    return {};
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Can this user make a memory cgroup below its own? */
+function memoryCgroup() {
+  try {
+    const lines = fs.readFileSync('/proc/self/cgroup', 'latin1').split('\n');
+    const v1 = lines.find(line => line.split(':')[1] === 'memory')?.split(':')[2];
+    const v2 = lines.find(line => line.startsWith('0::'))?.slice(3);
+    const parent = v1 === undefined ? join('/sys/fs/cgroup', v2 ?? '/none') : join('/sys/fs/cgroup/memory', v1);
+    const folder = join(parent, `lich-probe-${process.pid}`);
+    fs.mkdirSync(folder);
+    try {
+      fs.writeFileSync(join(folder, v1 === undefined ? 'memory.max' : 'memory.limit_in_bytes'), String(1 << 30));
+      fs.accessSync(join(folder, 'cgroup.procs'), fs.constants.W_OK);
+      return {};
+    } finally {
+      fs.rmdirSync(folder);
+    }
+  } catch (error) {
+    return { why: `no memory cgroup can be made here (${error.code ?? error.message})` };
+  }
+}
+
 const PROBES = {
   addon,
   chromium,
   ptrace,
+  mount,
+  'memory-cgroup': memoryCgroup,
+  setarch: () => program('/usr/bin/setarch'),
   linux: () => (process.platform === 'linux' ? {} : { why: `this is ${process.platform}` }),
   lmdb: () => peer('lmdb'),
   'better-sqlite3': () => peer('better-sqlite3'),

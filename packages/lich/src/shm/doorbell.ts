@@ -62,17 +62,14 @@ export class Bells {
   /** Open the cluster's bells; the file is made when there is none.
    * @param maxNodes 1..4096, the same for all processes of the cluster */
   static open(dir: string, maxNodes = 256): Bells {
-    if (!Number.isInteger(maxNodes) || maxNodes < 1 || maxNodes > 4096) throw new RangeError('maxNodes must be 1..4096');
+    if (!Number.isInteger(maxNodes) || maxNodes < 1 || maxNodes > 4096)
+      throw new RangeError('maxNodes must be 1..4096');
     const id = { dir, name: '', kind: 'bells' as const, layoutHash: `bells 1, ${maxNodes} nodes` };
     for (;;) {
       try {
         return new Bells(attachSegment({ ...id, write: true }), maxNodes);
       } catch (error) {
-        if (!(error instanceof ShmError)) throw error;
-        if (error.code === 'SHM_NOT_CLEAN') {
-          // Hints of an earlier boot: the only content that is worth nothing, so the only file that opening removes.
-          fs.rmSync(`${dir}/bells`, { force: true });
-        } else if (error.code !== 'SHM_MISSING') throw error;
+        if (!(error instanceof ShmError) || error.code !== 'SHM_NOT_FOUND') throw error;
       }
       try {
         const regions = [
@@ -251,7 +248,7 @@ export class Doorbell {
     native().makeFifo(path);
     // O_RDWR: a FIFO that has this writer never reads as ended when the ringers are gone.
     const fd = openFifo(path, fs.constants.O_RDWR);
-    if (fd === undefined) throw new ShmError('SHM_MISSING', `${path} was removed while it was opened`);
+    if (fd === undefined) throw new ShmError('SHM_NOT_FOUND', `${path} was removed while it was opened`);
     this.#socket = new Socket({
       fd,
       readable: true,

@@ -5,7 +5,7 @@ export const SHM_CODES = [
   'SHM_UNSUPPORTED',
   'SHM_BAD_NAME',
   'SHM_EXISTS',
-  'SHM_MISSING',
+  'SHM_NOT_FOUND',
   'SHM_BAD_FILE',
   'SHM_ACCESS',
   'SHM_FOREIGN',
@@ -42,7 +42,7 @@ function codeOf(error: unknown): ShmCode {
   if (typeof code === 'string' && known.has(code)) return code as ShmCode;
   switch (code) {
     case 'ENOENT':
-      return 'SHM_MISSING';
+      return 'SHM_NOT_FOUND';
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':

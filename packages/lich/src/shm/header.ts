@@ -108,7 +108,9 @@ export function placeRegions(specs: readonly RegionSpec[], catalogBytes = 0): { 
   const regions: Region[] = [{ name: 'words', offset: WORDS_OFFSET, bytes: WORDS_BYTES, reserve: true }];
   const sizes = specs.map(({ name, bytes, reserve = false }) => {
     if (!/^[A-Za-z0-9][A-Za-z0-9._:-]*$/.test(name) || name.length > REGION_NAME_BYTES) {
-      throw new TypeError(`region ${JSON.stringify(name)}: 1 to ${REGION_NAME_BYTES} letters, digits, '.', '_', ':' or '-'`);
+      throw new TypeError(
+        `region ${JSON.stringify(name)}: 1 to ${REGION_NAME_BYTES} letters, digits, '.', '_', ':' or '-'`,
+      );
     }
     if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new TypeError(`region ${name}: ${bytes} bytes`);
     return { name, bytes: up(bytes, 64), reserve };
@@ -199,7 +201,8 @@ export function decodeHeader(page: Buffer, path: string): Header {
     throw new ShmError('SHM_FOREIGN', `${path} is no Lich segment: ${page.length} bytes, a header has ${HEADER_BYTES}`);
   }
   const magic = page.toString('latin1', 0, 8);
-  if (magic !== MAGIC) throw new ShmError('SHM_FOREIGN', `${path} is no Lich segment: it starts with ${JSON.stringify(magic)}`);
+  if (magic !== MAGIC)
+    throw new ShmError('SHM_FOREIGN', `${path} is no Lich segment: it starts with ${JSON.stringify(magic)}`);
   const version = page.readUInt32LE(8);
   if (version !== FORMAT_VERSION) {
     throw new ShmError(
@@ -237,9 +240,16 @@ export function decodeHeader(page: Buffer, path: string): Header {
       bytes: Number(page.readBigUInt64LE(at + 48)),
       reserve: page.readUInt32LE(at + 56) === FLAG_RESERVED,
     };
-    if (region.name === '' || regions.some(other => other.name === region.name)) corrupt(path, `region ${i} has no name of its own`);
-    if (page.readUInt32LE(at + 56) > FLAG_RESERVED || page.readUInt32LE(at + 60) !== 0) corrupt(path, `region ${region.name} has unknown flags`);
-    if (region.offset % 64 !== 0 || region.offset < end || region.bytes === 0 || region.offset + region.bytes > sizeBytes) {
+    if (region.name === '' || regions.some(other => other.name === region.name))
+      corrupt(path, `region ${i} has no name of its own`);
+    if (page.readUInt32LE(at + 56) > FLAG_RESERVED || page.readUInt32LE(at + 60) !== 0)
+      corrupt(path, `region ${region.name} has unknown flags`);
+    if (
+      region.offset % 64 !== 0 ||
+      region.offset < end ||
+      region.bytes === 0 ||
+      region.offset + region.bytes > sizeBytes
+    ) {
       corrupt(path, `region ${region.name} at ${region.offset} with ${region.bytes} bytes does not fit`);
     }
     end = region.offset + region.bytes;
@@ -249,7 +259,8 @@ export function decodeHeader(page: Buffer, path: string): Header {
     corrupt(path, 'the first region is not `words`');
   }
   const bitmap = regions[1]!;
-  if (bitmap.name !== 'reserved' || bitmap.bytes * 8 < sizeBytes / GRANULE_BYTES) corrupt(path, 'the second region is not `reserved`');
+  if (bitmap.name !== 'reserved' || bitmap.bytes * 8 < sizeBytes / GRANULE_BYTES)
+    corrupt(path, 'the second region is not `reserved`');
   const catalogBytes = page.readUInt32LE(72);
   const catalog = regions.find(region => region.name === 'catalog');
   if (catalogBytes > (catalog?.bytes ?? 0)) corrupt(path, `catalog of ${catalogBytes} bytes does not fit its region`);

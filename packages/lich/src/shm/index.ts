@@ -6,7 +6,7 @@ export type { Region, RegionSpec } from './header.ts';
 export { Segment, attachSegment, createSegment, hashOfLayout } from './segment.ts';
 export type { AttachOptions, CreateOptions, Outcome, SegmentId } from './segment.ts';
 export { OwnerLock } from './owner-lock.ts';
-export type { ExitReason, Owner } from './owner-lock.ts';
+export type { ExitNote, Owner } from './owner-lock.ts';
 export { ASLEEP_BLOCKED, ASLEEP_LOOP, AWAKE, Bells, Doorbell, SWEEP_MS } from './doorbell.ts';
 export { bootId, isAlive, nowNs, nsPid, pinCpu, setCoreLimit, startTimeOf, threadId } from './process.ts';
 export { checkRoom, rooms } from './memory.ts';

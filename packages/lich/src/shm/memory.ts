@@ -45,7 +45,8 @@ export function cgroupMounts(mountinfo: string): CgroupMount[] {
     if (after === undefined) continue;
     const fields = before!.split(' ');
     const [type, , options] = after.split(' ');
-    const unescape = (text: string) => text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8)));
+    const unescape = (text: string) =>
+      text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8)));
     const root = unescape(fields[3]!);
     const point = unescape(fields[4]!);
     if (type === 'cgroup2') out.push({ version: 2, root, point });

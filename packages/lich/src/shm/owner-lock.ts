@@ -80,7 +80,7 @@ export interface Owner {
   readonly sinceMs: number;
 }
 
-export interface ExitReason {
+export interface ExitNote {
   /** `SIGKILL`, … where a signal ended it. */
   readonly signal?: string;
   readonly code?: number;
@@ -123,7 +123,10 @@ function draft(path: string, name: string) {
 
 function readPage(fd: number): Buffer {
   const page = Buffer.alloc(LOCK_BYTES);
-  return page.subarray(0, coded('read', () => fs.readSync(fd, page, 0, LOCK_BYTES, 0)));
+  return page.subarray(
+    0,
+    coded('read', () => fs.readSync(fd, page, 0, LOCK_BYTES, 0)),
+  );
 }
 
 /** @returns false when the file is sound but of an earlier boot. */
@@ -147,7 +150,10 @@ function checkPage(page: Buffer, path: string): boolean {
   }
   const uid = process.geteuid?.() ?? 0;
   if (page.readUInt32LE(20) !== uid) {
-    throw new ShmError('SHM_ACCESS', `${path} was made by uid ${page.readUInt32LE(20)}, this process runs as uid ${uid}`);
+    throw new ShmError(
+      'SHM_ACCESS',
+      `${path} was made by uid ${page.readUInt32LE(20)}, this process runs as uid ${uid}`,
+    );
   }
   return page.subarray(24, 40).equals(bootId());
 }
@@ -267,7 +273,10 @@ export class OwnerLock {
     this.#mustNotHold();
     const until = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
     for (;;) {
-      const got = native().lockWait(this.#open.handle, until === Number.POSITIVE_INFINITY ? -1 : Math.max(0, until - performance.now()));
+      const got = native().lockWait(
+        this.#open.handle,
+        until === Number.POSITIVE_INFINITY ? -1 : Math.max(0, until - performance.now()),
+      );
       if (got === 3 || got === 2) return 'timeout';
       if (this.#keep()) return got === 1 ? 'died' : 'acquired';
     }
@@ -325,7 +334,7 @@ export class OwnerLock {
   }
 
   /** Write down how an owner ended. Only the supervisor writes these notes; sixteen are kept. */
-  noteExit(pid: number, reason: ExitReason): void {
+  noteExit(pid: number, reason: ExitNote): void {
     const page = readPage(this.#open.fd);
     let at = EXITS;
     let newest = 0;
@@ -350,9 +359,9 @@ export class OwnerLock {
   }
 
   /** How the process with this pid ended, the last time one did; `undefined` while the supervisor has not said. */
-  readExit(pid: number): ExitReason | undefined {
+  readExit(pid: number): ExitNote | undefined {
     const page = readPage(this.#open.fd);
-    let best: ExitReason | undefined;
+    let best: ExitNote | undefined;
     let newest = 0;
     for (let i = 0; i < EXIT_COUNT; i++) {
       const note = page.subarray(EXITS + i * EXIT_BYTES, EXITS + (i + 1) * EXIT_BYTES);

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { ShmError, coded } from './errors.ts';
 import { checkDir, lockPath, segmentPath } from './files.ts';
+import { holdsLock } from './held.ts';
 import { OwnerLock } from './owner-lock.ts';
 
 /** Destroy a node: its segments and its lock. Nobody can take the lock meanwhile: it is held here until the name is
@@ -19,10 +20,10 @@ export function removeNode(dir: string, name: string): string[] {
     lock = OwnerLock.open(dir, name);
   } catch (error) {
     // A lock that no Lich can open is held by none.
-    if (!(error instanceof ShmError) || !(error.code === 'SHM_LOCK_CORRUPT' || error.code === 'SHM_BAD_FILE')) throw error;
+    if (!(error instanceof ShmError) || !(error.code === 'SHM_LOCK_CORRUPT' || error.code === 'SHM_BAD_FILE'))
+      throw error;
   }
-  const mine = lock?.held === true;
-  if (lock !== undefined && !mine && lock.tryAcquire() === 'busy') {
+  if (lock !== undefined && (holdsLock(dir, name) || lock.tryAcquire() === 'busy')) {
     const owner = lock.owner();
     throw new ShmError(
       'SHM_OWNER_ALIVE',
@@ -48,7 +49,8 @@ export function removeCluster(dir: string): boolean {
   const files = fs.readdirSync(dir);
   if (files.some(file => /\.(?:state|lanes|lock)$/.test(file))) return false;
   for (const file of files) {
-    if (file === 'bells' || /^\d+\.bell$/.test(file) || /^\.tmp-\d+-/.test(file)) fs.rmSync(`${dir}/${file}`, { force: true });
+    if (file === 'bells' || /^\d+\.bell$/.test(file) || /^\.tmp-\d+-/.test(file))
+      fs.rmSync(`${dir}/${file}`, { force: true });
   }
   try {
     fs.rmdirSync(dir);

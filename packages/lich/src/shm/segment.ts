@@ -230,7 +230,10 @@ export class Segment {
     this.#mustBeOpen();
     if (this.#writable) return;
     if (this.kind !== 'bells' && !holdsLock(dirname(this.path), this.name)) {
-      throw new ShmError('SHM_NOT_OWNER', `${this.path}: only the holder of the owner lock of \`${this.name}\` may write`);
+      throw new ShmError(
+        'SHM_NOT_OWNER',
+        `${this.path}: only the holder of the owner lock of \`${this.name}\` may write`,
+      );
     }
     if (!this.#canWrite) throw new ShmError('SHM_ACCESS', `${this.path} could be opened for reading only`);
     if (!sameFile(fileIdOf(this.path), this.#id)) {
@@ -289,7 +292,8 @@ export class Segment {
   }
 
   #mustBeSound(): void {
-    if (this.clean || this.sameBoot) return;
+    // Bells hold hints only: those of an earlier boot cost a look.
+    if (this.kind === 'bells' || this.clean || this.sameBoot) return;
     throw new ShmError(
       'SHM_NOT_CLEAN',
       `${this.path} was last written on an earlier boot and not closed: its pages reached the disk in no order. ` +
@@ -391,11 +395,16 @@ export function createSegment(options: CreateOptions): Segment {
   const dir = resolve(options.dir);
   const path = segmentPath(dir, options.name, options.kind);
   const catalog =
-    typeof options.catalog === 'string' ? new Uint8Array(Buffer.from(options.catalog)) : (options.catalog ?? new Uint8Array(0));
+    typeof options.catalog === 'string'
+      ? new Uint8Array(Buffer.from(options.catalog))
+      : (options.catalog ?? new Uint8Array(0));
   const { regions, sizeBytes } = placeRegions(options.regions, catalog.length);
   const maxBytes = Math.min(options.maxBytes ?? SEGMENT_BYTES_MAX, SEGMENT_BYTES_MAX);
   if (sizeBytes > maxBytes) {
-    throw new ShmError('SHM_TOO_LARGE', `${path} needs ${sizeBytes} bytes, at most ${maxBytes} are allowed: lower the capacities`);
+    throw new ShmError(
+      'SHM_TOO_LARGE',
+      `${path} needs ${sizeBytes} bytes, at most ${maxBytes} are allowed: lower the capacities`,
+    );
   }
   checkDir(dir);
   const taken = () => new ShmError('SHM_EXISTS', `${path} exists already`, { severity: 'warn' });
@@ -446,10 +455,16 @@ export function readHeader(path: string): { header: Header; file: ReturnType<typ
     const got = coded('read', () => fs.readSync(file.fd, page, 0, HEADER_BYTES, 0));
     const header = decodeHeader(page.subarray(0, got), path);
     if (header.sizeBytes !== file.sizeBytes) {
-      throw new ShmError('SHM_SIZE', `${path} is ${file.sizeBytes} bytes long, its header says ${header.sizeBytes}; it was left as it is`);
+      throw new ShmError(
+        'SHM_SIZE',
+        `${path} is ${file.sizeBytes} bytes long, its header says ${header.sizeBytes}; it was left as it is`,
+      );
     }
     if (header.uid !== (process.geteuid?.() ?? 0)) {
-      throw new ShmError('SHM_ACCESS', `${path} was made by uid ${header.uid}, this process runs as uid ${process.geteuid?.() ?? 0}`);
+      throw new ShmError(
+        'SHM_ACCESS',
+        `${path} was made by uid ${header.uid}, this process runs as uid ${process.geteuid?.() ?? 0}`,
+      );
     }
     return { header, file };
   } catch (error) {
@@ -459,7 +474,7 @@ export function readHeader(path: string): { header: Header; file: ReturnType<typ
 }
 
 /** Map a segment that exists, read-only unless `write`. A file that is refused is left as it is.
- * @throws ShmError `SHM_MISSING`, `SHM_BAD_FILE`, `SHM_ACCESS`, `SHM_FOREIGN`, `SHM_VERSION`, `SHM_CORRUPT`,
+ * @throws ShmError `SHM_NOT_FOUND`, `SHM_BAD_FILE`, `SHM_ACCESS`, `SHM_FOREIGN`, `SHM_VERSION`, `SHM_CORRUPT`,
  * `SHM_KIND`, `SHM_LAYOUT`, `SHM_SIZE`, `SHM_NOT_CLEAN`; with `write` those of `makeWritable`. */
 export function attachSegment(options: AttachOptions): Segment {
   const dir = resolve(options.dir);
@@ -469,7 +484,10 @@ export function attachSegment(options: AttachOptions): Segment {
   let segment: Segment | undefined;
   try {
     if (header.kind !== options.kind) {
-      throw new ShmError('SHM_KIND', `${path} is a segment of kind \`${header.kind}\`, \`${options.kind}\` was asked for`);
+      throw new ShmError(
+        'SHM_KIND',
+        `${path} is a segment of kind \`${header.kind}\`, \`${options.kind}\` was asked for`,
+      );
     }
     if (options.layoutHash !== undefined && header.layoutHash !== hashOfLayout(options.layoutHash)) {
       throw new ShmError(
@@ -489,7 +507,10 @@ export function attachSegment(options: AttachOptions): Segment {
     });
     const found = crc32(segment.catalog);
     if (found !== header.catalogCrc) {
-      throw new ShmError('SHM_CORRUPT', `${path}: catalog checksum ${found.toString(16)}, the header says ${header.catalogCrc.toString(16)}; the file was left as it is`);
+      throw new ShmError(
+        'SHM_CORRUPT',
+        `${path}: catalog checksum ${found.toString(16)}, the header says ${header.catalogCrc.toString(16)}; the file was left as it is`,
+      );
     }
     segment.mustBeSoundForReading();
     if (options.write) segment.makeWritable();
