@@ -10,24 +10,25 @@ function explored(config: ChainConfig) {
   return { found, text: report(model, found) };
 }
 
-const PROOFS: ChainConfig[] = [
-  { messages: 3, capacity: 1, kills: 2 },
-  { messages: 3, capacity: 2, kills: 3 },
-  { messages: 2, capacity: 1, kills: 1, reader: true },
+// `atLeast`: states that a search of this size must reach, so that a model that lost its steps is noticed.
+const PROOFS: (ChainConfig & { atLeast: number })[] = [
+  { atLeast: 40_000, messages: 3, capacity: 1, kills: 2 },
+  { atLeast: 400_000, messages: 3, capacity: 2, kills: 3 },
+  { atLeast: 50_000, messages: 2, capacity: 1, kills: 1, reader: true },
 ];
-const SOAK_PROOFS: ChainConfig[] = [
-  { messages: 4, capacity: 2, kills: 3 },
-  { messages: 5, capacity: 2, kills: 4 },
-  { messages: 3, capacity: 1, kills: 2, reader: true },
+const SOAK_PROOFS: typeof PROOFS = [
+  { atLeast: 900_000, messages: 4, capacity: 2, kills: 3 },
+  { atLeast: 2_500_000, messages: 5, capacity: 2, kills: 4 },
+  { atLeast: 1_000_000, messages: 3, capacity: 1, kills: 2, reader: true },
 ];
 
 describe('one message, one commit', () => {
   test.each(SOAK ? [...PROOFS, ...SOAK_PROOFS] : PROOFS)('%o', config => {
     const { found, text } = explored(config);
     console.log(text);
-    expect(found.ok, text).toBe(true);
+    expect(text).toContain(': ok,');
     expect(found.finals).toBeGreaterThan(0);
-    if (config.messages === 4) expect(found.states).toBeGreaterThan(501_335); // what the first, smaller model reached
+    expect(found.states).toBeGreaterThan(atLeast);
   });
 });
 
@@ -50,12 +51,12 @@ describe('each rule is needed: without it the model finds a violation', () => {
   test.each(Object.keys(CHAIN_MUTATIONS) as ChainMutation[])('%s', mutation => {
     const [config, violation] = expected[mutation];
     const { found, text } = explored({ ...config, mutation });
-    expect(found.violation, text).toMatch(violation);
-    expect(found.path?.length, text).toBeGreaterThan(0);
+    expect(text).toMatch(violation);
+    expect(found.path).not.toHaveLength(0);
   });
 
   test('popping entries after each restore survives every kill', () => {
-    const { found, text } = explored({ ...usual, mutation: 'popAfterRestore' });
-    expect(found.ok, text).toBe(true);
+    const { text } = explored({ ...usual, mutation: 'popAfterRestore' });
+    expect(text).toContain(': ok,');
   });
 });
