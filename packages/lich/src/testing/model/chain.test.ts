@@ -23,7 +23,7 @@ const SOAK_PROOFS: typeof PROOFS = [
 ];
 
 describe('one message, one commit', () => {
-  test.each(SOAK ? [...PROOFS, ...SOAK_PROOFS] : PROOFS)('%o', config => {
+  test.each(SOAK ? [...PROOFS, ...SOAK_PROOFS] : PROOFS)('%o', ({ atLeast, ...config }) => {
     const { found, text } = explored(config);
     console.log(text);
     expect(text).toContain(': ok,');
