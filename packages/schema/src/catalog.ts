@@ -105,15 +105,25 @@ export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }:
     }
   }
   const root = layoutOf(schema.root, 'root', systemFields);
-  const structs = new Map<string, StructLayout>();
+  const layouts = [root, ...pools.map(entry => entry.layout)];
+  const structs = structsIn(layouts);
   const poolNames = pools.map(entry => entry.name);
-  for (const layout of [root, ...pools.map(entry => entry.layout)]) {
+  for (const layout of layouts) {
     for (const field of layout.fields) {
-      collectStructs(field.kind, structs);
       visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
     }
   }
   return { root, pools, structs };
+}
+
+/** The structs nested in these layouts, by name, each after those that it contains.
+ * @throws SchemaError `SCHEMA_STATE` when two have one name */
+export function structsIn(layouts: readonly StructLayout[]): Map<string, StructLayout> {
+  const structs = new Map<string, StructLayout>();
+  for (const layout of layouts) {
+    for (const field of layout.fields) collectStructs(field.kind, structs);
+  }
+  return structs;
 }
 
 function collectStructs(kind: AnyKind, structs: Map<string, StructLayout>): void {

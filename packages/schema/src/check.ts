@@ -1,6 +1,6 @@
 import type { AnyKind, NumberShape } from './kind.ts';
 import { SchemaError } from './errors.ts';
-import { recordRefOf } from './ref-value.ts';
+import { RECORD_REF, recordRefOf } from './ref-value.ts';
 
 /** Say why a value cannot be stored as this kind, or undefined when it can.
  *
@@ -68,6 +68,8 @@ function checkNumber(kind: NumberShape, value: unknown): string | undefined {
 function checkRef(pool: string, value: unknown): string | undefined {
   if (value === undefined) return undefined;
   const ref = recordRefOf(value);
+  if (ref === undefined && typeof value === 'object' && value !== null && RECORD_REF in value)
+    return 'this record is gone: nothing can refer to it';
   if (ref === undefined) return `${show(value)} is not a record of \`${pool}\`, a { slot, generation } or undefined`;
   if (ref.pool !== undefined && ref.pool !== pool) return `a record of \`${ref.pool}\` is not one of \`${pool}\``;
   if (isU32(ref.slot) && isU32(ref.generation)) return undefined;

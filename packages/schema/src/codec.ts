@@ -13,7 +13,7 @@
  *
  * Both directions check ranges: the writer throws `SCHEMA_RANGE` and leaves the frame as it was, the reader throws
  * `SCHEMA_WIRE`. */
-import { check, refuse, zeroOf } from './check.ts';
+import { check, refuse, show, zeroOf } from './check.ts';
 import { SchemaError } from './errors.ts';
 import { describeKind, type AnyKind, type NumberShape } from './kind.ts';
 import type { FieldLayout, StructLayout } from './layout.ts';
@@ -101,8 +101,8 @@ export function replyCodecOf(message: MessageSpec): Codec {
 
 // Slow path: find the field to name in the message.
 function explain(layout: StructLayout, fields: readonly FieldLayout[], value: unknown, options: CodecOptions): never {
-  if (typeof value !== 'object' || value === null)
-    throw new SchemaError('SCHEMA_RANGE', `${layout.name}: ${String(value)} is not an object with its fields`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new SchemaError('SCHEMA_RANGE', `${layout.name}: ${show(value)} is not an object with its fields`);
   for (const field of fields) {
     const given = (value as Record<string, unknown>)[field.name];
     if (given === undefined && field.kind.tag !== 'ref' && field.initial === undefined) {
@@ -159,7 +159,7 @@ function structCodec(
   const count = fields.length;
   return {
     write(writer, value) {
-      if (typeof value !== 'object' || value === null) throw REFUSED;
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) throw REFUSED;
       for (let i = 0; i < count; i++) {
         const given: unknown = value[names[i]];
         writes[i](writer, given === undefined ? stands[i] : given);

@@ -269,6 +269,7 @@ export function readGatewayFrame(bytes: Uint8Array): GatewayFrame {
       const slot = reader.varint();
       const generation = reader.varint();
       if (slot > 0xffff_ffff || generation > 0xffff_ffff) malformed('a ref past 32 bits', reader.at);
+      if ((poolNumber === 0) !== (generation === 0)) malformed('half a ref', reader.at);
       const tickHz = reader.varint() / 1000;
       reader.end();
       return {

@@ -30,7 +30,7 @@ export function mirrorOf<T>(
   options: MirrorOptions = {},
 ): Mirror<T> {
   const mirror = Object.create(struct.prototype as object) as MirrorObject;
-  Object.defineProperty(mirror, RECORD_REF, { value: options.ref, configurable: true });
+  if (options.ref !== undefined) Object.defineProperty(mirror, RECORD_REF, { value: options.ref });
   if (options.resolve !== undefined) Object.defineProperty(mirror, RESOLVE, { value: options.resolve });
   for (const { name, kind, hidden } of layoutOf(struct).fields) {
     if (!hidden && Object.hasOwn(data, name)) setField(mirror, name, kind, data[name]);

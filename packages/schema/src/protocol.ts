@@ -1,4 +1,4 @@
-import { catalogOfStruct } from './catalog.ts';
+import { catalogOfStruct, structsIn } from './catalog.ts';
 import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
 import type { AnyKind, AnyKindBase, FieldKind, KindBase } from './kind.ts';
@@ -96,14 +96,16 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
   }
   if (specs.length > MESSAGES_MAX)
     throw new SchemaError('SCHEMA_PROTOCOL', `${specs.length} messages, a protocol has at most ${MESSAGES_MAX}`);
-  const hash = hashOf(
-    specs.map(({ name, role, layout, reply }) => ({
+  const layouts = specs.flatMap(({ layout, reply }) => (reply === undefined ? [layout] : [layout, reply]));
+  const hash = hashOf({
+    structs: [...structsIn(layouts).values()].map(catalogOfStruct),
+    messages: specs.map(({ name, role, layout, reply }) => ({
       name,
       role,
       fields: catalogOfStruct(layout),
       reply: reply && catalogOfStruct(reply),
     })),
-  );
+  });
   return Object.freeze({
     declared: messages,
     messages: Object.freeze(specs),

@@ -1,0 +1,74 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { describe, fromDescription, layoutHash, pool, ref, SchemaError, state } from './index.ts';
+import type { Catalog, StateSchema } from './index.ts';
+import { anyKind, POOL, structFields, structNamed } from './testing/arbitrary.ts';
+
+function anyState(): fc.Arbitrary<StateSchema> {
+  return fc
+    .tuple(structFields(anyKind(true)), structFields(anyKind(true)), fc.integer({ min: 1, max: 2 ** 30 }))
+    .map(([record, root, capacity]) =>
+      state({ ...root, [POOL]: pool(structNamed(record), { capacity }), last: ref(POOL) } as never),
+    );
+}
+
+test('every state survives its own description', () => {
+  fc.assert(
+    fc.property(anyState(), schema => {
+      const catalog = describe(schema);
+      const text = JSON.stringify(catalog);
+      const read = fromDescription(JSON.parse(text));
+      expect(JSON.stringify(describe(read))).toBe(text);
+      expect(layoutHash(read)).toBe(layoutHash(schema));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** Every path to a leaf or a container inside a JSON value. */
+function paths(value: unknown, path: string[] = []): string[][] {
+  if (typeof value !== 'object' || value === null) return [path];
+  return [path, ...Object.entries(value).flatMap(([name, member]) => paths(member, [...path, name]))];
+}
+
+function changed(catalog: Catalog, path: string[], to: unknown): unknown {
+  if (path.length === 0) return to;
+  const copy = JSON.parse(JSON.stringify(catalog));
+  let at = copy;
+  for (const name of path.slice(0, -1)) at = at[name];
+  at[path.at(-1)!] = to;
+  return copy;
+}
+
+test('a catalog changed anywhere has another hash, and is refused or means what it says', () => {
+  fc.assert(
+    fc.property(
+      anyState(),
+      fc.nat(),
+      fc.oneof(fc.constantFrom<unknown>(null, 0, 1, -1, 1.5, 'u8', 'f9', '', [], {}, true, 2 ** 40), fc.jsonValue()),
+      (schema, at, to) => {
+        const catalog = describe(schema);
+        const places = paths(catalog);
+        const other = changed(catalog, places[at % places.length], to);
+        const said = JSON.stringify(other);
+        fc.pre(said !== JSON.stringify(catalog) && typeof other === 'object' && other !== null && 'format' in other);
+        expect(layoutHash(other as Catalog)).not.toBe(layoutHash(catalog));
+        try {
+          expect(describe(fromDescription(other))).toEqual(other);
+        } catch (error) {
+          if (!(error instanceof SchemaError)) throw error;
+          expect(error.code).toBe('SCHEMA_CATALOG');
+        }
+      },
+    ),
+    { numRuns: 1500 },
+  );
+});
+
+test('anything else is refused', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), json => {
+      expect(() => fromDescription(json)).toThrow(expect.objectContaining({ code: 'SCHEMA_CATALOG' }));
+    }),
+  );
+});

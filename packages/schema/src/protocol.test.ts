@@ -1,0 +1,99 @@
+import { expect, test } from 'vitest';
+import * as S from './index.ts';
+
+const coded = (code: string, message: RegExp) =>
+  expect.objectContaining({ code, message: expect.stringMatching(message) });
+
+class Player extends S.struct({ hp: S.i32 }) {}
+class Bag extends S.struct({ items: S.list(S.u8, 2) }) {}
+class Cached extends S.struct({ a: S.u8 }) {
+  cache = 1;
+}
+const { command, event, own, protocol, request } = S;
+
+test('messages are numbered in declared order and laid out', () => {
+  const Arena = protocol({
+    walk: command({ dx: S.f32, dy: S.f32 }),
+    buy: request({ kind: S.u16 }, { count: S.int }),
+    respawn: own({ who: S.ref<Player>('players') }),
+    ping: event({}),
+  });
+  expect(Arena.messages.map(({ name, id, role }) => [name, id, role])).toEqual([
+    ['walk', 0, 'command'],
+    ['buy', 1, 'request'],
+    ['respawn', 2, 'own'],
+    ['ping', 3, 'event'],
+  ]);
+  expect(Arena.byName.get('buy')).toBe(Arena.messages[1]);
+  expect(Arena.messages[1].layout).toMatchObject({ name: 'buy', bytes: 4, fields: [{ name: 'kind', offset: 0 }] });
+  expect(Arena.messages[1].reply).toMatchObject({ name: 'buy.reply', bytes: 8 });
+  expect(Arena.messages[0].reply).toBe(undefined);
+  expect(Arena.messages[3].layout.bytes).toBe(0);
+});
+
+test('the hash tells protocols apart', () => {
+  const hashes = [
+    protocol({ a: command({ x: S.u8 }), b: event({}) }),
+    protocol({ b: event({}), a: command({ x: S.u8 }) }),
+    protocol({ a: own({ x: S.u8 }), b: event({}) }),
+    protocol({ a: command({ x: S.i8 }), b: event({}) }),
+    protocol({ a: command({ y: S.u8 }), b: event({}) }),
+    protocol({ a: command({ x: S.u8 }) }),
+    protocol({ a: request({ x: S.u8 }, {}), b: event({}) }),
+    protocol({ a: request({ x: S.u8 }, { y: S.u8 }), b: event({}) }),
+    protocol({ a: command({ x: S.ref('p') }), b: event({}) }),
+    protocol({ a: command({ x: S.ref('q') }), b: event({}) }),
+  ].map(({ hash }) => hash);
+  expect(new Set(hashes).size).toBe(hashes.length);
+  expect(protocol({ a: command({ x: S.u8.init(3).sync }), b: event({}) }).hash).toBe(hashes[0]);
+});
+
+test('a nested struct tells protocols apart by its own fields', () => {
+  const like = (fields: Record<string, unknown>) => {
+    class V extends (S.struct(fields as never) as unknown as S.StructClass) {}
+    return protocol({ a: command({ v: V }) } as never).hash;
+  };
+  expect(like({ x: S.f32 })).not.toBe(like({ y: S.f32 }));
+  expect(like({ x: S.f32 })).not.toBe(like({ x: S.i32 }));
+  expect(like({ x: S.f32 })).toBe(like({ x: S.f32 }));
+});
+
+test.each<[string, () => unknown, string, RegExp]>([
+  [
+    'a list',
+    () => protocol({ a: command({ l: S.list(S.u8, 2) as never }) }),
+    'SCHEMA_PROTOCOL',
+    /field l of a is a list, which cannot be in a message: use array\(kind, n\)/,
+  ],
+  [
+    'a map inside a struct',
+    () => protocol({ a: request({}, { b: S.array(Bag, 2) }) }),
+    'SCHEMA_PROTOCOL',
+    /field b of a\.reply, in its field items, is a list/,
+  ],
+  [
+    'a function',
+    () => protocol({ a: command({ f: (() => 0) as never }) }),
+    'SCHEMA_KIND',
+    /field f of a is a function/,
+  ],
+  ['a reserved field', () => protocol({ a: command({ $f: S.u8 }) }), 'SCHEMA_PROTOCOL', /field of a \$f/],
+  ['a reserved name', () => protocol({ toString: command({}) }), 'SCHEMA_PROTOCOL', /message toString/],
+  ['something else', () => protocol({ a: {} as never }), 'SCHEMA_PROTOCOL', /message a is not made by command/],
+  [
+    'a class with a field',
+    () => protocol({ a: command({ c: Cached }) }),
+    'SCHEMA_STRUCT',
+    /^Cached: the class field cache/,
+  ],
+])('a protocol with %s is refused', (_, declare, code, message) => {
+  expect(declare).toThrow(coded(code, message));
+});
+
+test('refs must name pools of the state', () => {
+  const State = S.state({ players: S.pool(Player) });
+  S.checkProtocol(protocol({ a: command({ who: S.ref('players') }) }), State);
+  expect(() => S.checkProtocol(protocol({ a: request({}, { who: S.ref('plyers') }) }), State)).toThrow(
+    coded('SCHEMA_STATE', /field who of a\.reply is a ref to pool `plyers`, which does not exist; there is `players`/),
+  );
+});

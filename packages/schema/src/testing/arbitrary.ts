@@ -1,0 +1,227 @@
+/** Random kinds, values that fit them and values that do not. */
+import fc from 'fast-check';
+import {
+  array,
+  bool,
+  bytes,
+  f32,
+  f64,
+  i16,
+  i32,
+  i64,
+  i8,
+  int,
+  kindOf,
+  list,
+  map,
+  oneOf,
+  ref,
+  struct,
+  text,
+  u16,
+  u32,
+  u64,
+  u8,
+} from '../index.ts';
+import type { AnyKind, StructClass } from '../index.ts';
+
+export const NUMBERS: readonly AnyKind[] = [u8, i8, u16, i16, u32, i32, int, f32, f64].map(kind => kindOf(kind));
+export const POOL = 'things';
+
+const MANY_NAMES = Array.from({ length: 300 }, (_, index) => `name${index}`) as [string, ...string[]];
+
+export function fieldName(): fc.Arbitrary<string> {
+  return fc.stringMatching(/^f[a-zA-Z0-9_]{0,6}$/);
+}
+
+function leafKind(): fc.Arbitrary<AnyKind> {
+  return fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom(...NUMBERS) },
+    fc.constantFrom(
+      ...[u64, i64, bool, ref(POOL), oneOf('a', 'b', 'c'), oneOf(...MANY_NAMES)].map(kind => kindOf(kind)),
+    ),
+    fc.integer({ min: 1, max: 80 }).map(length => kindOf(text(length))),
+    fc.integer({ min: 1, max: 80 }).map(length => kindOf(bytes(length))),
+  );
+}
+
+let structs = 0;
+
+/** A kind of any shape; with lists and maps only when asked. */
+export function anyKind(containers: boolean, depth = 2): fc.Arbitrary<AnyKind> {
+  if (depth === 0) return leafKind();
+  const inner = anyKind(false, depth - 1);
+  const shapes: fc.Arbitrary<AnyKind>[] = [
+    fc.tuple(inner, fc.integer({ min: 1, max: 5 })).map(([element, length]) => kindOf(array(element as never, length))),
+    structFields(inner).map(fields => kindOf(structNamed(fields))),
+  ];
+  if (containers) {
+    shapes.push(
+      fc
+        .tuple(inner, fc.integer({ min: 1, max: 9 }))
+        .map(([element, capacity]) => kindOf(list(element as never, capacity))),
+      fc
+        .tuple(keyKind(), inner, fc.integer({ min: 1, max: 9 }))
+        .map(([key, value, capacity]) => kindOf(map(key as never, value as never, capacity))),
+    );
+  }
+  return fc.oneof({ weight: 4, arbitrary: leafKind() }, ...shapes);
+}
+
+function keyKind(): fc.Arbitrary<AnyKind> {
+  return fc.oneof(
+    fc.constantFrom(
+      ...[u8, i8, u16, i16, u32, i32, int, u64, i64, oneOf('x', 'y'), ref(POOL)].map(kind => kindOf(kind)),
+    ),
+    fc.integer({ min: 1, max: 20 }).map(length => kindOf(text(length))),
+  );
+}
+
+export function structFields(inner: fc.Arbitrary<AnyKind>): fc.Arbitrary<Record<string, AnyKind>> {
+  return fc
+    .uniqueArray(fc.tuple(fieldName(), inner), { minLength: 1, maxLength: 6, selector: ([name]) => name })
+    .map(entries => Object.fromEntries(entries));
+}
+
+/** A record class with a name of its own. */
+export function structNamed(fields: Record<string, AnyKind>, name = `Struct${++structs}`): StructClass {
+  const Base = struct(fields as never) as unknown as StructClass;
+  const Named = class extends Base {};
+  Object.defineProperty(Named, 'name', { value: name });
+  return Named;
+}
+
+const f32Values = fc.oneof(fc.float(), fc.constantFrom(-0, 0, Number.NaN, Infinity, -Infinity));
+
+/** A value that fits, in the plainest form. */
+export function valueOf(kind: AnyKind): fc.Arbitrary<unknown> {
+  switch (kind.tag) {
+    case 'f32':
+      return f32Values;
+    case 'f64':
+      return fc.oneof(fc.double(), fc.constantFrom(-0, Number.NaN, Infinity, -Infinity));
+    case 'u64':
+    case 'i64':
+      return fc.oneof(fc.bigInt({ min: kind.min, max: kind.max }), fc.constantFrom(kind.min, kind.max));
+    case 'bool':
+      return fc.boolean();
+    case 'oneOf':
+      return fc.constantFrom(...kind.names);
+    case 'text':
+      return fc.oneof(
+        fc.string({ maxLength: kind.length }),
+        fc.string({ unit: 'binary', maxLength: kind.length }).map(value => value.slice(0, kind.length)),
+        fc.constantFrom('\uFEFFa', '\uD800', 'é', '').map(value => value.slice(0, kind.length)),
+      );
+    case 'bytes':
+      return fc.uint8Array({ maxLength: kind.length });
+    case 'ref':
+      return fc.option(fc.record({ slot: u32Value(), generation: fc.integer({ min: 1, max: 0xffff_ffff }) }), {
+        nil: undefined,
+      });
+    case 'struct':
+      return fc.record(Object.fromEntries(kind.layout.fields.map(field => [field.name, valueOf(field.kind)])));
+    case 'array':
+      return fc.array(valueOf(kind.element), { minLength: kind.length, maxLength: kind.length });
+    case 'list':
+      return fc.array(valueOf(kind.element), { maxLength: kind.capacity });
+    case 'map':
+      return fc.array(
+        fc.tuple(
+          valueOf(kind.key).map(key => key ?? { slot: 1, generation: 1 }),
+          valueOf(kind.value),
+        ),
+        { maxLength: kind.capacity },
+      );
+    default:
+      return fc.oneof(
+        fc.integer({ min: Math.max(kind.min, -(2 ** 53) + 1), max: kind.max }),
+        fc.constantFrom(kind.min, kind.max, 0, -0 * kind.min),
+      );
+  }
+}
+
+function u32Value(): fc.Arbitrary<number> {
+  return fc.oneof(fc.integer({ min: 0, max: 0xffff_ffff }), fc.constantFrom(0, 0xffff_ffff));
+}
+
+const FOREIGN = [null, {}, [], Symbol('s'), () => 0, new Date(0)];
+
+/** A value that does not fit. */
+export function badValueOf(kind: AnyKind): fc.Arbitrary<unknown> {
+  switch (kind.tag) {
+    case 'f32':
+      return fc.constantFrom(1e300, -3.5e38, '1', true, 1n, ...FOREIGN);
+    case 'f64':
+      return fc.constantFrom('1', true, 1n, ...FOREIGN);
+    case 'u64':
+    case 'i64':
+      return fc.constantFrom(kind.min - 1n, kind.max + 1n, 1, 0, Number.NaN, '1', ...FOREIGN);
+    case 'bool':
+      return fc.constantFrom(0, 1, 'true', ...FOREIGN);
+    case 'oneOf':
+      return fc.constantFrom('no such name', 0, 'constructor', ...FOREIGN);
+    case 'text':
+      return fc.oneof(
+        fc.string({ minLength: kind.length + 1, maxLength: kind.length + 9 }),
+        fc.constantFrom<unknown>(0, true, ...FOREIGN),
+      );
+    case 'bytes':
+      return fc.oneof(
+        fc.uint8Array({ minLength: kind.length + 1, maxLength: kind.length + 9 }),
+        fc.constantFrom<unknown>('ab', [1, 2], new Uint16Array(1), 3, null, {}),
+      );
+    case 'ref':
+      return fc.constantFrom<unknown>(
+        null,
+        {},
+        3,
+        'a',
+        { slot: -1, generation: 1 },
+        { slot: 1, generation: 2 ** 32 },
+        { slot: 0.5, generation: 1 },
+        () => 0,
+      );
+    case 'struct': {
+      const [field] = kind.layout.fields;
+      return fc.oneof(
+        fc.constantFrom<unknown>(null, 3, 'a', [], () => 0),
+        badValueOf(field.kind).map(value => ({ [field.name]: value })),
+      );
+    }
+    case 'array':
+      return fc.oneof(
+        fc.constantFrom<unknown>(null, 3, 'ab', {}),
+        fc.array(valueOf(kind.element), { minLength: kind.length + 1, maxLength: kind.length + 2 }),
+        badValueOf(kind.element).map(value => [value]),
+      );
+    case 'list':
+    case 'map':
+      return fc.constantFrom<unknown>(null, 3, 'ab', {}, [null, Symbol('s')]);
+    default:
+      return fc.oneof(
+        fc.constantFrom<unknown>(
+          kind.min - 1,
+          kind.max + 1,
+          Number.NaN,
+          Infinity,
+          -Infinity,
+          0.5,
+          '1',
+          true,
+          1n,
+          ...FOREIGN,
+        ),
+        fc.double({ min: 0.001, max: 0.999 }),
+      );
+  }
+}
+
+/** What a text becomes on the wire: a lone surrogate is U+FFFD. */
+export function wellFormed(value: unknown): unknown {
+  if (typeof value === 'string')
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(new TextEncoder().encode(value));
+  if (value instanceof Uint8Array || typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(wellFormed);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, wellFormed(member)]));
+}
