@@ -17,7 +17,7 @@
 import * as fs from 'node:fs';
 import { Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { ShmError, coded } from './errors.ts';
+import { ShmError, rethrow } from './errors.ts';
 import { checkDir, fifoPath } from './files.ts';
 import { native, type Native } from './native.ts';
 import { attachSegment, createSegment, type Segment } from './segment.ts';
@@ -214,9 +214,7 @@ function openFifo(path: string, how: number): number | undefined {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENXIO') return undefined;
-    return coded('open', () => {
-      throw error;
-    });
+    return rethrow(error, 'open');
   }
   const st = fs.fstatSync(fd);
   if (st.isFIFO() && st.uid === (process.geteuid?.() ?? 0) && (st.mode & 0o022) === 0) return fd;

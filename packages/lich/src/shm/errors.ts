@@ -1,4 +1,4 @@
-import { CodedError, type CodedErrorOptions } from '@lich/schema';
+import { CodedError } from '@lich/schema';
 
 /** Every code of the `shm` room; docs/errors.md says when each one comes and what to do. */
 export const SHM_CODES = [

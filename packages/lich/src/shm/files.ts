@@ -6,8 +6,8 @@
  *
  * All are ours (our effective uid), nobody else may write them, and none is reached through a symbolic link. */
 import * as fs from 'node:fs';
-import { join, resolve } from 'node:path';
-import { ShmError, coded } from './errors.ts';
+import { dirname, join, resolve } from 'node:path';
+import { ShmError, coded, rethrow } from './errors.ts';
 import { native } from './native.ts';
 
 export type SegmentKind = 'state' | 'lanes' | 'bells';
@@ -82,9 +82,7 @@ export function fileIdOf(path: string): FileId | undefined {
     return fs.lstatSync(path, { bigint: true });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    return coded('lstat', () => {
-      throw error;
-    });
+    return rethrow(error, 'lstat');
   }
 }
 
@@ -114,9 +112,7 @@ export function openOwned(path: string): OpenFile {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') {
-      return coded('open', () => {
-        throw error;
-      });
+      return rethrow(error, 'open');
     }
     canWrite = false;
     fd = coded('open', () => fs.openSync(path, flags | fs.constants.O_RDONLY));
@@ -143,24 +139,26 @@ export interface NewFile {
 let drafts = 0;
 
 /** A file of ours that has no name until `publish`: killed before that, it leaves nothing behind (O_TMPFILE), or on
- * file systems without it a `.tmp-` file that `removeLeftovers` clears. */
-export function newFile(path: string): NewFile {
-  const dir = join(path, '..');
+ * file systems without it a `.tmp-` file that `removeCluster` clears.
+ * @param unnamed false: make a `.tmp-` file although O_TMPFILE may work (for tests) */
+export function newFile(path: string, unnamed = true): NewFile {
+  const dir = dirname(path);
+  const fd = unnamed ? openUnnamed(dir) : undefined;
+  if (fd !== undefined) return { fd, publish: () => native().linkFd(fd, path), discard: () => {} };
+  return namedDraft(dir, path);
+}
+
+function openUnnamed(dir: string): number | undefined {
   try {
-    const fd = fs.openSync(dir, TMPFILE | fs.constants.O_RDWR, 0o600);
-    return {
-      fd,
-      publish: () => native().linkFd(fd, path),
-      discard: () => {},
-    };
+    return fs.openSync(dir, TMPFILE | fs.constants.O_RDWR, 0o600);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code !== 'EOPNOTSUPP' && code !== 'EISDIR' && code !== 'EINVAL' && code !== 'ENOENT') {
-      return coded('create', () => {
-        throw error;
-      });
-    }
+    if (code === 'EOPNOTSUPP' || code === 'ENOTSUP' || code === 'EISDIR' || code === 'EINVAL') return undefined;
+    return rethrow(error, 'create');
   }
+}
+
+function namedDraft(dir: string, path: string): NewFile {
   const draft = join(dir, `.tmp-${process.pid}-${drafts++}-${process.hrtime.bigint()}`);
   const fd = coded('create', () => fs.openSync(draft, 'wx+', 0o600));
   return {
@@ -171,9 +169,7 @@ export function newFile(path: string): NewFile {
         return true;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-        return coded('link', () => {
-          throw error;
-        });
+        return rethrow(error, 'link');
       } finally {
         fs.unlinkSync(draft);
       }

@@ -217,7 +217,8 @@ test.skipIf(!need('setarch'))('the same bytes with address randomization off and
     const one = child(launcher);
     if (i === 0) await one.ask('create', { dir, name: 'a', regions });
     else await one.ask('attach', { dir, name: 'a' });
-    if (i > 0) expect((await one.ask('read', { name: 'a', index: WORD })).value).toBe(value);
+    const found = i > 0 ? (await one.ask('read', { name: 'a', index: WORD })).value : value;
+    expect(found).toBe(value);
     value = i + 2;
     await one.ask('lock', { dir, name: 'a' });
     await one.ask('tryAcquire', { name: 'a' });

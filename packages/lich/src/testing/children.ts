@@ -4,9 +4,9 @@ import * as fs from 'node:fs';
 
 const dirs: string[] = [];
 
-/** A directory for the segments of one test, on tmpfs. */
+/** A directory for the segments of one test: on tmpfs, or in LICH_TEST_DIR, which may be on a disk. */
 export function testDir(): string {
-  const dir = fs.mkdtempSync('/dev/shm/lich-test-');
+  const dir = fs.mkdtempSync(`${process.env.LICH_TEST_DIR ?? '/dev/shm'}/lich-test-`);
   dirs.push(dir);
   return dir;
 }
