@@ -1,0 +1,375 @@
+// HOT: measured by benchmarks/state
+/** Accessors: one `new Function` per store makes the undo log's functions and a view class for every record and every
+ * nested struct, with all offsets as literals.
+ *
+ *   record view    #b = word of its slot, 0 once freed        fields at #b + 4 + offset / 4, stamp at #b + 2
+ *   nested view    #b = word of the struct, 0 once freed      fields at #b + offset / 4, stamp at #s
+ *   root view      addresses are literals
+ *
+ * Why it looks as it does (figures: Node 20, four logged writes, a plain object takes 3.5 ns):
+ * - the typed arrays are parameters that nothing assigns, so the compiler takes them as constants;
+ * - `lim` is a `var` in the same context; the log position lives in the segment alone;
+ * - V8 inlines 920 bytes of bytecode into one function: setters are kept short (literals, one local for the array),
+ *   else the fifth write of a handler becomes a call (10 ns became 15);
+ * - a freed record reads #b = 0: `this.#b||freed()` costs half a ns, and a use after free leaves no type feedback behind
+ *   that would slow the others; writes need no test of their own, because word 2 never equals the current stamp;
+ * - the stamp is compared by its low word, and changes only when somebody draws a line (`nextStamp`), so most writes
+ *   of a busy record find it up to date (stamping at every write of a new transaction cost 6 ns more);
+ * - fields are own accessors of each view, so that keys, spread and deep equality see them; they cost 0.1 µs a field once
+ *   per view, and nothing at use. */
+import { type AnyKind, type FieldLayout, type StructLayout, zeroOf } from '@lich/schema';
+import type { Arrays } from './memory.ts';
+import { type LogCore, logSource, logWord } from './undo-log.ts';
+import { STAMP_HI, STAMP_LO } from './words.ts';
+
+/** Words of a slot before its payload: fence, generation, stamp (two). */
+export const SLOT_HEADER = 4;
+export const SLOT_GENERATION = 1;
+export const SLOT_STAMP = 2;
+
+/** Static functions of a generated view class. */
+export interface ViewClass {
+  new (word: number, stampWord: number): object;
+  /** #b, or 0 when it is freed. */
+  base(view: object): number;
+  free(view: object): void;
+  /** @param word where a record is; nested views go home by themselves */
+  revive(view: object, word: number): void;
+  /** Is this one of mine? */
+  is(value: object): boolean;
+  /** Set the fields that `init` names. */
+  init(view: object, init: object): void;
+  /** Set all fields: what `value` leaves out has its initial value. */
+  assign(view: object, value: object): void;
+  /** Throw for the first field of `init` that does not fit, before anything is written. */
+  check(init: object): void;
+}
+
+export interface PoolCode {
+  readonly layout: StructLayout;
+  /** Word of slot 0, words between slots, word of the first block stamp. */
+  readonly slots: number;
+  readonly stride: number;
+  readonly blocks: number;
+}
+
+/** What the generated text calls. */
+export interface Hooks {
+  full(): never;
+  freed(): never;
+  /** @throws SchemaError `SCHEMA_RANGE` unless the value fits after all (NaN in an f32) */
+  bad(field: number, value: unknown): void;
+  /** Refuse a name in `init` that is no field. */
+  unknown(layout: StructLayout, init: object): void;
+  touch(stampWord: number): void;
+  getText(word: number, length: number): string;
+  setText(word: number, value: string): void;
+  getBytes(word: number, length: number): Uint8Array;
+  setBytes(word: number, value: Uint8Array): void;
+  setRef(word: number, field: number, value: unknown): void;
+  makeView(field: number, word: number, stampWord: number): object;
+  freeView(field: number, view: object): void;
+  reviveView(field: number, view: object): void;
+  assignView(field: number, view: object, value: unknown): void;
+}
+
+export interface Generated {
+  readonly log: LogCore;
+  readonly pools: readonly ViewClass[];
+  /** By layout. */
+  readonly nested: ReadonlyMap<StructLayout, ViewClass>;
+  readonly root: ViewClass;
+  /** Stamp a record and its block. */
+  readonly markers: readonly ((base: number) => void)[];
+}
+
+export interface AccessorPlan {
+  readonly log: { readonly base: number; readonly words: number };
+  readonly pools: readonly PoolCode[];
+  readonly nested: readonly StructLayout[];
+  readonly root: StructLayout;
+  /** Word of the root's payload, and of its stamp. */
+  readonly rootWord: number;
+  readonly rootStamp: number;
+  readonly sizeBytes: number;
+  /** By pool name; filled before the first ref is read. */
+  readonly refs: ReadonlyMap<string, { pool: { resolve(slot: number, generation: number): object | undefined } | undefined }>;
+}
+
+/** A field by the number that generated code uses for it. */
+export interface NumberedField {
+  readonly owner: StructLayout;
+  readonly field: FieldLayout;
+}
+
+let stores = 0;
+
+/** Write the text. `fields` collects what the hooks are called with. */
+class Writer {
+  readonly fields: NumberedField[] = [];
+  /** Arrays and maps of names, initial values: parameters of the function. */
+  readonly constants: unknown[] = [];
+  readonly #plan: AccessorPlan;
+
+  constructor(plan: AccessorPlan) {
+    this.#plan = plan;
+  }
+
+  constant(value: unknown): string {
+    this.constants.push(value);
+    return `$${this.constants.length - 1}`;
+  }
+
+  /** The text of one view class, as `V<n>`.
+   * @param shift words from #b to the fields
+   * @param literal word of the fields when they have one address */
+  viewClass(name: string, layout: StructLayout, mode: 'record' | 'nested' | 'root', marker: string): string {
+    const shift = mode === 'record' ? SLOT_HEADER : 0;
+    const nested = mode === 'nested';
+    const views: string[] = [];
+    let body = '';
+    let init = '';
+    let assign = '';
+    let check = '';
+    for (const field of layout.fields) {
+      const no = this.fields.push({ owner: layout, field }) - 1;
+      const { kind } = field;
+      const key = JSON.stringify(field.name);
+      const isView = kind.tag === 'struct' || kind.tag === 'array' || kind.tag === 'list' || kind.tag === 'map';
+      if (isView) views.push(`#c${no}`);
+      body += `get ${key}(){${this.#getter(field, no, mode, shift)}}\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}}\n`;
+      if (field.hidden) continue;
+      init += `if((x=o[${key}])!==undefined)v[${key}]=x;`;
+      const zero = this.constant(zeroOf(kind));
+      assign += kind.tag === 'ref' ? `v[${key}]=o[${key}];` : `v[${key}]=(x=o[${key}])===undefined?${zero}:x;`;
+      check += `if((x=o[${key}])!==undefined){${this.#check(kind, no, 'x')}}`;
+    }
+    const names = this.constant(layout.fields.filter((field) => !field.hidden).map((field) => field.name));
+    const known = this.constant(Object.fromEntries(layout.fields.filter((field) => !field.hidden).map((field) => [field.name, true])));
+    const own = this.constant([]);
+    const each = (call: string) => views.map((view) => `if((c=v.${view})!==undefined)${call}(${view.slice(2)},c);`).join('');
+    return `
+function B${name}(){}
+class ${name} extends B${name}{
+#b;${nested ? '#s;#h;#t;' : ''}${views.map((view) => `${view};`).join('')}
+constructor(b,s){super();this.#b=b;${nested ? 'this.#s=s;this.#h=b;this.#t=s;' : ''}
+for(let i=0;i<${own}.length;i++)defineProperty(this,${names}[i],${own}[i]);}
+${body}
+static base(v){return v.#b}
+static free(v){let c;v.#b=0;${nested ? 'v.#s=2;' : ''}${each('freeView')}}
+static revive(v,b){let c;v.#b=${nested ? 'v.#h;v.#s=v.#t' : 'b'};${each('reviveView')}}
+static is(v){return #b in v}
+static init(v,o){let x;${init}}
+static assign(v,o){let x;${assign}}
+static check(o){let x;${check}for(x in o)if(${known}[x]!==true){unknown(${this.constant(layout)},o);break}}
+}
+take(${name},${names},${own});
+`;
+  }
+
+  /** Text of a place: `word` for the address in words, `byte`, `half`, `double` for the others. */
+  #place(field: FieldLayout, base: string, shift: number, mode: string, unit: 1 | 2 | 4 | 8): string {
+    const bytes = shift * 4 + field.offset;
+    if (mode === 'root') return String((this.#plan.rootWord * 4 + field.offset) / unit);
+    const plus = bytes / unit === 0 ? '' : `+${bytes / unit}`;
+    switch (unit) {
+      case 1:
+        // Beyond 2 GiB a byte index does not fit a signed word.
+        return `(${base}<<2${this.#plan.sizeBytes > 0x8000_0000 ? '>>>0' : ''})${plus}`;
+      case 2:
+        return `(${base}<<1)${plus}`;
+      case 4:
+        return `${base}${plus}`;
+      case 8:
+        return `(${base}>>1)${plus}`;
+    }
+  }
+
+  #getter(field: FieldLayout, no: number, mode: 'record' | 'nested' | 'root', shift: number): string {
+    const { kind } = field;
+    const b = '(this.#b||freed())';
+    const at = (unit: 1 | 2 | 4 | 8) => this.#place(field, b, shift, mode, unit);
+    switch (kind.tag) {
+      case 'u8':
+        return `return B[${at(1)}]`;
+      case 'i8':
+        return `return C[${at(1)}]`;
+      case 'u16':
+        return `return H[${at(2)}]`;
+      case 'i16':
+        return `return J[${at(2)}]`;
+      case 'u32':
+        return `return U[${at(4)}]`;
+      case 'i32':
+        return `return I[${at(4)}]`;
+      case 'f32':
+        return `return S[${at(4)}]`;
+      case 'f64':
+      case 'int':
+        return `return F[${at(8)}]`;
+      case 'u64':
+        return `return Q[${at(8)}]`;
+      case 'i64':
+        return `return R[${at(8)}]`;
+      case 'bool':
+        return `return B[${at(1)}]!==0`;
+      case 'oneOf':
+        return `return ${this.constant(kind.names)}[${kind.bytes === 1 ? `B[${at(1)}]` : `H[${at(2)}]`}]`;
+      case 'text':
+        return `return getText(${at(4)},${kind.length})`;
+      case 'bytes':
+        return `return getBytes(${at(4)},${kind.length})`;
+      case 'ref':
+        return `const i=${at(4)},g=U[i+1];return g===0?undefined:${this.constant(this.#plan.refs.get(kind.pool))}.pool.resolve(U[i],g)`;
+      default: {
+        const stamp = mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.#s' : String(this.#plan.rootStamp);
+        return `const b=${b};return this.#c${no}||(this.#c${no}=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
+      }
+    }
+  }
+
+  /** Text that throws unless `v` fits. */
+  #check(kind: AnyKind, no: number, v: string): string {
+    const bad = `bad(${no},${v});`;
+    switch (kind.tag) {
+      case 'u8':
+        return `if((${v}&255)!==${v})${bad}`;
+      case 'u16':
+        return `if((${v}&65535)!==${v})${bad}`;
+      case 'i8':
+        return `if((${v}<<24>>24)!==${v})${bad}`;
+      case 'i16':
+        return `if((${v}<<16>>16)!==${v})${bad}`;
+      case 'u32':
+        return `if((${v}>>>0)!==${v})${bad}`;
+      case 'i32':
+        return `if((${v}|0)!==${v})${bad}`;
+      case 'int':
+        return `if(!isSafe(${v}))${bad}`;
+      case 'f64':
+        return `if(typeof ${v}!=='number')${bad}`;
+      case 'f32':
+        return `if(typeof ${v}!=='number'||!(${v}<=${kind.max}&&${v}>=${kind.min}))${bad}`;
+      case 'bool':
+        return `if(${v}!==true&&${v}!==false)${bad}`;
+      case 'text':
+        return `if(typeof ${v}!=='string'||${v}.length>${kind.length})${bad}`;
+      case 'u64':
+      case 'i64':
+        return `if(typeof ${v}!=='bigint'||${v}<${kind.min}n||${v}>${kind.max}n)${bad}`;
+      default:
+        return bad;
+    }
+  }
+
+  #setter(field: FieldLayout, no: number, mode: 'record' | 'nested' | 'root', shift: number, marker: string): string {
+    const { kind } = field;
+    const at = (unit: 1 | 2 | 4 | 8) => this.#place(field, 'b', shift, mode, unit);
+    const { base, words } = this.#plan.log;
+    const stamp =
+      mode === 'record'
+        ? `const b=this.#b;if(A[b+${SLOT_STAMP}]!==A[${STAMP_LO}])${marker}(b);`
+        : mode === 'nested'
+          ? `const b=this.#b;if(A[this.#s]!==A[${STAMP_LO}])touch(this.#s);`
+          : `if(A[${this.#plan.rootStamp}]!==A[${STAMP_LO}])touch(${this.#plan.rootStamp});`;
+    const word = mode === 'root' ? String(Math.floor((this.#plan.rootWord * 4 + field.offset) / 4)) : `b+${shift + Math.floor(field.offset / 4)}`;
+    const enter = `const A=I;${stamp}`;
+    const log = `const i=${word};${logWord(base, words - 1)}`;
+    const check = this.#check(kind, no, 'v');
+    switch (kind.tag) {
+      case 'u8':
+        return `${check}${enter}${log}B[${at(1)}]=v`;
+      case 'i8':
+        return `${check}${enter}${log}C[${at(1)}]=v`;
+      case 'u16':
+        return `${check}${enter}${log}H[${at(2)}]=v`;
+      case 'i16':
+        return `${check}${enter}${log}J[${at(2)}]=v`;
+      case 'u32':
+      case 'i32':
+        return `${check}${enter}${log}A[i]=v`;
+      case 'f32':
+        return `${check}${enter}${log}S[i]=v`;
+      case 'f64':
+        return `${check}${enter}log2(${word});F[${at(8)}]=v`;
+      case 'int':
+        // Whole numbers have one zero.
+        return `${check}${enter}log2(${word});F[${at(8)}]=v+0`;
+      case 'u64':
+        return `${check}${enter}log2(${word});Q[${at(8)}]=v`;
+      case 'i64':
+        return `${check}${enter}log2(${word});R[${at(8)}]=v`;
+      case 'bool':
+        return `${check}${enter}${log}B[${at(1)}]=v?1:0`;
+      case 'oneOf': {
+        const index = this.constant(new Map(kind.names.map((name, k) => [name, k])));
+        return `const n=${index}.get(v);if(n===undefined)bad(${no},v);${enter}${log}${kind.bytes === 1 ? `B[${at(1)}]` : `H[${at(2)}]`}=n`;
+      }
+      case 'text':
+        return `${check}${enter}setText(${at(4)},v)`;
+      case 'bytes':
+        return `${check}${enter}setBytes(${at(4)},v)`;
+      case 'ref':
+        return `${enter}setRef(${at(4)},${no},v)`;
+      default:
+        return `${check}assignView(${no},this[${JSON.stringify(field.name)}],v)`;
+    }
+  }
+}
+
+/** Text that stamps a record of a pool, and the block of 64 slots that it is in. */
+function markerSource(index: number, pool: PoolCode): string {
+  return `
+function mark${index}(b){if(b===0)freed();const A=I,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}];
+log2(b+${SLOT_STAMP});A[b+${SLOT_STAMP}]=lo;A[b+${SLOT_STAMP + 1}]=hi;
+const k=${pool.blocks}+(((b-${pool.slots})/${pool.stride})>>>6)*2;
+if(A[k]!==lo||A[k+1]!==hi){log2(k);A[k]=lo;A[k+1]=hi;}}
+`;
+}
+
+/** Compile the log and all view classes of a store.
+ * @returns `fields`: what the numbers mean that the hooks are called with */
+export function generate(plan: AccessorPlan, mem: Arrays, hooks: Hooks): { code: Generated; fields: readonly NumberedField[] } {
+  const writer = new Writer(plan);
+  let classes = '';
+  plan.pools.forEach((pool, k) => {
+    classes += markerSource(k, pool) + writer.viewClass(`P${k}`, pool.layout, 'record', `mark${k}`);
+  });
+  plan.nested.forEach((layout, k) => {
+    classes += writer.viewClass(`N${k}`, layout, 'nested', '');
+  });
+  classes += writer.viewClass('R0', plan.root, 'root', '');
+  const list = (prefix: string, count: number) => Array.from({ length: count }, (_, k) => `${prefix}${k}`).join(',');
+  // The number keeps V8 from sharing the compiled text with another store: shared, its context is no constant any more.
+  const source = `'use strict';// store ${++stores}
+var lim=0;
+${logSource(plan.log.base, plan.log.words - 1)}
+${classes}
+return{log:{begin,commit,close,log,log2,write,writeF64,keep},pools:[${list('P', plan.pools.length)}],nested:[${list('N', plan.nested.length)}],root:R0,markers:[${list('mark', plan.pools.length)}]};
+//# sourceURL=lich-state-${stores}.js
+`;
+  const hookNames = Object.keys(hooks) as (keyof Hooks)[];
+  const take = (view: { prototype: object }, names: readonly string[], own: PropertyDescriptor[]): void => {
+    for (const name of names) {
+      const { get, set } = Object.getOwnPropertyDescriptor(view.prototype, name)!;
+      own.push({ get, set, enumerable: true, configurable: false });
+      // Only instances have the fields: a printer that reads the prototype's getters would meet `this` without #b.
+      Reflect.deleteProperty(view.prototype, name);
+    }
+  };
+  const parameters = ['I', 'U', 'F', 'S', 'B', 'C', 'H', 'J', 'Q', 'R', 'isSafe', 'defineProperty', 'take'];
+  const values: unknown[] = [mem.i32, mem.u32, mem.f64, mem.f32, mem.u8, mem.i8, mem.u16, mem.i16, mem.u64, mem.i64];
+  values.push(Number.isSafeInteger, Object.defineProperty, take);
+  const make = new Function(...parameters, ...hookNames, ...writer.constants.map((_, k) => `$${k}`), source) as (...args: unknown[]) => {
+    log: LogCore;
+    pools: ViewClass[];
+    nested: ViewClass[];
+    root: ViewClass;
+    markers: ((base: number) => void)[];
+  };
+  const made = make(...values, ...hookNames.map((name) => hooks[name]), ...writer.constants);
+  return {
+    code: { ...made, nested: new Map(plan.nested.map((layout, k) => [layout, made.nested[k]!])) },
+    fields: writer.fields,
+  };
+}

@@ -1,0 +1,81 @@
+/** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
+import type { AnyKind, StructLayout } from '@lich/schema';
+import { listLayout, mapLayout } from '@lich/schema';
+import type { Violation } from './errors.ts';
+import { checkMap } from './hash-map.ts';
+import { checkList } from './list.ts';
+import type { Arrays } from './memory.ts';
+
+export interface CheckContext {
+  readonly mem: Arrays;
+  readonly out: Violation[];
+  /** Capacity of a pool, or undefined when there is none of that name. */
+  capacityOf(pool: string): number | undefined;
+}
+
+export function checkStruct(context: CheckContext, layout: StructLayout, word: number, where: string): void {
+  let end = 0;
+  for (const field of layout.fields) {
+    checkPadding(context, word, end, field.offset, where);
+    checkValue(context, field.kind, word, field.offset, `${where}.${field.name}`);
+    end = field.offset + field.bytes;
+  }
+  checkPadding(context, word, end, layout.bytes, where);
+}
+
+function checkPadding({ mem, out }: CheckContext, word: number, from: number, to: number, where: string): void {
+  for (let k = from; k < to; k++) {
+    if (mem.u8[word * 4 + k] !== 0) out.push({ where, what: `padding byte ${k} is ${mem.u8[word * 4 + k]}` });
+  }
+}
+
+export function checkValue(context: CheckContext, kind: AnyKind, word: number, offset: number, where: string): void {
+  const { mem, out } = context;
+  const at = word + offset / 4;
+  const bad = (what: string) => void out.push({ where, what });
+  switch (kind.tag) {
+    case 'bool':
+      if (mem.u8[word * 4 + offset] > 1) bad(`bool is ${mem.u8[word * 4 + offset]}`);
+      break;
+    case 'oneOf': {
+      const index = kind.bytes === 1 ? mem.u8[word * 4 + offset] : mem.u16[(word * 4 + offset) / 2];
+      if (index >= kind.names.length) bad(`name ${index} of ${kind.names.length}`);
+      break;
+    }
+    case 'int':
+      if (!Number.isSafeInteger(mem.f64[at / 2]) || Object.is(mem.f64[at / 2], -0)) bad(`int is ${mem.f64[at / 2]}`);
+      break;
+    case 'text':
+      if (mem.u16[at * 2] > kind.length) bad(`text of ${mem.u16[at * 2]} units in text(${kind.length})`);
+      break;
+    case 'bytes':
+      if (mem.u32[at] > kind.length) bad(`${mem.u32[at]} bytes in bytes(${kind.length})`);
+      break;
+    case 'ref': {
+      const capacity = context.capacityOf(kind.pool);
+      if (capacity === undefined) bad(`ref to pool \`${kind.pool}\`, which does not exist`);
+      else if (mem.u32[at + 1] !== 0 && mem.u32[at] >= capacity) bad(`ref to slot ${mem.u32[at]} of \`${kind.pool}\`, which has ${capacity}`);
+      break;
+    }
+    case 'struct':
+      checkStruct(context, kind.layout, at, where);
+      break;
+    case 'array':
+      for (let k = 0; k < kind.length; k++) checkValue(context, kind.element, word, offset + k * kind.stride, `${where}[${k}]`);
+      break;
+    case 'list': {
+      const { payload } = listLayout(kind);
+      checkList(mem, kind, at, where, out, (slot, place) => checkValue(context, kind.element, slot, payload, place));
+      break;
+    }
+    case 'map': {
+      const layout = mapLayout(kind);
+      checkMap(mem, kind, at, where, out, (entry, place) => {
+        checkValue(context, kind.key, entry, layout.key, `${place} key`);
+        checkValue(context, kind.value, entry, layout.value, place);
+      });
+      break;
+    }
+    default:
+  }
+}

@@ -1,0 +1,38 @@
+import { CodedError } from '@lich/schema';
+
+/** What the state room refuses.
+ *
+ * - `STATE_NO_TRANSACTION` a write outside a transaction; nothing was written.
+ * - `STATE_TRANSACTION_OPEN` a second `begin`, or a step that has to stand between two transactions.
+ * - `STATE_READ_ONLY` a write in a process that only reads the segment.
+ * - `STATE_LOG_FULL` one transaction changed more than the undo log holds; roll it back, raise `logWords`.
+ * - `STATE_FREED` a view was used after its record, list element or map entry was destroyed.
+ * - `STATE_FOREIGN` a record of another store or another pool where one of this pool is wanted.
+ * - `STATE_INDEX` an index outside a fixed array.
+ * - `STATE_POOL_FULL`, `STATE_LIST_FULL`, `STATE_MAP_FULL` no room; the message names the capacity to raise.
+ * - `STATE_LAYOUT` a segment was made for another schema.
+ * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes; the segment was left as it is.
+ * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made. */
+export type StateCode =
+  | 'STATE_NO_TRANSACTION'
+  | 'STATE_TRANSACTION_OPEN'
+  | 'STATE_READ_ONLY'
+  | 'STATE_LOG_FULL'
+  | 'STATE_FREED'
+  | 'STATE_FOREIGN'
+  | 'STATE_INDEX'
+  | 'STATE_POOL_FULL'
+  | 'STATE_LIST_FULL'
+  | 'STATE_MAP_FULL'
+  | 'STATE_LAYOUT'
+  | 'STATE_CORRUPT'
+  | 'STATE_SNAPSHOT';
+
+export class StateError extends CodedError<StateCode> {}
+
+/** One broken invariant, found by a `check()`. */
+export interface Violation {
+  /** The structure: `players[3].bag`. */
+  readonly where: string;
+  readonly what: string;
+}

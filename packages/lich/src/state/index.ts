@@ -1,0 +1,10 @@
+export { StateError } from './errors.ts';
+export type { StateCode, Violation } from './errors.ts';
+export { plain } from './plain.ts';
+export { storePlan } from './plan.ts';
+export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts';
+export { Pool } from './pool.ts';
+export { openStore } from './store.ts';
+export type { Store } from './store.ts';
+export type { UndoLog } from './undo-log.ts';
+export * as WORDS from './words.ts';

@@ -1,0 +1,91 @@
+/** What a state segment holds and where: made from the schema alone, before anything exists. */
+import {
+  alignUp,
+  describe,
+  type Fields,
+  layoutHash,
+  type StateLayout,
+  type StateSchema,
+  stateLayoutOf,
+} from '@lich/schema';
+import { type PoolPlaces, poolPlaces } from './pool.ts';
+import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
+
+export interface StorePlanOptions {
+  /** Words of the undo log, a power of two, 2^10..2^28; default 2^22 (16 MiB). One transaction may use all of them. */
+  readonly logWords?: number;
+  /** Fields that the runtime adds to the records of a pool; their names start with `$`. */
+  readonly hidden?: Readonly<Record<string, Fields>>;
+  /** Root fields and pools that the runtime adds; their names start with `$`. */
+  readonly system?: Readonly<Record<string, unknown>>;
+}
+
+export interface PlanRegion {
+  readonly name: string;
+  readonly bytes: number;
+  readonly reserve?: boolean;
+}
+
+/** One line of `lich size`. */
+export interface SizeRow {
+  readonly name: string;
+  readonly bytes: number;
+  /** Pools only. */
+  readonly capacity?: number;
+  readonly recordBytes?: number;
+}
+
+export interface StorePlan<S extends StateSchema = StateSchema> {
+  readonly schema: S;
+  readonly layouts: StateLayout;
+  readonly logWords: number;
+  readonly regions: readonly PlanRegion[];
+  /** JSON text. */
+  readonly catalog: string;
+  readonly layoutHash: bigint;
+  /** Of the regions: shm adds its header. */
+  readonly bytes: number;
+  table(): SizeRow[];
+}
+
+/** Region of the pool with this index: names in segments are plainer than names in schemas. */
+export function poolRegion(index: number, name: string): string {
+  return `p${index}:${name.replace(/[^A-Za-z0-9._:-]/g, '-')}`.slice(0, 40);
+}
+
+/** Bytes of the root region: payload, stamp (two words), fence, zero. */
+export function rootBytes(layouts: StateLayout): number {
+  return alignUp(layouts.root.bytes, 8) + 16;
+}
+
+/** Lay out a store.
+ * @throws TypeError for logWords that cannot be; SchemaError for hidden parts that cannot be */
+export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOptions = {}): StorePlan<S> {
+  const { logWords = LOG_WORDS_DEFAULT, hidden, system } = options;
+  if (!Number.isInteger(Math.log2(logWords)) || logWords < LOG_WORDS_MIN || logWords > LOG_WORDS_MAX) {
+    throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
+  }
+  const layouts = stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) });
+  const places: PoolPlaces[] = layouts.pools.map((pool) => poolPlaces(pool.layout, pool.capacity));
+  const regions: PlanRegion[] = [
+    { name: 'log', bytes: logWords * 4, reserve: true },
+    { name: 'root', bytes: rootBytes(layouts), reserve: true },
+    ...layouts.pools.map((pool, k) => ({ name: poolRegion(k, pool.name), bytes: places[k]!.bytes })),
+  ];
+  // The pools' geometry is a function of the catalog; the log's size is not part of the layout, the region says it.
+  const catalog = JSON.stringify(describe(layouts));
+  return {
+    schema,
+    layouts,
+    logWords,
+    regions,
+    catalog,
+    layoutHash: BigInt(`0x${layoutHash(layouts)}`),
+    bytes: regions.reduce((sum, region) => sum + region.bytes, 0),
+    table: () => [
+      { name: 'undo log', bytes: logWords * 4 },
+      { name: 'root', bytes: rootBytes(layouts) },
+      ...layouts.pools.map((pool, k) => ({ name: pool.name, bytes: places[k]!.bytes, capacity: pool.capacity, recordBytes: pool.layout.bytes })),
+    ],
+  };
+}

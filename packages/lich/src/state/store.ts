@@ -1,0 +1,373 @@
+/** Store: the owner's side of a state segment. Typed views for handlers, the log under them, and check().
+ *
+ *   [words][catalog][log ring][root: payload, stamp, fence][pool 0][pool 1]…
+ *
+ * One process opens a segment for writing; it makes the views once and keeps them over transactions. */
+import { type AnyKind, check as checkKind, refuse, SchemaError, type StateLayout, type StateOf, type StateSchema, type StructLayout } from '@lich/schema';
+import type { Segment } from '../shm/index.ts';
+import { type AccessorPlan, generate, type Hooks, type NumberedField, type ViewClass } from './accessors.ts';
+import { cellOf, refWords } from './cell.ts';
+import { type CheckContext, checkStruct } from './check.ts';
+import { type Door, freed, type Placed } from './door.ts';
+import type { ElementSpec } from './elements.ts';
+import { StateError, type Violation } from './errors.ts';
+import { ArrayView } from './fixed-array.ts';
+import { type MapSpec, MapView } from './hash-map.ts';
+import { imageOf } from './image.ts';
+import { Journal } from './journal.ts';
+import { ListView } from './list.ts';
+import type { StoreContext } from './memory.ts';
+import { recordFace } from './plain.ts';
+import { poolRegion, type StorePlan } from './plan.ts';
+import { Pool, poolPlaces } from './pool.ts';
+import { readBytes, readText, writeBytes, writeText } from './text.ts';
+import { UndoLog } from './undo-log.ts';
+import { describeKind } from '@lich/schema';
+import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
+
+/** At the end of the root. */
+export const ROOT_FENCE = 0x4c43_4852;
+
+export interface Store<S = unknown> {
+  readonly segment: Segment;
+  readonly log: UndoLog;
+  /** What handlers see. */
+  readonly state: S;
+  readonly layouts: StateLayout;
+  /** By name, the runtime's (`$…`) too. */
+  readonly pools: ReadonlyMap<string, Pool<any>>;
+  /** Call `fn` after each rollback and rollbackTo: to drop what was derived from words. */
+  onRollback(fn: () => void): void;
+  /** R1 to R3 of recovery, and the root's first values where an earlier life did not get to write them. Drops all views.
+   * @throws StateError `STATE_CORRUPT`, with the segment as it was */
+  recover(): { undone: number };
+  /** Walk every structure. Between transactions. O(records). */
+  check(): Violation[];
+  /** Reserve the pages that the pools will need next, and make views ahead. Between transactions. */
+  reserveAhead(): Promise<void>;
+}
+
+/** Open a segment that was made from this plan. A segment that an earlier life wrote needs `recover()` before the first
+ * transaction.
+ * @throws StateError `STATE_LAYOUT` when the segment was made from another */
+export function openStore<S extends StateSchema>(segment: Segment, plan: StorePlan<S>): Store<StateOf<S>> {
+  return new StoreImpl(segment, plan) as unknown as Store<StateOf<S>>;
+}
+
+class StoreImpl implements Store<object> {
+  readonly segment: Segment;
+  readonly log: UndoLog;
+  readonly state: object;
+  readonly layouts: StateLayout;
+  readonly pools: ReadonlyMap<string, Pool<any>>;
+  readonly #rootWord: number;
+  readonly #rootStamp: number;
+  readonly #poolsInOrder: readonly { pool: Pool<any>; from: number; to: number }[];
+
+  constructor(segment: Segment, plan: StorePlan) {
+    this.segment = segment;
+    this.layouts = plan.layouts;
+    const region = (name: string, bytes: number): number => {
+      const found = segment.regions.get(name);
+      if (found === undefined || found.bytes < bytes) {
+        throw new StateError('STATE_LAYOUT', `the segment has ${found ? `${found.bytes} bytes for` : 'no'} region ${name}, the schema needs ${bytes}: it was made for another schema`);
+      }
+      return found.offset / 4;
+    };
+    const { root, pools: poolLayouts } = plan.layouts;
+    const logRegion = segment.regions.get('log');
+    const logWords = 2 ** Math.floor(Math.log2((logRegion?.bytes ?? 0) / 4));
+    const logWord = region('log', 4096);
+    this.#rootWord = region('root', plan.regions[1]!.bytes);
+    this.#rootStamp = this.#rootWord + Math.ceil(root.bytes / 8) * 2;
+    const words = poolLayouts.map((pool, k) => region(poolRegion(k, pool.name), plan.regions[k + 2]!.bytes));
+
+    const mem = segment;
+    const journal = new Journal();
+    const nested = [...plan.layouts.structs.values()];
+    const refs = new Map(poolLayouts.map((pool) => [pool.name, { pool: undefined as Pool<any> | undefined }]));
+    let fields: readonly NumberedField[] = [];
+    const doors: Door[] = [];
+    const rootStamp = this.#rootStamp;
+    const I = mem.i32;
+
+    const hooks: Hooks = {
+      full: () => this.log.refuseWrite(),
+      freed,
+      bad(number, value) {
+        const { owner, field } = fields[number]!;
+        if (value === undefined && field.kind.tag !== 'ref') {
+          throw new SchemaError('SCHEMA_RANGE', `field ${field.name} of ${owner.name}: undefined`);
+        }
+        // The generated test is narrower than the rule for some kinds (NaN in an f32).
+        if (checkKind(field.kind, value) !== undefined) refuse(field.name, owner.name, field.kind, value);
+        const kind = field.kind;
+        if (kind.tag === 'ref') refWords(context, kind, value);
+      },
+      unknown(layout, init) {
+        const prototype: unknown = Object.getPrototypeOf(init);
+        if (prototype !== Object.prototype && prototype !== null) return;
+        const names = new Set(layout.fields.filter((field) => !field.hidden).map((field) => field.name));
+        const name = Object.keys(init).find((key) => !names.has(key));
+        if (name !== undefined) throw new SchemaError('SCHEMA_RANGE', `${layout.name} has no field ${name}`);
+      },
+      touch: (stampWord) => this.#touch(stampWord),
+      getText: (word, length) => readText(mem.u16, word, length),
+      setText: (word, value) => writeText(mem, context.log, word, value),
+      getBytes: (word, length) => readBytes(mem, word, length),
+      setBytes: (word, value) => writeBytes(mem, context.log, word, value),
+      setRef(word, number, value) {
+        const { owner, field } = fields[number]!;
+        let ref: { slot: number; generation: number } | undefined;
+        try {
+          ref = refWords(context, field.kind as never, value);
+        } catch (error) {
+          if (error instanceof SchemaError) refuse(field.name, owner.name, field.kind, value);
+          throw error;
+        }
+        context.log.log2(word);
+        mem.u32[word] = ref?.slot ?? 0;
+        mem.u32[word + 1] = ref?.generation ?? 0;
+      },
+      makeView: (number, word, stampWord) => (doors[number] ??= doorOf(fields[number]!.field.kind, `${fields[number]!.owner.name}.${fields[number]!.field.name}`)).make(word, stampWord),
+      freeView: (number, view) => doors[number]!.free(view),
+      reviveView: (number, view) => doors[number]!.revive(view),
+      assignView: (number, view, value) => doors[number]!.assign(view, value),
+    };
+    const accessorPlan: AccessorPlan = {
+      log: { base: logWord, words: logWords },
+      pools: poolLayouts.map((pool, k) => {
+        const places = poolPlaces(pool.layout, pool.capacity);
+        return { layout: pool.layout, slots: words[k]! + places.slots, stride: places.stride, blocks: words[k]! + places.blocks };
+      }),
+      nested,
+      root,
+      rootWord: this.#rootWord,
+      rootStamp,
+      sizeBytes: segment.sizeBytes,
+      refs,
+    };
+    const generated = generate(accessorPlan, mem, hooks);
+    fields = generated.fields;
+    const { code } = generated;
+    const context: StoreContext = {
+      mem,
+      log: code.log,
+      journal,
+      touch: (stampWord) => {
+        if (I[stampWord] !== I[STAMP_LO]) this.#touch(stampWord);
+      },
+      position: () => I[LOG_POS],
+      isLive: (pool, slot, generation) => refs.get(pool)?.pool?.isLive(slot, generation) ?? false,
+      resolve: (pool, slot, generation) => refs.get(pool)?.pool?.resolve(slot, generation),
+    };
+    const area = { base: logWord, words: logWords, from: this.#rootWord, to: Math.floor(segment.sizeBytes / 4), name: segment.name || 'the segment' };
+    this.log = new UndoLog(code.log, I, mem.f64, area, journal, () => segment.writable);
+
+    const options = { isLive: context.isLive };
+    const wordOf = (cls: ViewClass, header: number) => (view: object) => {
+      const base = cls.base(view);
+      return base === 0 ? freed() : base + header;
+    };
+    const dress = (cls: ViewClass, layout: StructLayout, prototype: object, header: number): void => {
+      const target = cls.prototype as object;
+      // The views' prototype stands on the user's: methods and getters are found there, instanceof holds.
+      Object.setPrototypeOf(target, prototype);
+      Object.defineProperty(target, 'constructor', { value: prototype.constructor, configurable: true });
+      recordFace(target, prototype, layout, mem, wordOf(cls, header), options);
+    };
+
+    const pools: Pool<any>[] = poolLayouts.map((pool, k) => {
+      const view = code.pools[k]!;
+      dress(view, pool.layout, pool.struct!.prototype as object, 4);
+      return new Pool({
+        context,
+        view,
+        mark: code.markers[k]!,
+        pool,
+        image: imageOf(pool.layout),
+        word: words[k]!,
+        pages: { reserve: (offset, bytes) => segment.reserve(offset, bytes) },
+        reservedSlots: 0,
+      });
+    });
+    for (const pool of pools) refs.get(pool.name)!.pool = pool;
+    this.pools = new Map(pools.map((pool) => [pool.name, pool]));
+    this.#poolsInOrder = pools.map((pool, k) => ({ pool, from: words[k]!, to: words[k]! + plan.regions[k + 2]!.bytes / 4 }));
+    this.#markers = code.markers;
+
+    for (const layout of nested) {
+      const struct = structOf(plan.layouts, layout);
+      dress(code.nested.get(layout)!, layout, struct, 0);
+    }
+
+    const specs = new Map<AnyKind, Door>();
+    function doorOf(kind: AnyKind, where: string): Door {
+      const known = specs.get(kind);
+      if (known !== undefined) return known;
+      const made = makeDoor(kind, where);
+      specs.set(kind, made);
+      return made;
+    }
+    function elementSpec(kind: AnyKind, element: AnyKind, where: string): ElementSpec {
+      const cell = cellOf(element, context);
+      return { kind, cell, door: cell === undefined ? doorOf(element, where) : undefined, context, what: `${where}: ${describeKind(kind)}` };
+    }
+    function makeDoor(kind: AnyKind, where: string): Door {
+      const fits = (value: unknown): void => {
+        const reason = checkKind(kind, value);
+        if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `field ${where}: ${reason}`);
+      };
+      switch (kind.tag) {
+        case 'struct': {
+          const cls = code.nested.get(kind.layout)!;
+          return {
+            kind,
+            make: (word, stampWord) => new cls(word, stampWord),
+            free: (view) => cls.free(view),
+            revive: (view) => cls.revive(view, 0),
+            assign(view, value) {
+              if (view === value) return;
+              fits(value);
+              cls.assign(view, value as object);
+            },
+          };
+        }
+        case 'array': {
+          const spec = elementSpec(kind, kind.element, where);
+          return placed(kind, fits, (word, stampWord) => new ArrayView(spec, kind, word, stampWord));
+        }
+        case 'list': {
+          const spec = elementSpec(kind, kind.element, where);
+          return placed(kind, fits, (word, stampWord) => new ListView(spec, kind, word, stampWord));
+        }
+        case 'map': {
+          const spec: MapSpec = { ...elementSpec(kind, kind.value, where), keyCell: cellOf(kind.key, context)! };
+          return placed(kind, fits, (word, stampWord) => new MapView(spec, kind, word, stampWord));
+        }
+        default:
+          throw new TypeError(`${describeKind(kind)} has no views`);
+      }
+    }
+
+    const rootClass = code.root;
+    class State {}
+    dress(rootClass, root, State.prototype, this.#rootWord);
+    // The root's addresses are literals: its #b only says that it lives.
+    const state = new rootClass(0, 0);
+    rootClass.revive(state, 1);
+    recordFace(rootClass.prototype as object, State.prototype, root, mem, () => this.#rootWord, options);
+    for (const pool of pools) {
+      Object.defineProperty(state, pool.name, { value: pool, enumerable: !pool.name.startsWith('$'), writable: false });
+    }
+    this.state = state;
+
+    // Shapes that views will take: a freed one, a revived one, so that the first real one deoptimises nothing.
+    for (const cls of [...code.pools, ...code.nested.values()]) {
+      const view = new cls(16, 18);
+      cls.free(view);
+      cls.revive(view, 16);
+      cls.free(view);
+    }
+    if (segment.writable) this.#format();
+  }
+
+  readonly #markers: readonly ((base: number) => void)[];
+
+  onRollback(fn: () => void): void {
+    this.log.onRollback(fn);
+  }
+
+  recover(): { undone: number } {
+    for (const { pool } of this.#poolsInOrder) pool.dropViews();
+    const result = this.log.recover();
+    this.#format();
+    return result;
+  }
+
+  check(): Violation[] {
+    const out: Violation[] = [];
+    const context: CheckContext = { mem: this.segment, out, capacityOf: (pool) => this.pools.get(pool)?.capacity };
+    checkStruct(context, this.layouts.root, this.#rootWord, 'root');
+    const fence = this.segment.u32[this.#rootStamp + 2];
+    if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
+    for (const { pool } of this.#poolsInOrder) {
+      pool.checkSlots(out, (word, where) => checkStruct(context, pool.layout, word, where));
+    }
+    return out;
+  }
+
+  async reserveAhead(): Promise<void> {
+    for (const { pool } of this.#poolsInOrder) {
+      const wanted = pool.wanted();
+      if (wanted === undefined) continue;
+      await this.segment.reserveAsync(wanted.offset, wanted.bytes);
+      wanted.done();
+    }
+  }
+
+  /** Stamp the record, or the root, that this stamp belongs to. */
+  #touch(stampWord: number): void {
+    if (stampWord === this.#rootStamp) {
+      const I = this.segment.i32;
+      this.log.write(stampWord, I[STAMP_LO]);
+      this.log.write(stampWord + 1, I[STAMP_HI]);
+      return;
+    }
+    let index = 0;
+    while (index < this.#poolsInOrder.length && !(stampWord >= this.#poolsInOrder[index]!.from && stampWord < this.#poolsInOrder[index]!.to)) index++;
+    if (index === this.#poolsInOrder.length) freed();
+    this.#markers[index]!(stampWord - 2);
+  }
+
+  /** Give a new segment its first words. Unlogged: nothing was committed yet; killed in between, it is done again. */
+  #format(): void {
+    const I = this.segment.i32;
+    if (I[FORMATTED] === 1) return;
+    const root = this.layouts.root;
+    const raw = { write: (word: number, value: number) => void (I[word] = value) };
+    imageOf(root).apply(this.#rootWord, this.segment, raw as never, true);
+    I[this.#rootStamp + 2] = ROOT_FENCE;
+    I[STAMP_LO] = FIRST_STAMP;
+    I[STAMP_HI] = 0;
+    I[FORMATTED] = 1;
+  }
+}
+
+function placed(kind: AnyKind, fits: (value: unknown) => void, make: (word: number, stampWord: number) => Placed & object): Door {
+  return {
+    kind,
+    make,
+    free: (view) => (view as Placed).$free(),
+    revive: (view) => (view as Placed).$revive(),
+    assign(view, value) {
+      if (view === value) return;
+      fits(value);
+      const target = view as { assign?(values: unknown): void; $assign?(values: unknown): void };
+      if (target.$assign !== undefined) target.$assign(value);
+      else target.assign!(value);
+    },
+  };
+}
+
+/** The prototype of the class that a nested layout was made from. */
+function structOf(layouts: StateLayout, wanted: StructLayout): object {
+  const look = (kind: AnyKind): object | undefined => {
+    if (kind.tag === 'array' || kind.tag === 'list') return look(kind.element);
+    if (kind.tag === 'map') return look(kind.value);
+    if (kind.tag !== 'struct') return undefined;
+    if (kind.layout === wanted) return kind.struct?.prototype as object | undefined;
+    for (const field of kind.layout.fields) {
+      const found = look(field.kind);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  for (const layout of [layouts.root, ...layouts.pools.map((pool) => pool.layout)]) {
+    for (const field of layout.fields) {
+      const found = look(field.kind);
+      if (found !== undefined) return found;
+    }
+  }
+  return Object.prototype;
+}

@@ -1,0 +1,52 @@
+/** The page `words` of a state segment: mutable, not under the undo log. Little-endian; each line has 64 bytes of its own,
+ * so that no two of them share a cache line or can be paired into one store.
+ *
+ *   WORD  FIELD      WRITER  MEANING
+ *      0  logPos     owner   u32 count of log words ever written; wraps
+ *     16  comPos     owner   logPos of the last commit; equal = nothing is open
+ *     32  cur        owner   input that is being handled + 1, 0 = none      | runtime
+ *     33  curPos     owner   its position                                   |
+ *     34  tries      owner                                                  |
+ *     35  lastSuspect owner                                                 |
+ *     48  phase      owner                                                  |
+ *     64  heartbeat  owner                                                  |
+ *     80  commitNo   owner   f64, commits so far; may skip, never goes back
+ *     96  cut        owner                                                  | keeper
+ *    112  now        owner   f64, service time in ms                        | runtime
+ *    128  stampLo    owner   current change stamp, low 32 bits, never < 16
+ *    129  stampHi    owner   its high 21 bits
+ *    144  formatted  owner   1 once the root holds its initial values
+ *   1008  …          shm     clean mark, epoch
+ *
+ * `cut` is followed by the words that the keeper needs with it. */
+
+/** Word index of the page in the segment; the segment's header is the page before. */
+export const WORDS_PAGE = 1024;
+
+export const LOG_POS = WORDS_PAGE;
+export const COM_POS = WORDS_PAGE + 16;
+export const CUR = WORDS_PAGE + 32;
+export const CUR_POS = WORDS_PAGE + 33;
+export const TRIES = WORDS_PAGE + 34;
+export const LAST_SUSPECT = WORDS_PAGE + 35;
+export const PHASE = WORDS_PAGE + 48;
+export const HEARTBEAT = WORDS_PAGE + 64;
+export const COMMIT_NO = WORDS_PAGE + 80;
+export const CUT = WORDS_PAGE + 96;
+export const NOW = WORDS_PAGE + 112;
+export const STAMP_LO = WORDS_PAGE + 128;
+export const STAMP_HI = WORDS_PAGE + 129;
+export const FORMATTED = WORDS_PAGE + 144;
+
+/** Stamps start here: a freed view looks for its stamp in word 2 of the segment's header, which holds the format
+ * version and must never equal the current stamp. */
+export const FIRST_STAMP = 16;
+
+/** Words of the ring that a transaction leaves unused. */
+export const LOG_SLACK = 64;
+/** Set in the index word of a range entry. */
+export const RANGE = 0x8000_0000;
+
+export const LOG_WORDS_DEFAULT = 1 << 22;
+export const LOG_WORDS_MIN = 1 << 10;
+export const LOG_WORDS_MAX = 1 << 28;
