@@ -4,17 +4,35 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root } from '../setup.mjs';
 
-/** Goes on as `program` in this same process: signals reach it once and directly (a Ctrl-C on a terminal goes to the
- * whole process group, so a wrapper that forwarded it would deliver it twice), and its exit code is ours. */
+/** Goes on as `program` in this same process: no wrapper stands between it and signals, and its exit code is ours. The
+ * npm scripts begin with `exec` for the same reason: a shell between npm and us would keep what npm passes on. */
 export async function runInside(program, args) {
   const path = join(root, program);
   if (!existsSync(path)) {
     process.stderr.write(`${program} does not exist.\n`);
     process.exit(1);
   }
+  mergeSignals();
   process.chdir(root);
   process.argv = [process.execPath, path, ...args];
   await import(pathToFileURL(path).href);
+}
+
+/** npm passes on SIGINT and SIGTERM, and a Ctrl-C reaches us from the terminal as well: the two are one wish to end,
+ * and a program that takes the second for impatience must not see it. Signals further apart than this are two. */
+const SAME_SIGNAL_MS = 1_000;
+
+function mergeSignals() {
+  const emit = process.emit;
+  let last = -Infinity;
+  process.emit = function (event, ...args) {
+    if (event === 'SIGINT' || event === 'SIGTERM') {
+      const now = performance.now();
+      if (now - last < SAME_SIGNAL_MS) return true;
+      last = now;
+    }
+    return emit.call(this, event, ...args);
+  };
 }
 
 /** Runs a tool to its end and resolves with its exit code, 128 + n for signal n. With `capture` its output comes back
