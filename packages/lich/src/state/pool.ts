@@ -59,9 +59,9 @@ export function poolPlaces(layout: StructLayout, capacity: number): PoolPlaces {
   return { blocks, slots, stride, payloadWords, bytes: (slots + stride * capacity) * 4 };
 }
 
-/** Pages of a pool that were not used before; see `Store.reserveAhead`. */
+/** Pages of a segment, reserved before they are touched. */
 export interface Pages {
-  /** Make sure that these bytes of the segment can be touched. @throws ShmError `SHM_NO_MEMORY` */
+  /** @throws ShmError `SHM_NO_MEMORY` */
   reserve(offset: number, bytes: number): void;
 }
 
@@ -74,8 +74,6 @@ export interface PoolParts {
   /** Word of the region. */
   readonly word: number;
   readonly pages: Pages;
-  /** Records a transaction makes in slots whose pages are reserved already. */
-  readonly reservedSlots: number;
 }
 
 /** Slots whose pages are reserved at a time, in bytes. */
@@ -100,7 +98,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   readonly #pages: Pages;
   readonly #views: (T | undefined)[] = [];
   readonly #spares: T[] = [];
-  #reservedSlots: number;
+  #reservedSlots = 0;
 
   /** @internal */
   constructor(parts: PoolParts) {
@@ -120,7 +118,6 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     this.#slots = parts.word + this.#places.slots;
     this.#stride = this.#places.stride;
     this.#pages = parts.pages;
-    this.#reservedSlots = parts.reservedSlots;
     const refOf = (view: object): RecordRef | undefined => this.#refOf(view);
     Object.defineProperty(parts.view.prototype, RECORD_REF, {
       get(this: object) {
@@ -306,8 +303,12 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     this.forEach(() => {});
   }
 
-  /** Bytes that must be reserved for `slots` slots. @internal */
-  reservedBytes(slots: number): number {
+  /** Reserve what is in use and some more. @internal */
+  reserve(): void {
+    this.#grow(Math.min(this.high, this.capacity - 1));
+  }
+
+  #reservedBytes(slots: number): number {
     return (this.#places.slots + this.#stride * Math.min(slots, this.capacity)) * 4;
   }
 
@@ -318,7 +319,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     const slots = Math.min(this.capacity, this.#reservedSlots + growth);
     return {
       offset: this.#word * 4,
-      bytes: this.reservedBytes(slots),
+      bytes: this.#reservedBytes(slots),
       done: () => {
         if (slots > this.#reservedSlots) this.#reservedSlots = slots;
       },
@@ -340,7 +341,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
       throw new StateError('STATE_POOL_FULL', `pool \`${this.name}\` full: ${this.capacity} slots, raise capacity in pool(…, { capacity })`);
     }
     const slots = Math.min(this.capacity, slot + this.#growth());
-    this.#pages.reserve(this.#word * 4, this.reservedBytes(slots));
+    this.#pages.reserve(this.#word * 4, this.#reservedBytes(slots));
     this.#reservedSlots = slots;
   }
 

@@ -38,17 +38,19 @@ export interface Store<S = unknown> {
   readonly pools: ReadonlyMap<string, Pool<any>>;
   /** Call `fn` after each rollback and rollbackTo: to drop what was derived from words. */
   onRollback(fn: () => void): void;
-  /** R1 to R3 of recovery, and the root's first values where an earlier life did not get to write them. Drops all views.
-   * @throws StateError `STATE_CORRUPT`, with the segment as it was */
+  /** `log.recover()`. @throws StateError `STATE_CORRUPT`, with the segment as it was */
   recover(): { undone: number };
+  /** Call `onResume(reason)` of all records whose class has it, in slot order, pool after pool. @returns how many */
+  callOnResume(reason: string): number;
   /** Walk every structure. Between transactions. O(records). */
   check(): Violation[];
-  /** Reserve the pages that the pools will need next, and make views ahead. Between transactions. */
+  /** Reserve the pages that the pools will need next, on a helper thread; one run at a time. Between transactions. What does
+   * not succeed here is tried again by the `create` that needs it, which then throws. */
   reserveAhead(): Promise<void>;
 }
 
-/** Open a segment that was made from this plan. A segment that an earlier life wrote needs `recover()` before the first
- * transaction.
+/** Open a segment that was made from this plan. A segment that an earlier life wrote needs
+ * `log.recover()` before the first transaction.
  * @throws StateError `STATE_LAYOUT` when the segment was made from another */
 export function openStore<S extends StateSchema>(segment: Segment, plan: StorePlan<S>): Store<StateOf<S>> {
   return new StoreImpl(segment, plan) as unknown as Store<StateOf<S>>;
@@ -62,6 +64,8 @@ class StoreImpl implements Store<object> {
   readonly pools: ReadonlyMap<string, Pool<any>>;
   readonly #rootWord: number;
   readonly #rootStamp: number;
+  readonly #markers: readonly ((base: number) => void)[];
+  #reserving = false;
   readonly #poolsInOrder: readonly { pool: Pool<any>; from: number; to: number }[];
 
   constructor(segment: Segment, plan: StorePlan) {
@@ -188,7 +192,6 @@ class StoreImpl implements Store<object> {
         image: imageOf(pool.layout),
         word: words[k]!,
         pages: { reserve: (offset, bytes) => segment.reserve(offset, bytes) },
-        reservedSlots: 0,
       });
     });
     for (const pool of pools) refs.get(pool.name)!.pool = pool;
@@ -269,20 +272,32 @@ class StoreImpl implements Store<object> {
       cls.revive(view, 16);
       cls.free(view);
     }
-    if (segment.writable) this.#format();
+    this.log.onRecover(() => {
+      for (const pool of pools) pool.dropViews();
+      this.#ready();
+    });
+    if (segment.writable) this.#ready();
   }
-
-  readonly #markers: readonly ((base: number) => void)[];
 
   onRollback(fn: () => void): void {
     this.log.onRollback(fn);
   }
 
   recover(): { undone: number } {
-    for (const { pool } of this.#poolsInOrder) pool.dropViews();
-    const result = this.log.recover();
-    this.#format();
-    return result;
+    return this.log.recover();
+  }
+
+  callOnResume(reason: string): number {
+    let count = 0;
+    for (const pool of this.pools.values()) {
+      const struct = this.layouts.pools.find((entry) => entry.name === pool.name)?.struct;
+      if (typeof (struct?.prototype as { onResume?: unknown } | undefined)?.onResume !== 'function') continue;
+      pool.forEach((record) => {
+        count++;
+        (record as { onResume(reason: string): void }).onResume(reason);
+      });
+    }
+    return count;
   }
 
   check(): Violation[] {
@@ -298,11 +313,19 @@ class StoreImpl implements Store<object> {
   }
 
   async reserveAhead(): Promise<void> {
-    for (const { pool } of this.#poolsInOrder) {
-      const wanted = pool.wanted();
-      if (wanted === undefined) continue;
-      await this.segment.reserveAsync(wanted.offset, wanted.bytes);
-      wanted.done();
+    if (this.#reserving) return;
+    this.#reserving = true;
+    try {
+      for (const { pool } of this.#poolsInOrder) {
+        const wanted = pool.wanted();
+        if (wanted === undefined) continue;
+        await this.segment.reserveAsync(wanted.offset, wanted.bytes);
+        wanted.done();
+      }
+    } catch {
+      // No room: the create that needs the page says so, inside the transaction that then rolls back.
+    } finally {
+      this.#reserving = false;
     }
   }
 
@@ -318,6 +341,11 @@ class StoreImpl implements Store<object> {
     while (index < this.#poolsInOrder.length && !(stampWord >= this.#poolsInOrder[index]!.from && stampWord < this.#poolsInOrder[index]!.to)) index++;
     if (index === this.#poolsInOrder.length) freed();
     this.#markers[index]!(stampWord - 2);
+  }
+
+  #ready(): void {
+    for (const { pool } of this.#poolsInOrder) pool.reserve();
+    this.#format();
   }
 
   /** Give a new segment its first words. Unlogged: nothing was committed yet; killed in between, it is done again. */

@@ -78,6 +78,7 @@ export class UndoLog {
   readonly #area: LogArea;
   readonly #journal: Journal;
   readonly #afterRollback: (() => void)[] = [];
+  readonly #afterRecover: (() => void)[] = [];
   readonly #writable: () => boolean;
   #open = false;
   /** Logged store of one 32-bit word. @throws StateError `STATE_NO_TRANSACTION`, `STATE_READ_ONLY`, `STATE_LOG_FULL` */
@@ -178,8 +179,13 @@ export class UndoLog {
     this.#afterRollback.push(fn);
   }
 
+  /** @internal Call `fn` at the end of `recover`. */
+  onRecover(fn: () => void): void {
+    this.#afterRecover.push(fn);
+  }
+
   /** Steps R1 to R3 of recovery: check the open part of the log, undo it, close it. May be killed anywhere and begun
-   * again. Only the holder of the owner lock; the runtime has counted the epoch up before.
+   * again. Only the holder of the owner lock. Views made before are freed.
    * @returns words of log that were undone
    * @throws StateError `STATE_CORRUPT`, before anything is written */
   recover(): { undone: number } {
@@ -194,6 +200,7 @@ export class UndoLog {
     this.#journal.clear();
     this.#core.close();
     this.nextStamp();
+    for (const fn of this.#afterRecover) fn();
     return { undone };
   }
 
