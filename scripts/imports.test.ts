@@ -50,6 +50,7 @@ describe('each planted violation is found', () => {
     ['an undeclared package', lich('bus/a.ts'), `import 'left-pad';`, /not a dependency/],
     ['a tool in product code', lich('bus/a.ts'), `import 'vitest';`, /not a dependency/],
     ['Node in schema', 'packages/schema/src/a.ts', `import 'node:fs';`, /no Node/],
+    ['a test helper in schema', 'packages/schema/src/a.ts', `import './testing/b.ts';`, /tests only/],
     ['a package in schema', 'packages/schema/src/a.ts', `import 'ws';`, /imports nothing/],
     ['the server in the client', 'packages/client/src/a.ts', `import 'lich';`, /may not import the server/],
     ['a package in the client', 'packages/client/src/a.ts', `import 'ws';`, /only @lich\/schema/],
@@ -76,6 +77,7 @@ test('what is allowed is not reported', () => {
     [lich('state/b.ts')]: `import { a } from './a.ts';`,
     [lich('testing/storm.ts')]: `import { up } from '../cli/up.ts';`,
     [lich('gateway/socket.ts')]: `import { WebSocketServer } from 'ws';`,
+    'packages/schema/src/testing/a.ts': `import { test } from 'vitest';\nimport '../b.ts';`,
     'packages/client/src/a.ts': `import { struct } from '@lich/schema';`,
     'examples/x/a.ts': `import { service } from 'lich';\nimport './b.ts';`,
   };
