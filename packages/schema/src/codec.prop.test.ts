@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { codecOf, copyValue, kindOf, layoutOf, Reader, SchemaError, Writer } from './index.ts';
+import { codecOf, copyValue, kindOf, layoutOf, Reader, Writer } from './index.ts';
 import type { AnyKind, StructLayout } from './index.ts';
 import { anyKind, badValueOf, structFields, structNamed, valueOf, wellFormed } from './testing/arbitrary.ts';
+import { outcomeOf } from './testing/outcome.ts';
 
 const message: fc.Arbitrary<StructLayout> = structFields(anyKind(false)).map(fields => layoutOf(structNamed(fields)));
 const asKind = (layout: StructLayout): AnyKind =>
@@ -70,21 +71,17 @@ test('random bytes are refused, or decode to a value that encodes to the same by
     fc.property(message, fc.uint8Array({ minLength: 20, maxLength: 400 }), fc.boolean(), (layout, bytes, finite) => {
       const codec = codecOf(layout, { finite });
       const reader = new Reader(bytes);
-      let value: Record<string, unknown>;
-      try {
-        value = codec.read(reader);
-      } catch (error) {
-        if (!(error instanceof SchemaError)) throw error;
-        expect(error.code).toBe('SCHEMA_WIRE');
-        return;
-      }
+      const { value, code } = outcomeOf(() => codec.read(reader));
+      expect([undefined, 'SCHEMA_WIRE']).toContain(code);
+      if (value === undefined) return;
       decoded++;
       expect(reader.left).toBeGreaterThanOrEqual(0);
       const writer = new Writer();
       codec.write(writer, value);
       // A NaN's bits may change; without one the bytes are the same.
       expect(writer.length).toBe(reader.at);
-      if (finite) expect([...writer.view()]).toEqual([...bytes.subarray(0, reader.at)]);
+      const same = Buffer.compare(writer.view(), bytes.subarray(0, reader.at)) === 0;
+      expect(same || !finite).toBe(true);
     }),
     { numRuns: 3000 },
   );

@@ -1,25 +1,25 @@
 import { SchemaError } from './errors.ts';
 import { describeKind, makeKind, type FieldKind, type KeyTag, type KindBase } from './kind.ts';
 import { arraySize, kindOf, listLayout, mapLayout } from './layout.ts';
-import type { InOf, OutOf, PlainOf } from './types.ts';
-import type { FixedArray, HashMap, List } from './views.ts';
+import type { InOf } from './types.ts';
 
 // Carry types only; no object has them.
 declare const ELEMENT: unique symbol;
 declare const KEY: unique symbol;
 
-export interface ArrayKind<E, Syncs extends boolean = boolean>
-  extends KindBase<FixedArray<OutOf<E>, InOf<E>, PlainOf<E>>, readonly InOf<E>[], Syncs, 'array'> {
+// What these read and take is worked out from the element when it is used (types.ts), not here: a class may then have
+// containers of refs to itself, whose type is not known while its own base is.
+
+export interface ArrayKind<E, Syncs extends boolean = boolean> extends KindBase<any, any, Syncs, 'array'> {
   readonly [ELEMENT]: E;
   readonly sync: ArrayKind<E, true>;
   /** What `values` does not reach starts as zero. */
   init(values: readonly InOf<E>[]): ArrayKind<E, Syncs>;
 }
-export interface ListKind<E> extends KindBase<List<OutOf<E>, InOf<E>, PlainOf<E>>, Iterable<InOf<E>>, false, 'list'> {
+export interface ListKind<E> extends KindBase<any, any, false, 'list'> {
   readonly [ELEMENT]: E;
 }
-export interface MapKind<K, V>
-  extends KindBase<HashMap<OutOf<K>, OutOf<V>, InOf<K>, InOf<V>>, Iterable<readonly [InOf<K>, InOf<V>]>, false, 'map'> {
+export interface MapKind<K, V> extends KindBase<any, any, false, 'map'> {
   readonly [KEY]: K;
   readonly [ELEMENT]: V;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as S from './index.ts';
+import { outcomeOf } from './testing/outcome.ts';
 
 const bytesOf = (write: (w: S.Writer) => void) => {
   const writer = new S.Writer();
@@ -31,12 +32,12 @@ test('frames of the client come back', () => {
           token: given,
           lastSeq: a,
         });
+        const n = Math.max(a, 1);
         const frame = bytesOf(w => {
-          S.writeMessage(w, a + 1, b, c);
+          S.writeMessage(w, n, b, c);
           w.raw(payload);
         });
-        if (a < Number.MAX_SAFE_INTEGER)
-          expect(S.readClientFrame(frame)).toEqual({ type: 'message', n: a + 1, ackSeq: b, id: c, payload });
+        expect(S.readClientFrame(frame)).toEqual({ type: 'message', n, ackSeq: b, id: c, payload });
         expect(S.readClientFrame(bytesOf(w => S.writeAck(w, a)))).toEqual({ type: 'ack', seq: a });
       },
     ),
@@ -118,12 +119,7 @@ test('random bytes are read or refused by every reader', () => {
     fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 6 }), (bytes, type) => {
       if (bytes.length > 0 && type > 0) bytes[0] = type;
       for (const read of readers) {
-        try {
-          read(bytes);
-        } catch (error) {
-          if (!(error instanceof S.SchemaError)) throw error;
-          expect(error.code).toBe('SCHEMA_WIRE');
-        }
+        expect([undefined, 'SCHEMA_WIRE']).toContain(outcomeOf<unknown>(() => read(bytes)).code);
       }
     }),
     { numRuns: 5000 },

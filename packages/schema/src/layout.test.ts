@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as S from './index.ts';
@@ -118,32 +119,32 @@ test('no part overlaps another, each is aligned and inside', () => {
 });
 
 function checkParts(kind: S.AnyKind): void {
-  expect(kind.bytes % kind.align).toBe(0);
+  assert.equal(kind.bytes % kind.align, 0);
   if (['text', 'bytes', 'struct', 'array', 'list', 'map', 'ref'].includes(kind.tag))
-    expect((kind.bytes % 4) + (kind.align % 4)).toBe(0);
+    assert.equal((kind.bytes % 4) + (kind.align % 4), 0);
   if (kind.tag === 'array') {
-    expect(kind.stride % kind.element.align).toBe(0);
-    expect(kind.stride * kind.length).toBeLessThanOrEqual(kind.bytes);
+    assert.equal(kind.stride % kind.element.align, 0);
+    assert(kind.stride * kind.length <= kind.bytes);
     checkParts(kind.element);
   }
   if (kind.tag === 'list') {
     const list = S.listLayout(kind);
-    expect(list.payload % kind.element.align).toBe(0);
-    expect((list.slots % list.align) + (list.stride % list.align)).toBe(0);
-    expect(list.payload + kind.element.bytes).toBeLessThanOrEqual(list.stride);
-    expect(list.slots + list.stride * list.capacity).toBe(kind.bytes);
+    assert.equal(list.payload % kind.element.align, 0);
+    assert.equal((list.slots % list.align) + (list.stride % list.align), 0);
+    assert(list.payload + kind.element.bytes <= list.stride);
+    assert.equal(list.slots + list.stride * list.capacity, kind.bytes);
     checkParts(kind.element);
   }
   if (kind.tag === 'map') {
     const map = S.mapLayout(kind);
-    expect((map.entries + map.key) % kind.key.align).toBe(0);
-    expect((map.entries + map.value) % kind.value.align).toBe(0);
-    expect(map.stride % map.align).toBe(0);
-    expect(map.key + kind.key.bytes).toBeLessThanOrEqual(map.value);
-    expect(map.value + kind.value.bytes).toBeLessThanOrEqual(map.stride);
-    expect(map.buckets + 4 * map.bucketCount).toBeLessThanOrEqual(map.entries);
-    expect(map.bucketCount).toBeGreaterThanOrEqual(kind.capacity);
-    expect(map.bucketCount & (map.bucketCount - 1)).toBe(0);
+    assert.equal((map.entries + map.key) % kind.key.align, 0);
+    assert.equal((map.entries + map.value) % kind.value.align, 0);
+    assert.equal(map.stride % map.align, 0);
+    assert(map.key + kind.key.bytes <= map.value);
+    assert(map.value + kind.value.bytes <= map.stride);
+    assert(map.buckets + 4 * map.bucketCount <= map.entries);
+    assert(map.bucketCount >= kind.capacity);
+    assert.equal(map.bucketCount & (map.bucketCount - 1), 0);
     checkParts(kind.key);
     checkParts(kind.value);
   }

@@ -6,6 +6,7 @@ import type { AnyKindBase, KindBase } from './kind.ts';
 import type { RefKind } from './ref.ts';
 import type { Ref, Referable } from './ref-value.ts';
 import type { StructKind } from './struct.ts';
+import type { FixedArray, HashMap, List } from './views.ts';
 
 declare const PROBLEM: unique symbol;
 /** A type that nothing has; the compiler prints the sentence. */
@@ -31,10 +32,30 @@ export type RecordOf<F> = Recordlike<F> & {
 
 /** What reading a field of this kind gives. */
 export type OutOf<K> =
-  K extends KindBase<infer Out, any, boolean, any> ? Out : K extends abstract new () => infer T ? T : never;
+  K extends ArrayKind<infer E>
+    ? FixedArray<OutOf<E>, InOf<E>, PlainOf<E>>
+    : K extends ListKind<infer E>
+      ? List<OutOf<E>, InOf<E>, PlainOf<E>>
+      : K extends MapKind<infer Key, infer V>
+        ? HashMap<OutOf<Key>, OutOf<V>, InOf<Key>, InOf<V>>
+        : K extends KindBase<infer Out, any, boolean, any>
+          ? Out
+          : K extends abstract new () => infer T
+            ? T
+            : never;
 /** What writing a field of this kind takes; for a struct, what `create` takes. */
 export type InOf<K> =
-  K extends KindBase<any, infer In, boolean, any> ? In : K extends abstract new () => infer T ? Init<T> : never;
+  K extends ArrayKind<infer E>
+    ? readonly InOf<E>[]
+    : K extends ListKind<infer E>
+      ? Iterable<InOf<E>>
+      : K extends MapKind<infer Key, infer V>
+        ? Iterable<readonly [InOf<Key>, InOf<V>]>
+        : K extends KindBase<any, infer In, boolean, any>
+          ? In
+          : K extends abstract new () => infer T
+            ? Init<T>
+            : never;
 /** A value of this kind as plain data. */
 export type PlainOf<K> =
   K extends ArrayKind<infer E>
@@ -43,7 +64,7 @@ export type PlainOf<K> =
       ? PlainOf<E>[]
       : K extends MapKind<infer Key, infer V>
         ? [PlainOf<Key>, PlainOf<V>][]
-        : K extends RefKind<any>
+        : K extends KindBase<any, any, boolean, 'ref'>
           ? Ref | undefined
           : K extends KindBase<infer Out, any, boolean, infer Tag>
             ? Tag extends 'struct'

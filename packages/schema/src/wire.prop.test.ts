@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Reader, SchemaError, Writer } from './index.ts';
+import { Reader, Writer } from './index.ts';
 import { wellFormed } from './testing/arbitrary.ts';
+import { outcomeOf } from './testing/outcome.ts';
 
 const whole = fc.oneof(
   fc.maxSafeNat(),
@@ -91,15 +92,10 @@ function readBetween(bytes: Uint8Array, calls: [string, Call][], neighbour: numb
   const reader = new Reader(framed.subarray(16, 16 + bytes.length));
   const results: unknown[] = [];
   for (const [, each] of calls) {
-    try {
-      const value = each(reader);
-      results.push(value instanceof Uint8Array ? [...value] : value);
-    } catch (error) {
-      if (!(error instanceof SchemaError)) throw error;
-      expect(error.code).toBe('SCHEMA_WIRE');
-      results.push(error.message);
-      break;
-    }
+    const { value, code } = outcomeOf(() => each(reader));
+    expect([undefined, 'SCHEMA_WIRE']).toContain(code);
+    results.push(value instanceof Uint8Array ? [...value] : value, code);
+    if (code !== undefined) break;
     expect(reader.left).toBeGreaterThanOrEqual(0);
   }
   return results;
