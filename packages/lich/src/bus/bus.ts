@@ -1,0 +1,161 @@
+/** A node's end of the bus: its outbox, its inbox, the lanes segments of its peers, and the bells.
+ *
+ *   loop:  poll (take ready bits, drain senders) · publish · … · arm · poll once more · sleep until rung
+ *
+ * Ready bits and bells are hints: `sweep` looks at every sender, so that a sender killed between its tail and its bell is
+ * read all the same. */
+import { attachSegment, type Bells, type Segment, ShmError } from '../shm/index.ts';
+import type { Store } from '../state/index.ts';
+import { busWords } from './bus-state.ts';
+import type { Directory, NodeEntry } from './directory.ts';
+import type { BusError } from './errors.ts';
+import { type Deliver, Inbox, type SuspectWords } from './inbox.ts';
+import type { BusLimits } from './lanes-layout.ts';
+import { type InTable, Outbox } from './outbox.ts';
+
+/** Records that one sender may have handled before the others get their turn, and before all is published. */
+export const BATCH = 32;
+
+export interface BusOptions {
+  readonly dir: string;
+  readonly self: NodeEntry;
+  readonly directory: Directory;
+  readonly store: Store<unknown>;
+  readonly lanes: Segment;
+  readonly bells: Bells;
+  readonly limits: BusLimits;
+  readonly suspect: SuspectWords;
+  readonly deliver: Deliver;
+  readonly onCorrupt: (error: BusError, sender: number) => void;
+}
+
+export class Bus {
+  readonly self: NodeEntry;
+  readonly directory: Directory;
+  readonly outbox: Outbox;
+  readonly inbox: Inbox;
+  readonly bells: Bells;
+  readonly #dir: string;
+  readonly #limits: BusLimits;
+  readonly #lanes: Segment;
+  readonly #peerLanes: (Segment | undefined)[];
+  readonly #inTables: (InTable | undefined)[];
+  readonly #pending: number[] = [];
+  readonly #isPending: Uint8Array;
+  readonly #markPending: (sender: number) => void;
+  readonly #ring: (peer: number) => void;
+
+  constructor(o: BusOptions) {
+    this.self = o.self;
+    this.directory = o.directory;
+    this.bells = o.bells;
+    this.#dir = o.dir;
+    this.#limits = o.limits;
+    this.#lanes = o.lanes;
+    this.#peerLanes = new Array<Segment | undefined>(o.limits.nodes).fill(undefined);
+    this.#inTables = new Array<InTable | undefined>(o.limits.nodes).fill(undefined);
+    this.#isPending = new Uint8Array(o.limits.nodes);
+    const root = o.store.segment.regions.get('root')!;
+    const words = busWords(o.store.layouts.root, root.offset);
+    const common = { self: o.self.index, state: o.store.segment, log: o.store.log, words, lanes: o.lanes };
+    this.outbox = new Outbox({ ...common, limits: o.limits, inTableOf: (peer) => this.#inTableOf(peer) });
+    this.inbox = new Inbox({
+      ...common,
+      suspect: o.suspect,
+      nodes: o.limits.nodes,
+      lanesOf: (sender) => this.#lanesOf(sender),
+      deliver: o.deliver,
+      onCorrupt: o.onCorrupt,
+    });
+    o.store.onRollback(() => this.outbox.rolledBack());
+    this.#markPending = (sender) => {
+      if (this.#isPending[sender] === 1) return;
+      this.#isPending[sender] = 1;
+      this.#pending.push(sender);
+    };
+    this.#ring = (peer) => {
+      this.bells.setReady(peer, this.self.index);
+      this.bells.ring(peer);
+    };
+  }
+
+  /** The peer's lanes segment, mapped read-only on first use; `undefined` while the node has never started. */
+  #lanesOf(index: number): Segment | undefined {
+    const known = this.#peerLanes[index];
+    if (known !== undefined) return known;
+    if (index === this.self.index) return (this.#peerLanes[index] = this.#lanes);
+    const node = this.directory.byIndex(index);
+    if (node === undefined) return undefined;
+    try {
+      return (this.#peerLanes[index] = attachSegment({ dir: this.#dir, name: node.name, kind: 'lanes' }));
+    } catch (error) {
+      if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
+  #inTableOf(peer: number): InTable | undefined {
+    const known = this.#inTables[peer];
+    if (known !== undefined) return known;
+    const lanes = this.#lanesOf(peer);
+    if (lanes === undefined) return undefined;
+    return (this.#inTables[peer] = { i32: lanes.i32, word: lanes.regions.get('in')!.offset / 4 });
+  }
+
+  /** Handle what waits, at most `BATCH` records a sender, and publish.
+   * @returns records handled; 0 = nothing waits (or what waits is held back) */
+  poll(): number {
+    this.bells.takeReady(this.self.index, this.#markPending);
+    const pending = this.#pending;
+    let done = 0;
+    for (let turns = pending.length; turns > 0; turns--) {
+      const sender = pending.shift()!;
+      this.#isPending[sender] = 0;
+      const n = this.inbox.drain(sender, BATCH);
+      if (n === BATCH) this.#markPending(sender);
+      if (n > 0) this.publish();
+      done += n;
+    }
+    return done;
+  }
+
+  /** Senders with records that this node has not taken yet. */
+  get waiting(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /** Look at that sender at the next poll, whatever its ready bit says. */
+  lookAt(sender: number): void {
+    this.#markPending(sender);
+  }
+
+  /** Look at all senders at the next poll. */
+  sweep(): void {
+    for (const node of this.directory.all()) this.#markPending(node.index);
+  }
+
+  /** Show tails and heads of all commits since the last time, and ring the receivers. Not inside a transaction. */
+  publish(): void {
+    this.outbox.publish(this.#ring);
+    this.inbox.publish();
+  }
+
+  /** At boot, after the log was rolled back: show everything again, ring everybody, look at everybody. */
+  resume(): void {
+    this.outbox.publishAll(this.#ring);
+    this.inbox.publishAll();
+    this.sweep();
+  }
+
+  /** Map what is there already, so that the first message does not pay for it (a standby, before it is needed). */
+  warm(): void {
+    this.directory.refresh();
+    for (const node of this.directory.all()) this.#lanesOf(node.index);
+  }
+
+  close(): void {
+    for (const [index, segment] of this.#peerLanes.entries()) {
+      if (segment !== undefined && index !== this.self.index) segment.close();
+    }
+  }
+}

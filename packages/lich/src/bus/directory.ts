@@ -1,0 +1,122 @@
+/** Who is in the cluster: one small file `nodes/<index>` a node, made once, never changed, removed only by `lich rm`.
+ *
+ *   nodes/0007   {"name":"arena-1","id":16843521}
+ *
+ * An index is claimed by link(2) of a finished temporary file, so a name is whole or absent and two claims of one index
+ * cannot both win; what a killed claim leaves is a `.tmp` file that nobody reads. The index is the node's row in the
+ * bells file, its place in the lanes' in tables, and stays with the name over restarts. */
+import { linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BusError } from './errors.ts';
+
+export interface NodeEntry {
+  /** 0..limits.nodes-1 */
+  readonly index: number;
+  /** `arena-1` */
+  readonly name: string;
+  /** world.zone.kind.instance, 8 bits each */
+  readonly id: number;
+}
+
+export class Directory {
+  readonly #path: string;
+  readonly #maxNodes: number;
+  readonly #byIndex: (NodeEntry | undefined)[] = [];
+  readonly #byName = new Map<string, NodeEntry>();
+  readonly #byId = new Map<number, NodeEntry>();
+
+  constructor(dir: string, maxNodes: number) {
+    this.#path = join(dir, 'nodes');
+    this.#maxNodes = maxNodes;
+    mkdirSync(this.#path, { recursive: true, mode: 0o700 });
+    this.refresh();
+  }
+
+  /** The node of that name, entered if it is new.
+   * @throws BusError `BUS_NODE_ID_TAKEN` when another name has the id, or the name has another id;
+   *   `BUS_TOO_MANY_NODES` when all indexes are taken. */
+  ensure(name: string, id: number): NodeEntry {
+    for (;;) {
+      const known = this.#byName.get(name) ?? (this.refresh(), this.#byName.get(name));
+      if (known) {
+        if (known.id === id >>> 0) return known;
+        throw new BusError('BUS_NODE_ID_TAKEN', `node ${name} is entered with id ${formatId(known.id)}, not ${formatId(id)}`);
+      }
+      const holder = this.#byId.get(id >>> 0);
+      if (holder) throw new BusError('BUS_NODE_ID_TAKEN', `node id ${formatId(id)} belongs to ${holder.name}, not ${name}`);
+      this.#claim(name, id >>> 0);
+    }
+  }
+
+  #claim(name: string, id: number): void {
+    let index = 0;
+    while (this.#byIndex[index]) index++;
+    if (index >= this.#maxNodes) {
+      throw new BusError('BUS_TOO_MANY_NODES', `${this.#maxNodes} nodes are entered, ${name} finds no place: raise bus.nodes`);
+    }
+    const temporary = join(this.#path, `${process.pid}-${name}.tmp`);
+    writeFileSync(temporary, `${JSON.stringify({ name, id })}\n`, { mode: 0o600 });
+    try {
+      linkSync(temporary, join(this.#path, String(index).padStart(4, '0')));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      unlinkSync(temporary);
+      this.refresh();
+    }
+  }
+
+  byIndex(index: number): NodeEntry | undefined {
+    return this.#byIndex[index] ?? (this.refresh(), this.#byIndex[index]);
+  }
+
+  /** @throws BusError `BUS_UNKNOWN_NODE` */
+  byName(name: string): NodeEntry {
+    const found = this.#byName.get(name) ?? (this.refresh(), this.#byName.get(name));
+    if (found) return found;
+    throw new BusError('BUS_UNKNOWN_NODE', `no node ${name} in ${this.#path}; known: ${[...this.#byName.keys()].join(', ')}`);
+  }
+
+  all(): readonly NodeEntry[] {
+    return [...this.#byName.values()].sort((a, b) => a.index - b.index);
+  }
+
+  /** Look for nodes that were entered since. */
+  refresh(): void {
+    for (const file of readdirSync(this.#path)) {
+      if (!/^\d{4}$/.test(file) || this.#byIndex[Number(file)]) continue;
+      const index = Number(file);
+      const { name, id } = parse(readFileSync(join(this.#path, file), 'utf8'), join(this.#path, file));
+      const entry: NodeEntry = { index, name, id };
+      this.#byIndex[index] = entry;
+      // Two processes that entered one name at once may both have won an index: the lower one counts, for everybody.
+      const other = this.#byName.get(name);
+      if (!other || other.index > index) this.#byName.set(name, entry);
+      const sameId = this.#byId.get(id);
+      if (!sameId || sameId.index > index) this.#byId.set(id, entry);
+    }
+  }
+}
+
+function parse(text: string, path: string): { name: string; id: number } {
+  try {
+    const value = JSON.parse(text) as { name?: unknown; id?: unknown };
+    if (typeof value.name === 'string' && Number.isInteger(value.id)) return { name: value.name, id: Number(value.id) >>> 0 };
+  } catch {
+    // falls through to the coded error
+  }
+  throw new BusError('BUS_UNKNOWN_NODE', `${path} is not a node entry; remove it if nothing of this cluster runs`);
+}
+
+/** @returns the id in dotted notation, `1.1.2.1`. */
+export function formatId(id: number): string {
+  return `${(id >>> 24) & 255}.${(id >>> 16) & 255}.${(id >>> 8) & 255}.${id & 255}`;
+}
+
+/** @returns the 32-bit id of world.zone.kind.instance, each 0..255. */
+export function nodeId(world: number, zone: number, kind: number, instance: number): number {
+  for (const part of [world, zone, kind, instance]) {
+    if (!Number.isInteger(part) || part < 0 || part > 255) throw new TypeError(`node id part ${part} is not 0..255`);
+  }
+  return ((world << 24) | (zone << 16) | (kind << 8) | instance) >>> 0;
+}

@@ -1,0 +1,16 @@
+import { CodedError } from '@lich/schema';
+
+/** What can go wrong on the bus; docs/errors.md says when, and what to do. */
+export type BusCode =
+  | 'BUS_UNKNOWN_NODE'
+  | 'BUS_NODE_ID_TAKEN'
+  | 'BUS_TOO_MANY_NODES'
+  | 'BUS_TOO_MANY_LANES'
+  | 'BUS_NO_ROOM'
+  | 'BUS_RECORD_TOO_LARGE'
+  | 'BUS_CORRUPT_LANE'
+  | 'BUS_UNKNOWN_MESSAGE'
+  | 'BUS_PROTOCOL_DIFFERS'
+  | 'BUS_FULL';
+
+export class BusError extends CodedError<BusCode> {}

@@ -1,0 +1,230 @@
+// HOT: measured by benchmarks/lane
+/** The receiving side: one cursor in the stream of each sender, moved in the transaction that handled the record.
+ *
+ *   cur, curPos = this record        words page, unlogged: whom to suspect if we die now
+ *   begin · deliver · head = position behind it · commit
+ *
+ * Which lane to read is found from the cursor alone: the one with base <= head < tail. A sender's bytes are checked
+ * before they are believed: a corrupt lane is a coded error and a lane that stands still, never a crash. */
+import type { Segment } from '../shm/index.ts';
+import type { UndoLog } from '../state/index.ts';
+import type { BusWords } from './bus-state.ts';
+import { BusError } from './errors.ts';
+import {
+  ENTRY_WORDS,
+  LANE_SEALED,
+  OUT_BASE,
+  OUT_BLOCK,
+  OUT_FLAGS,
+  OUT_LANE,
+  OUT_PEER,
+  OUT_SIZE,
+  OUT_TAIL,
+} from './lanes-layout.ts';
+import { HEADER_WORDS, RECORD_ALIGN_WORDS, TYPE_PADDING } from './record-descriptor.ts';
+
+/** What a delivery tells the inbox. */
+export const HANDLED = 0;
+/** Leave this record where it is and come back later; nothing was changed. */
+export const HOLD = 1;
+
+/** Handles one record inside an open transaction. Must not throw: a failed handler is rolled back and answered inside.
+ * @param sender node index
+ * @param lanes the sender's lanes segment, read-only
+ * @param word first word of the payload in it
+ * @param payloadWords words, padded: the real length belongs to the type */
+export type Deliver = (
+  sender: number,
+  type: number,
+  a: number,
+  b: number,
+  lanes: Segment,
+  word: number,
+  payloadWords: number,
+) => number;
+
+/** Where the words page of S says which record is being handled. */
+export interface SuspectWords {
+  /** word of `cur`: (code << 8) | tries; the code of a sender is its node index + 1 */
+  readonly cur: number;
+  readonly curPos: number;
+}
+
+/** The lane of one sender that is being read. */
+interface HeldLane {
+  readonly segment: Segment;
+  readonly i32: Int32Array;
+  /** word of its entry in the sender's out table */
+  readonly entry: number;
+  readonly laneId: number;
+  readonly block: number;
+  readonly size: number;
+  readonly mask: number;
+}
+
+export interface InboxOptions {
+  readonly self: number;
+  readonly state: Segment;
+  readonly log: UndoLog;
+  readonly words: BusWords;
+  readonly suspect: SuspectWords;
+  readonly lanes: Segment;
+  readonly nodes: number;
+  /** @returns the sender's lanes segment, or undefined while it has none */
+  readonly lanesOf: (sender: number) => Segment | undefined;
+  readonly deliver: Deliver;
+  readonly onCorrupt: (error: BusError, sender: number) => void;
+}
+
+export class Inbox {
+  readonly #o: InboxOptions;
+  readonly #S: Int32Array;
+  readonly #O: Int32Array;
+  readonly #inWord: number;
+  readonly #held: (HeldLane | undefined)[];
+  readonly #failed: Uint8Array;
+  readonly #dirty: number[] = [];
+  readonly #isDirty: Uint8Array;
+
+  constructor(o: InboxOptions) {
+    this.#o = o;
+    this.#S = o.state.i32;
+    this.#O = o.lanes.i32;
+    this.#inWord = o.lanes.regions.get('in')!.offset / 4;
+    this.#held = new Array<HeldLane | undefined>(o.nodes).fill(undefined);
+    this.#failed = new Uint8Array(o.nodes);
+    this.#isDirty = new Uint8Array(o.nodes);
+  }
+
+  /** Handle up to `limit` records of one sender, each in its own transaction.
+   * @returns how many were handled; fewer than `limit` means there is nothing more now (or it must wait) */
+  drain(sender: number, limit: number): number {
+    let done = 0;
+    while (done < limit && this.#failed[sender] === 0) {
+      const lane = this.#held[sender] ?? this.#find(sender);
+      if (lane === undefined) break;
+      // Load the tail, then compare the id: were it the other way round, the tail could belong to the slot's next lane.
+      const tail = Atomics.load(lane.i32, lane.entry + OUT_TAIL);
+      const isStill = Atomics.load(lane.i32, lane.entry + OUT_LANE) === lane.laneId;
+      const before = done;
+      if (isStill) done += this.#drainTo(sender, lane, tail, limit - done);
+      if (!isStill || (this.headOf(sender) === tail && this.#isSealed(lane))) this.#held[sender] = undefined;
+      else if (done === before || done === limit || this.headOf(sender) !== tail) break;
+    }
+    return done;
+  }
+
+  #isSealed(lane: HeldLane): boolean {
+    return (Atomics.load(lane.i32, lane.entry + OUT_FLAGS) & LANE_SEALED) !== 0;
+  }
+
+  #drainTo(sender: number, lane: HeldLane, tail: number, limit: number): number {
+    const { log, deliver, suspect, words } = this.#o;
+    const S = this.#S;
+    const I = lane.i32;
+    const headWord = words.in + sender;
+    const code = (sender + 1) << 8;
+    let head = S[headWord];
+    let done = 0;
+    while (head !== tail && done < limit) {
+      const at = lane.block + (head & lane.mask);
+      const length = I[at];
+      if (!this.#isSane(sender, lane, head, length, tail)) break;
+      const next = (head + length) | 0;
+      const type = I[at + 1];
+      if (type === TYPE_PADDING) {
+        // Padding is published together with the record behind it, so it needs no commit of its own.
+        head = next;
+        continue;
+      }
+      S[suspect.curPos] = S[headWord];
+      S[suspect.cur] = code | (S[suspect.cur] & 0xff);
+      log.begin();
+      if (deliver(sender, type, I[at + 2], I[at + 3], lane.segment, at + HEADER_WORDS, length - HEADER_WORDS) === HOLD) {
+        log.rollback();
+        break;
+      }
+      log.write(headWord, next);
+      log.commit();
+      head = next;
+      done++;
+    }
+    S[suspect.cur] = S[suspect.cur] & 0xff;
+    if (done > 0) this.#markDirty(sender);
+    return done;
+  }
+
+  #isSane(sender: number, lane: HeldLane, head: number, length: number, tail: number): boolean {
+    const left = (tail - head) | 0;
+    const toEnd = lane.size - (head & lane.mask);
+    if (length >= RECORD_ALIGN_WORDS && length % RECORD_ALIGN_WORDS === 0 && length <= left && length <= toEnd) return true;
+    this.#fail(
+      sender,
+      `lane ${lane.laneId} of ${lane.segment.path}: record of ${length} words at position ${head >>> 0}, ` +
+        `${left} words before the tail and ${toEnd} before the end of the ring`,
+    );
+    return false;
+  }
+
+  /** The sender's lane to this node that has the next record, if any has one. */
+  #find(sender: number): HeldLane | undefined {
+    const segment = this.#o.lanesOf(sender);
+    if (segment === undefined) return undefined;
+    const I = segment.i32;
+    const head = this.#S[this.#o.words.in + sender];
+    const table = segment.regions.get('out')!;
+    const first = table.offset / 4;
+    for (let entry = first; entry < first + table.bytes / 4; entry += ENTRY_WORDS) {
+      const laneId = Atomics.load(I, entry + OUT_LANE);
+      if (laneId === 0 || Atomics.load(I, entry + OUT_PEER) !== this.#o.self) continue;
+      const base = Atomics.load(I, entry + OUT_BASE);
+      const block = Atomics.load(I, entry + OUT_BLOCK);
+      const size = Atomics.load(I, entry + OUT_SIZE);
+      const tail = Atomics.load(I, entry + OUT_TAIL);
+      if (((head - base) | 0) < 0 || ((tail - head) | 0) <= 0) continue;
+      if (Atomics.load(I, entry + OUT_LANE) !== laneId) continue;
+      if (!this.#isInside(sender, segment, laneId, block, size)) return undefined;
+      return (this.#held[sender] = { segment, i32: I, entry, laneId, block, size, mask: size - 1 });
+    }
+    return undefined;
+  }
+
+  #isInside(sender: number, segment: Segment, laneId: number, block: number, size: number): boolean {
+    const data = segment.regions.get('data')!;
+    const first = data.offset / 4;
+    if (size > 0 && (size & (size - 1)) === 0 && block >= first && block + size <= first + data.bytes / 4) return true;
+    this.#fail(sender, `lane ${laneId} of ${segment.path}: ring of ${size} words at word ${block} is not inside the data region`);
+    return false;
+  }
+
+  #fail(sender: number, what: string): void {
+    this.#failed[sender] = 1;
+    this.#o.onCorrupt(new BusError('BUS_CORRUPT_LANE', `${what}; nothing more is taken from this sender`), sender);
+  }
+
+  #markDirty(sender: number): void {
+    if (this.#isDirty[sender] === 1) return;
+    this.#isDirty[sender] = 1;
+    this.#dirty.push(sender);
+  }
+
+  /** Show the cursors in O, after their commits. */
+  publish(): void {
+    const dirty = this.#dirty;
+    for (let k = 0; k < dirty.length; k++) {
+      this.#isDirty[dirty[k]] = 0;
+      Atomics.store(this.#O, this.#inWord + dirty[k] * ENTRY_WORDS, this.#S[this.#o.words.in + dirty[k]]);
+    }
+    dirty.length = 0;
+  }
+
+  publishAll(): void {
+    for (let sender = 0; sender < this.#o.nodes; sender++) this.#markDirty(sender);
+    this.publish();
+  }
+
+  /** The committed cursor in that sender's stream. */
+  headOf(sender: number): number {
+    return this.#S[this.#o.words.in + sender];
+  }
+}

@@ -1,0 +1,68 @@
+/** The lanes segment O of a node, written by its owner alone, mapped read-only by its peers. Its tables are copies of what
+ * S, the state segment, says under the log: stored after the commit, and again at every boot. The data region holds the
+ * rings. Why it is so: docs/decisions/0001-lane-lifecycle.md.
+ *
+ * A pair of nodes has one stream of positions: u32 counts of words, padding included, that only grow and wrap. A lane
+ * carries the range base..tail of it; the receiver's cursor is one number, head.
+ *
+ *   REGION  ENTRY              WORD  FIELD      MEANING
+ *   out     one per lane          0  laneId     never given twice by a sender; 0 = nothing here
+ *           (64 bytes)            1  peer       node index of the receiver
+ *                                 2  base       position where the lane begins
+ *                                 3  block      first word of the ring, from the segment's start
+ *                                 4  size       words of the ring, a power of two; position p is at block + (p & size-1)
+ *                                 5  tail       position behind the last committed record
+ *                                 6  flags      USED | SEALED: no record will follow in this lane
+ *   in      one per node index    0  head       position behind the last record of that sender that was handled
+ *           (64 bytes)
+ *   data    units of 64 KiB       rings, each a power of two of units
+ *
+ * STORE ORDER  a slot that changes hands: laneId = 0, peer, base, block, size, tail, flags, laneId. A reader loads laneId
+ * first and last, and believes the rest only if it is the same.
+ * SYNC publish: the Atomics.store of `tail` pairs with the receiver's Atomics.load (after which it compares laneId), the
+ * one of `head` with the sender's. */
+
+export const OUT_LANE = 0;
+export const OUT_PEER = 1;
+export const OUT_BASE = 2;
+export const OUT_BLOCK = 3;
+export const OUT_SIZE = 4;
+export const OUT_TAIL = 5;
+export const OUT_FLAGS = 6;
+
+export const LANE_USED = 1;
+export const LANE_SEALED = 2;
+
+/** Words between two entries of either table: a cache line, so that two lanes never share one. */
+export const ENTRY_WORDS = 16;
+
+/** The least ring, and the unit of the data region. */
+export const UNIT_BYTES = 65_536;
+export const UNIT_WORDS = UNIT_BYTES / 4;
+
+export interface BusLimits {
+  /** Nodes of one cluster on one host. Default 256. */
+  readonly nodes: number;
+  /** Lanes that one node may have open or not yet given back. Default 256. */
+  readonly lanes: number;
+  /** Bytes of the data region (virtual; pages are taken as lanes need them). Default 64 MiB. */
+  readonly dataBytes: number;
+  /** The largest ring; a full lane is followed by a larger one up to this. Default 16 MiB. A record may take half. */
+  readonly maxLaneBytes: number;
+}
+
+export const DEFAULT_LIMITS: BusLimits = {
+  nodes: 256,
+  lanes: 256,
+  dataBytes: 64 * 1024 * 1024,
+  maxLaneBytes: 16 * 1024 * 1024,
+};
+
+/** The regions of a lanes segment, for `createSegment`. */
+export function lanesRegions(limits: BusLimits): { name: string; bytes: number; reserve?: boolean }[] {
+  return [
+    { name: 'out', bytes: limits.lanes * ENTRY_WORDS * 4, reserve: true },
+    { name: 'in', bytes: limits.nodes * ENTRY_WORDS * 4, reserve: true },
+    { name: 'data', bytes: limits.dataBytes },
+  ];
+}

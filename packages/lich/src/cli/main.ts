@@ -1,0 +1,50 @@
+/** The `lich` command: one file per verb, loaded when it is called. */
+import { CodedError } from '@lich/schema';
+
+interface Verb {
+  readonly usage: string;
+  readonly summary: string;
+  readonly run: (args: readonly string[]) => Promise<number> | number;
+}
+
+const VERBS: Readonly<Record<string, Verb>> = {
+  up: { usage: 'up <topology.ts> [--dir DIR] [--keep]', summary: 'start everything; Ctrl-C ends it and removes the segments, unless --keep', run: async (args) => (await import('./up.ts')).up(args) },
+  size: { usage: 'size <topology.ts>', summary: 'bytes per service and pool, and whether they fit here', run: async (args) => (await import('./size.ts')).size(args) },
+  ls: { usage: 'ls [--dir DIR]', summary: 'nodes of a directory: what runs, and what an earlier run left', run: async (args) => (await import('./ls.ts')).list(args) },
+  check: { usage: 'check [--dir DIR]', summary: 'walk every structure of every state segment, from outside', run: async (args) => (await import('./check.ts')).checkCommand(args) },
+  rm: { usage: 'rm <node | --all> [--dir DIR]', summary: "destroy a node's segments; refused while it runs", run: async (args) => (await import('./rm.ts')).remove(args) },
+};
+
+function help(): string {
+  const width = Math.max(...Object.values(VERBS).map((verb) => verb.usage.length));
+  const lines = Object.values(VERBS).map((verb) => `  lich ${verb.usage.padEnd(width)}   ${verb.summary}`);
+  return `lich: game servers that outlive their process\n\n${lines.join('\n')}\n\nDIR: $LICH_DIR, else /dev/shm/lich-<uid>\n`;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(help());
+    return name === undefined ? 2 : 0;
+  }
+  const verb = VERBS[name];
+  if (verb === undefined) {
+    process.stderr.write(`lich: there is no command ${name}\n\n${help()}`);
+    return 2;
+  }
+  try {
+    return await verb.run(rest);
+  } catch (error) {
+    process.stderr.write(`lich ${name}: ${describe(error)}\n`);
+    return (error as { code?: string }).code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? 2 : 1;
+  }
+}
+
+/** What people read: the code and the message; the stack only of what should not have happened. */
+function describe(error: unknown): string {
+  if (error instanceof CodedError) return `${error.code}: ${error.message}`;
+  if (error instanceof Error) return process.env.LICH_DEBUG ? (error.stack ?? error.message) : error.message;
+  return String(error);
+}
+
+process.exitCode = await main(process.argv.slice(2));

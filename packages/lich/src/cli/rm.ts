@@ -1,0 +1,36 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { RuntimeError } from '../runtime/index.ts';
+import { listSegments, removeCluster, removeNode, runtimeDir } from '../shm/index.ts';
+
+/** `lich rm`: the only command that destroys state, and not while an owner lives. */
+export function remove(args: readonly string[]): number {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { dir: { type: 'string' }, all: { type: 'boolean', default: false } },
+  });
+  if (values.dir !== undefined) process.env.LICH_DIR = values.dir;
+  const dir = runtimeDir();
+  if (values.all) {
+    process.stdout.write(removeAll(dir) ? `${dir} is removed\n` : `${dir} keeps files that are not Lich's\n`);
+    return 0;
+  }
+  if (positionals.length === 0) throw new RuntimeError('RUNTIME_BAD_CONFIG', 'name the nodes to remove, or say --all');
+  for (const name of positionals) {
+    for (const path of removeNode(dir, name)) process.stdout.write(`removed ${path}\n`);
+  }
+  return 0;
+}
+
+/** What lies beside the segments: the node directory, logs, addresses, messages that were set aside. */
+const FOLDERS = ['nodes', 'logs', 'status', 'aside'];
+
+/** Destroy all nodes of a cluster, and its directory. @returns whether the directory is gone
+ * @throws ShmError `SHM_OWNER_ALIVE` while a node runs */
+export function removeAll(dir: string): boolean {
+  for (const { name } of listSegments(dir)) removeNode(dir, name);
+  for (const folder of FOLDERS) rmSync(join(dir, folder), { recursive: true, force: true });
+  return removeCluster(dir);
+}

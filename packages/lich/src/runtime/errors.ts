@@ -1,0 +1,20 @@
+import { CodedError } from '@lich/schema';
+
+/** What can go wrong while a service runs; docs/errors.md says when, and what to do. */
+export type RuntimeCode =
+  | 'RUNTIME_BAD_SERVICE'
+  | 'RUNTIME_BAD_TOPOLOGY'
+  | 'RUNTIME_BAD_CONFIG'
+  | 'RUNTIME_COMPILE'
+  | 'RUNTIME_HANDLER_PROMISE'
+  | 'RUNTIME_TIMERS_FULL'
+  | 'RUNTIME_SEND_FULL'
+  | 'RUNTIME_SET_ASIDE'
+  | 'RUNTIME_UNKNOWN_MESSAGE'
+  | 'RUNTIME_BAD_PAYLOAD'
+  | 'RUNTIME_HANDLER_FAILED'
+  | 'RUNTIME_NOT_YOURS'
+  | 'RUNTIME_IN_USE'
+  | 'RUNTIME_STATE_DIFFERS';
+
+export class RuntimeError extends CodedError<RuntimeCode> {}

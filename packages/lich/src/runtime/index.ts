@@ -1,0 +1,12 @@
+export { Core, type CoreOptions, heartbeatOf, type Logic, type Phase, phaseOf, PHASES } from './core.ts';
+export { type RuntimeCode, RuntimeError } from './errors.ts';
+export { buildTopology, loadConfig, loadService, type LoadedTopology, loadTopology } from './load.ts';
+export { createLog, errorData, type Log } from './log.ts';
+export { coreLimits, type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
+export type { Random } from './random.ts';
+export { type Context, isService, type Life, type LifeReason, type PlayerContext, type Service, type ServiceSpec, service } from './service.ts';
+export { serviceLayout, tagOfProtocol } from './service-logic.ts';
+export { CLOSE, EVERYBODY, INPUT, JOIN, JOINED, LEAVE, OUT, PICTURE, REFUSED } from './system-messages.ts';
+export { Supervisor, type SupervisorEvent, type SupervisorOptions } from './supervisor/supervisor.ts';
+export { isTopology, type NodeContext, type NodeLimits, nodesOf, program, type Runnable, type Topology, type TopologyEntry, topology } from './topology.ts';
+export { nodePlan } from './node-plan.ts';

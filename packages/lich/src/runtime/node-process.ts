@@ -1,0 +1,146 @@
+/** The process of one node (entry.ts is its first file). Started by the supervisor; ends with code 0 after SIGTERM or SIGINT,
+ * with START_FAILED when it could not start. */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
+import { setCoreLimit } from '../shm/index.ts';
+import { Core, type CoreOptions, type Logic } from './core.ts';
+import { isRelative, importFile, loadConfig, loadService, loadTopology, type LoadedTopology, sibling } from './load.ts';
+import { createLog, errorData, type Log } from './log.ts';
+import { ServiceLogic, serviceLayout } from './service-logic.ts';
+import type { Service } from './service.ts';
+import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
+
+export interface NodeSpec {
+  readonly topologyFile: string;
+  readonly dir: string;
+  readonly kind: string;
+  readonly instance: number;
+}
+
+/** The node could not start as it is configured: starting it again would not help. */
+export const START_FAILED = 78;
+
+const TIMERS_DEFAULT = 16_384;
+/** How often a node looks whether its supervisor is still there. */
+const PARENT_CHECK_MS = 500;
+
+export async function runNode(spec: NodeSpec): Promise<void> {
+  const name = `${spec.kind}-${spec.instance}`;
+  const log = createLog(name);
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  // A core dump is written before the lock is let go: it would cost the players half a second and more.
+  setCoreLimit(1);
+  try {
+    const loaded = await loadTopology(spec.topologyFile);
+    const entry = loaded.topology.entries.get(spec.kind)!;
+    endWithParent(end);
+    if (typeof entry.run === 'string') await runService(spec, loaded, name, log, stop.signal, end);
+    else await runRunnable(spec, loaded, name, log, stop.signal, end);
+  } catch (error) {
+    log.error('the node cannot run', errorData(error));
+    process.exitCode = START_FAILED;
+  }
+}
+
+/** Signals are only taken over by who owns: a standby blocks in a lock, where no handler of ours can run. */
+function onSignals(end: () => void): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, end);
+}
+
+function endWithParent(end: () => void): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) end();
+  }, PARENT_CHECK_MS).unref();
+}
+
+/** What a node's limits mean for its segments. */
+export function coreLimits(limits: NodeLimits): Pick<CoreOptions, 'logBytes' | 'bus'> {
+  return {
+    ...(limits.logBytes === undefined ? {} : { logBytes: limits.logBytes }),
+    bus: {
+      ...(limits.lanesBytes === undefined ? {} : { dataBytes: limits.lanesBytes }),
+      ...(limits.maxLaneBytes === undefined ? {} : { maxLaneBytes: limits.maxLaneBytes }),
+    },
+  };
+}
+
+export function timersOf(limits: NodeLimits): number {
+  return limits.timers ?? TIMERS_DEFAULT;
+}
+
+/** A service's node, ready to run. */
+export function serviceCore(service: Service, config: Parameters<typeof makeLogic>[1], o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log'> & { limits?: NodeLimits }): Core {
+  const limits = o.limits ?? {};
+  const timers = timersOf(limits);
+  const layout = serviceLayout(service, timers, DEFAULT_LIMITS.nodes);
+  const { dir, name, id, log } = o;
+  return new Core({ dir, name, id, log, state: service.state, ...layout, ...coreLimits(limits) }, makeLogic(service, config, timers));
+}
+
+function makeLogic(service: Service, config: Readonly<Record<string, unknown>>, timers: number): (core: Core) => Logic {
+  return (core) => new ServiceLogic(core, service, config, timers);
+}
+
+async function runService(spec: NodeSpec, loaded: LoadedTopology, name: string, log: Log, signal: AbortSignal, end: () => void): Promise<void> {
+  const service = await loadService(loaded, spec.kind);
+  const config = await loadConfig(loaded, spec.kind, service);
+  const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
+  const limits = loaded.topology.entries.get(spec.kind)!.limits ?? {};
+  const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits });
+  await runCore(core, signal, end);
+}
+
+/** Run a node until it is told to end. */
+export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
+  signal.addEventListener('abort', () => core.stop(), { once: true });
+  await core.run((role) => {
+    core.log.info(role === 'owner' ? 'serving' : 'standing by', role === 'owner' ? { ...core.life } : {});
+    if (role === 'owner') onSignals(end);
+    if (role === 'owner' && signal.aborted) core.stop();
+  });
+}
+
+async function runRunnable(spec: NodeSpec, loaded: LoadedTopology, name: string, log: Log, signal: AbortSignal, end: () => void): Promise<void> {
+  onSignals(end);
+  const entry = loaded.topology.entries.get(spec.kind)!;
+  const run = entry.run as Exclude<typeof entry.run, string>;
+  const context: NodeContext = {
+    dir: spec.dir,
+    name,
+    instance: spec.instance,
+    options: run.options,
+    limits: entry.limits ?? {},
+    services: () => loadServices(loaded),
+    log,
+    signal,
+    announce: (address) => announce(spec.dir, name, address),
+  };
+  const module = isRelative(run.module) ? await importFile(sibling(loaded, run.module)) : ((await import(run.module)) as Record<string, unknown>);
+  await (module.default as (context: NodeContext) => unknown)(context);
+}
+
+async function loadServices(loaded: LoadedTopology): ReturnType<NodeContext['services']> {
+  const services = new Map<string, { service: Service; nodes: string[] }>();
+  const nodes = nodesOf(loaded.topology);
+  for (const [kind, entry] of loaded.topology.entries) {
+    if (typeof entry.run !== 'string') continue;
+    const service = await loadService(loaded, kind);
+    services.set(kind, { service, nodes: nodes.filter((node) => node.kind === kind).map((node) => node.name) });
+  }
+  return services;
+}
+
+/** Where nodes that are no services say that they are ready: `<dir>/status/<name>.json`, read by the supervisor. */
+export function statusPath(dir: string, name: string): string {
+  return join(dir, 'status', `${name}.json`);
+}
+
+function announce(dir: string, name: string, address: string): void {
+  const path = statusPath(dir, name);
+  mkdirSync(join(dir, 'status'), { recursive: true, mode: 0o700 });
+  writeFileSync(`${path}.${process.pid}`, JSON.stringify({ pid: process.pid, address }), { mode: 0o600 });
+  renameSync(`${path}.${process.pid}`, path);
+}

@@ -1,0 +1,83 @@
+/** Random numbers that are a function of the state: the first use in a transaction takes the next key from S, under the
+ * log, and the rest of the transaction draws from a stream made of seed and key. A handler that is run again after a
+ * crash sees the same numbers; one that uses none writes nothing.
+ *
+ * Stream: sfc32 (Chris Doty-Humphrey's small fast chaotic generator). Good for games; not for secrets. */
+import type { UndoLog } from '../state/index.ts';
+
+export interface Random {
+  /** A whole number in lo..hi, both included. */
+  int(lo: number, hi: number): number;
+  /** A number in 0..1, 1 excluded, in steps of 2^-32. */
+  float(): number;
+  /** True with probability `p`. */
+  chance(p: number): boolean;
+  /** One of the items. */
+  pick<T>(items: readonly T[]): T;
+}
+
+export class StateRandom implements Random {
+  readonly #S: Int32Array;
+  readonly #log: UndoLog;
+  /** words: seed (2), key */
+  readonly #word: number;
+  #fresh = true;
+  #a = 0;
+  #b = 0;
+  #c = 0;
+  #d = 0;
+
+  constructor(S: Int32Array, log: UndoLog, word: number) {
+    this.#S = S;
+    this.#log = log;
+    this.#word = word;
+  }
+
+  /** A new transaction: the next draw takes a new key. */
+  restart(): void {
+    this.#fresh = true;
+  }
+
+  #next(): number {
+    if (this.#fresh) this.#seed();
+    const t = (((this.#a + this.#b) | 0) + this.#d) | 0;
+    this.#d = (this.#d + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = (this.#c << 21) | (this.#c >>> 11);
+    this.#c = (this.#c + t) | 0;
+    return t >>> 0;
+  }
+
+  #seed(): void {
+    const S = this.#S;
+    const key = S[this.#word + 2];
+    this.#log.write(this.#word + 2, (key + 1) | 0);
+    this.#fresh = false;
+    this.#a = S[this.#word];
+    this.#b = S[this.#word + 1];
+    this.#c = key;
+    this.#d = 1;
+    for (let k = 0; k < 12; k++) this.#next();
+  }
+
+  int(lo: number, hi: number): number {
+    if (!Number.isSafeInteger(lo) || !Number.isSafeInteger(hi) || hi < lo || hi - lo > 0xffff_ffff) {
+      throw new RangeError(`random.int(${lo}, ${hi}): want whole numbers, lo <= hi, at most 2^32 values`);
+    }
+    return lo + Math.floor((this.#next() / 0x1_0000_0000) * (hi - lo + 1));
+  }
+
+  float(): number {
+    return this.#next() / 0x1_0000_0000;
+  }
+
+  chance(p: number): boolean {
+    return this.float() < p;
+  }
+
+  pick<T>(items: readonly T[]): T {
+    if (items.length === 0) throw new RangeError('random.pick of nothing');
+    return items[this.int(0, items.length - 1)]!;
+  }
+}

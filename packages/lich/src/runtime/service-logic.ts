@@ -1,0 +1,544 @@
+/** Runs a user's service: messages to handlers, own messages when they are due, ticks at a fixed step, deltas to players.
+ * Each of these is one transaction; a throw undoes it, is answered, and the loop goes on. */
+import {
+  type AnyKind,
+  array,
+  type Codec,
+  checkProtocol,
+  CloseCode,
+  f64,
+  type Fields,
+  type MessageSpec,
+  OutKind,
+  payloadCodecOf,
+  type Protocol,
+  recordRefOf,
+  type StructLayout,
+  u32,
+  Writer,
+  writeEpoch,
+} from '@lich/schema';
+import { FULL, HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, tagOf, typeOf } from '../bus/index.ts';
+import type { Segment } from '../shm/index.ts';
+import type { Pool } from '../state/index.ts';
+import { setAside } from './aside.ts';
+import { CUR, CUR_MORE, CUR_POS, OWN, TICK } from './blame.ts';
+import type { Config } from './config.ts';
+import type { Core, Logic } from './core.ts';
+import { RuntimeError } from './errors.ts';
+import { errorData } from './log.ts';
+import { Outgoing, outgoingFields } from './outgoing.ts';
+import { type PlayerRecord, Players, playerFields } from './players.ts';
+import { type Random, StateRandom } from './random.ts';
+import { Ticker } from './ticker.ts';
+import type { AnySpec, Life, Service, Target } from './service.ts';
+import { SyncScan, shownFields } from './sync-scan.ts';
+import { INPUT, REFUSED, SYSTEM_TAG } from './system-messages.ts';
+import { type TimerLimits, Timers, timerFields } from './timers.ts';
+
+/** What a service adds to the layout of its node's state. */
+export function serviceLayout(service: Service, timers: number, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
+  const { spec } = service;
+  const hidden: Record<string, Record<string, unknown>> = spec.me === undefined ? {} : shownFields(spec.state);
+  if (spec.me !== undefined) hidden[spec.me] = { ...hidden[spec.me], ...playerFields };
+  for (const { name } of spec.state.pools) hidden[name] = { ...hidden[name], $faults: u32 };
+  return {
+    hidden: hidden as Record<string, Fields>,
+    fields: {
+      $tick: f64,
+      $synced: f64,
+      $random: array(u32, 3),
+      ...outgoingFields(nodes),
+      ...timerFields(timerLimits(service, timers)),
+    } as Fields,
+  };
+}
+
+function timerLimits(service: Service, capacity: number): TimerLimits {
+  const own = service.protocol.messages.filter((message) => message.role === 'own');
+  return { capacity, payloadBytes: Math.max(16, ...own.map((message) => message.layout.bytes)) };
+}
+
+/** Protocol tags leave the runtime's own free. */
+export function tagOfProtocol(protocol: Protocol): number {
+  return (Number.parseInt(protocol.hash.slice(-8), 16) % (SYSTEM_TAG - 1)) + 1;
+}
+
+/** Own messages handled in one turn of the loop before lanes get their turn again. */
+const OWN_BATCH = 32;
+
+interface Outbound {
+  readonly node: number;
+  readonly type: number;
+  readonly codec: PayloadCodec;
+}
+
+export class ServiceLogic implements Logic {
+  readonly deliver = (sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number =>
+    this.#deliver(sender, type, a, b, lanes, word, words);
+  readonly #core: Core;
+  readonly #spec: AnySpec;
+  readonly #service: Service;
+  readonly #config: Config;
+  readonly #tag: number;
+  readonly #timers: Timers;
+  readonly #random: StateRandom;
+  readonly #ticker: Ticker | undefined;
+  readonly #writer = new Writer(65_536);
+  readonly #outgoing: Outgoing;
+  readonly #scan: SyncScan | undefined;
+  readonly #players: Players | undefined;
+  readonly #codecs: (PayloadCodec | undefined)[];
+  readonly #eventCodecs: (Codec | undefined)[];
+  readonly #outbound = new Map<Target<Protocol>, Map<string, Outbound>>();
+  readonly #tickWord: number;
+  readonly #syncedWord: number;
+  readonly #context: ServiceContext;
+  /** Since the process began, for `figures`. */
+  readonly counts = { handled: 0, failed: 0, ignored: 0, unknown: 0, ticks: 0, skippedTicks: 0 };
+
+  constructor(core: Core, service: Service, config: Config, timers: number) {
+    this.#core = core;
+    this.#service = service;
+    this.#spec = service.spec;
+    this.#config = config;
+    this.#tag = tagOfProtocol(service.protocol);
+    checkProtocol(service.protocol, service.state);
+    const { store, bus } = core;
+    const { i32, f64: F } = store.segment;
+    const rootOffset = store.segment.regions.get('root')!.offset;
+    const word = (name: string): number => (rootOffset + store.layouts.root.fields.find((field) => field.name === name)!.offset) / 4;
+    this.#tickWord = word('$tick');
+    this.#syncedWord = word('$synced');
+    this.#random = new StateRandom(i32, store.log, word('$random'));
+    this.#timers = new Timers(i32, F, store.log, store.layouts.root, rootOffset, timerLimits(service, timers));
+    const words = { sessions: word('$sessions'), stale: word('$stale') };
+    this.#outgoing = new Outgoing(bus, core.lanes, store.log, i32, words, core.limits.nodes);
+    store.onRollback(() => this.#outgoing.reload());
+    const door = { resolve: (pool: string, slot: number, generation: number) => store.pools.get(pool)?.resolve(slot, generation) };
+    this.#codecs = service.protocol.messages.map((message) =>
+      message.role === 'event' ? undefined : payloadCodec(message.layout, door, message.name),
+    );
+    this.#eventCodecs = service.protocol.messages.map((message) => (message.role === 'event' ? payloadCodecOf(message) : undefined));
+    if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
+    this.#context = new ServiceContext(this);
+    if (this.#spec.me !== undefined) {
+      this.#scan = new SyncScan(service.state, store, this.#writer);
+      this.#players = new Players({
+        core,
+        spec: this.#spec,
+        pool: store.pools.get(this.#spec.me)! as Pool<object>,
+        outgoing: this.#outgoing,
+        scan: this.#scan,
+        writer: this.#writer,
+        context: this.#context,
+        withMe: (me, fn) => this.#withMe(me, fn),
+        resolveRefs: (layout, payload) => this.#resolveRefs(layout, payload),
+        tick: () => this.tick,
+        count: (what) => void this.counts[what]++,
+      });
+    }
+  }
+
+  // What the context shows.
+
+  get core(): Core {
+    return this.#core;
+  }
+  get config(): Config {
+    return this.#config;
+  }
+  get random(): Random {
+    return this.#random;
+  }
+  get tick(): number {
+    return this.#core.store.segment.f64[this.#tickWord >> 1];
+  }
+
+  // Life.
+
+  created(): void {
+    const seed = crypto.getRandomValues(new Int32Array(2));
+    const { log } = this.#core.store;
+    const at = this.#randomWord();
+    log.write(at, seed[0]!);
+    log.write(at + 1, seed[1]!);
+    this.#outgoing.reload();
+    this.#random.restart();
+    this.#spec.start?.(this.#context);
+  }
+
+  #randomWord(): number {
+    const { segment, layouts } = this.#core.store;
+    return (segment.regions.get('root')!.offset + layouts.root.fields.find((field) => field.name === '$random')!.offset) / 4;
+  }
+
+  resumed(): void {
+    const { life } = this.#core;
+    this.#outgoing.reload();
+    this.#callOnResume(life.reason);
+    this.#core.transact(() => {
+      this.#random.restart();
+      this.#writer.reset();
+      this.#writer.u8(OutKind.EPOCH);
+      writeEpoch(this.#writer, life.epoch, life.reason);
+      this.#outgoing.toEverybody(this.#writer.view());
+      this.#spec.resumed?.(this.#context);
+    });
+  }
+
+  /** Record classes may rebuild what lives in the process: `onResume(why)`, in a transaction for each pool. */
+  #callOnResume(why: string): void {
+    for (const pool of this.#core.store.pools.values()) {
+      const { struct } = this.#spec.state.pools.find(({ name }) => name === pool.name) ?? {};
+      if (typeof (struct?.prototype as { onResume?: unknown } | undefined)?.onResume !== 'function') continue;
+      this.#core.transact(() => pool.forEach((record) => (record as { onResume(why: string): void }).onResume(why)));
+    }
+  }
+
+  open(): void {
+    this.#ticker?.start();
+  }
+
+  close(): void {}
+
+  isWaiting(slot: number, generation: number): boolean {
+    return this.#timers.generationOf(slot) === generation && (generation & 1) === 1;
+  }
+
+  /** What is wrong with what the runtime keeps in the state. */
+  check(): string[] {
+    return this.#timers.check();
+  }
+
+  // Messages.
+
+  #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
+    const core = this.#core;
+    core.beginHooks();
+    this.#random.restart();
+    const { blame } = core;
+    const isSuspect = !blame.over && blame.isSuspect(sender + 1, core.bus.inbox.headOf(sender));
+    if (isSuspect) {
+      const verdict = blame.verdict(performance.now());
+      if (verdict === 'wait') return HOLD;
+      if (verdict === 'set aside') {
+        core.acquit();
+        return this.#setAside(sender, type, a, b, lanes, word, words);
+      }
+    }
+    const verdict =
+      tagOf(type) === this.#tag
+        ? this.#command(sender, type, lanes, word, words)
+        : (this.#players?.deliver(sender, type, a, b, lanes, word, words) ?? this.#unknown(sender, type));
+    if (isSuspect && verdict === HANDLED) core.acquit();
+    return verdict;
+  }
+
+  /** A command from another service. */
+  #command(sender: number, type: number, lanes: Segment, word: number, words: number): number {
+    const id = idOf(type);
+    const codec = this.#codecs[id];
+    const message = this.#service.protocol.messages[id];
+    if (codec === undefined || message?.role !== 'command' || this.#spec.me !== undefined || codec.bytes > words * 4) {
+      return this.#unknown(sender, type);
+    }
+    try {
+      noPromise(message, this.#spec.on[message.name]!(this.#context, codec.read(lanes, word * 4)));
+      this.counts.handled++;
+    } catch (error) {
+      this.#undo(error, message.name);
+    }
+    return HANDLED;
+  }
+
+  /** The open transaction is undone; a new one is open for what has to happen all the same. */
+  #undo(error: unknown, name: string): void {
+    const { log } = this.#core.store;
+    log.rollback();
+    this.#core.dropHooks();
+    this.counts.failed++;
+    this.#core.log.warn(`handler ${name} threw and is undone`, errorData(error));
+    log.begin();
+  }
+
+  /** Counted, and the sender is told; never thrown at the receiver. */
+  #unknown(sender: number, type: number): number {
+    this.counts.unknown++;
+    if (type === REFUSED) return HANDLED;
+    const name = `message ${idOf(type)} of protocol tag ${tagOf(type)}`;
+    this.#core.log.warn('a message that this service does not know was refused', { sender, what: name });
+    this.#outgoing.words(sender, REFUSED, type, 0, []);
+    return HANDLED;
+  }
+
+  #setAside(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
+    const { suspect } = this.#core.blame;
+    setAside(this.#core, { from: this.#core.directory.byIndex(sender)?.name ?? String(sender), type, a, b, tries: suspect!.tries }, lanes.u8.slice(word * 4, (word + words) * 4));
+    if (type === INPUT && this.#players !== undefined) {
+      const me = this.#core.store.pools.get(this.#spec.me!)!.resolve(lanes.u32[word], lanes.u32[word + 1]) as PlayerRecord | undefined;
+      const n = lanes.u32[word + 2];
+      if (me !== undefined) {
+        me.$lastIn = n;
+        this.#players.answerError(sender, a, b, n, 'RUNTIME_SET_ASIDE', `this message ended the process ${suspect!.tries} times and was set aside`);
+      }
+    } else this.#outgoing.words(sender, REFUSED, type, 0, []);
+    return HANDLED;
+  }
+
+  #withMe(me: object | undefined, fn: () => unknown): unknown {
+    const context = this.#context;
+    const before = context.me;
+    context.me = me;
+    try {
+      return fn();
+    } finally {
+      context.me = before;
+    }
+  }
+
+  /** The wire gives refs as slot and generation: handlers see the record, or undefined. */
+  #resolveRefs(layout: StructLayout, payload: Record<string, unknown>): Record<string, unknown> {
+    for (const field of layout.fields) {
+      if (hasRef(field.kind)) payload[field.name] = this.#resolveKind(field.kind, payload[field.name]);
+    }
+    return payload;
+  }
+
+  #resolveKind(kind: AnyKind, value: unknown): unknown {
+    if (kind.tag === 'ref') {
+      const ref = value === undefined ? undefined : recordRefOf(value);
+      return ref && this.#core.store.pools.get(kind.pool)?.resolve(ref.slot, ref.generation);
+    }
+    if (kind.tag === 'array') return (value as unknown[]).map((item) => this.#resolveKind(kind.element, item));
+    return kind.tag === 'struct' ? this.#resolveRefs(kind.layout, value as Record<string, unknown>) : value;
+  }
+
+  // Own messages and ticks.
+
+  step(nowMs: number): number {
+    let done = 0;
+    for (let slot = this.#timers.due(nowMs); slot >= 0 && done < OWN_BATCH; slot = this.#timers.due(nowMs)) {
+      if (!this.#own(slot)) break;
+      done++;
+    }
+    const steps = this.#ticker?.due() ?? 0;
+    for (let k = 0; k < steps; k++) this.#tick();
+    if (this.#ticker) this.counts.skippedTicks = this.#ticker.skipped;
+    if (steps > 0) this.#showPlayers();
+    return done + steps;
+  }
+
+  nextMs(): number {
+    return Math.min(this.#timers.nextDueMs(), this.#ticker?.nextMs() ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** @returns false when it has to wait */
+  #own(slot: number): boolean {
+    const core = this.#core;
+    const { log, segment } = core.store;
+    const S = segment.i32;
+    const generation = this.#timers.generationOf(slot);
+    const isSuspect = !core.blame.over && core.blame.isSuspect(OWN, slot, generation);
+    const verdict = isSuspect ? core.blame.verdict(performance.now()) : 'run';
+    if (verdict === 'wait') return false;
+    const message = this.#service.protocol.messages[this.#timers.typeOf(slot)];
+    if (isSuspect) core.acquit();
+    S[CUR_POS] = slot;
+    S[CUR_MORE] = generation;
+    S[CUR] = (OWN << 8) | (isSuspect ? core.blame.suspect!.tries : S[CUR] & 0xff);
+    log.begin();
+    core.beginHooks();
+    this.#random.restart();
+    const at = this.#timers.payloadAt(slot);
+    try {
+      if (verdict === 'set aside' || message === undefined) {
+        const bytes = this.#codecs[message?.id ?? -1]?.bytes ?? 0;
+        setAside(core, { from: core.name, type: typeOf(this.#tag, this.#timers.typeOf(slot)), a: slot, b: generation, tries: core.blame.suspect?.tries ?? 0 }, segment.u8.slice(at, at + bytes));
+        this.#timers.remove(slot);
+      } else {
+        const payload = this.#codecs[message.id]!.read(segment, at);
+        this.#timers.remove(slot);
+        noPromise(message, this.#spec.on[message.name]!(this.#context, payload));
+        this.counts.handled++;
+      }
+    } catch (error) {
+      this.#undo(error, message?.name ?? 'of an own message');
+      this.#timers.remove(slot);
+    }
+    log.commit();
+    S[CUR] = 0;
+    return true;
+  }
+
+  #tick(): void {
+    const core = this.#core;
+    const { log, segment } = core.store;
+    const S = segment.i32;
+    S[CUR] = (TICK << 8) | (S[CUR] & 0xff);
+    log.begin();
+    core.beginHooks();
+    this.#random.restart();
+    try {
+      log.writeF64(this.#tickWord, this.tick + 1);
+      this.#spec.tick?.(this.#context);
+    } catch (error) {
+      this.#undo(error, 'tick');
+      log.writeF64(this.#tickWord, this.tick + 1);
+    }
+    log.commit();
+    S[CUR] = S[CUR] & 0xff;
+    this.counts.ticks++;
+  }
+
+  /** Send what the commits since the last time changed. */
+  #showPlayers(): void {
+    const scan = this.#scan;
+    if (scan === undefined) return;
+    const core = this.#core;
+    const { log, segment } = core.store;
+    const since = segment.f64[this.#syncedWord >> 1];
+    const line = log.nextStamp();
+    core.transact(() => {
+      if (this.#outgoing.anyStale) this.#outgoing.catchUp(CloseCode.OUTPUT_LOST);
+      const ops = scan.delta(since, core.life.epoch, this.tick);
+      if (ops > 0) this.#outgoing.toEverybody(this.#writer.view());
+      log.writeF64(this.#syncedWord, line);
+    });
+  }
+
+  // What handlers send.
+
+  publish(name: string, payload: object): void {
+    const message = this.#message(name, 'event');
+    if (this.#players === undefined || !this.#outgoing.anybody) return;
+    this.#players.writeEvent(message, this.#eventCodecs[message.id]!, payload);
+    this.#outgoing.toEverybody(this.#writer.view());
+  }
+
+  tell(player: object, name: string, payload: object): void {
+    const message = this.#message(name, 'event');
+    this.#players!.tell(player as PlayerRecord, message, this.#eventCodecs[message.id]!, payload);
+  }
+
+  after(ms: number, name: string, payload: Readonly<Record<string, unknown>>): void {
+    if (!(ms >= 0 && ms <= MAX_DELAY_MS)) throw new RangeError(`after(${ms}, '${name}'): want 0..${MAX_DELAY_MS} ms`);
+    const message = this.#message(name, 'own');
+    const codec = this.#codecs[message.id]!;
+    // The heap's slot is taken first, then filled: a payload that does not fit undoes both with its handler.
+    const slot = this.#timers.add(this.#core.now + ms, message.id, codec.bytes);
+    codec.write(this.#core.store.segment, this.#timers.payloadAt(slot), payload);
+  }
+
+  send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance: number): boolean {
+    const key = `${name}-${instance}`;
+    let messages = this.#outbound.get(to);
+    if (messages === undefined) this.#outbound.set(to, (messages = new Map()));
+    let out = messages.get(key);
+    if (out === undefined) messages.set(key, (out = this.#prepare(to, name, instance)));
+    const { outbox } = this.#core.bus;
+    const at = outbox.claim(out.node, out.type, 0, 0, out.codec.bytes);
+    if (at === FULL) return false;
+    out.codec.write(this.#core.lanes, at * 4, payload);
+    outbox.commitClaim();
+    return true;
+  }
+
+  #prepare(to: Target<Protocol>, name: string, instance: number): Outbound {
+    const message = to.protocol.byName.get(name);
+    if (message?.role !== 'command') throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no command of service ${to.name}`);
+    return {
+      node: this.#core.directory.byName(`${to.name}-${instance}`).index,
+      type: typeOf(tagOfProtocol(to.protocol), message.id),
+      codec: payloadCodec(message.layout, { resolve: () => undefined }, name),
+    };
+  }
+
+  #message(name: string, role: string): MessageSpec {
+    const message = this.#service.protocol.byName.get(name);
+    if (message?.role === role) return message;
+    throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no ${role} of service ${this.#service.name}`);
+  }
+
+  attempt(record: object | undefined, fn: () => unknown): unknown {
+    const core = this.#core;
+    const { log } = core.store;
+    const savepoint = log.savepoint();
+    const hooks = core.hookMark;
+    try {
+      return fn();
+    } catch (error) {
+      log.rollbackTo(savepoint);
+      core.dropHooks(hooks);
+      this.counts.failed++;
+      if (record !== undefined && '$faults' in record) (record as { $faults: number }).$faults++;
+      core.log.warn('an attempt threw and is undone', errorData(error));
+      return undefined;
+    }
+  }
+}
+
+/** 24.8 days at most would do for a timer of the process; these live in the state and may wait for years. */
+const MAX_DELAY_MS = 100 * 365 * 86_400_000;
+
+function noPromise(message: MessageSpec, result: unknown): void {
+  if (result instanceof Promise) {
+    throw new RuntimeError('RUNTIME_HANDLER_PROMISE', `handler ${message.name} returned a promise: handlers are synchronous, one message is one transaction`);
+  }
+}
+
+function hasRef(kind: AnyKind): boolean {
+  if (kind.tag === 'ref') return true;
+  if (kind.tag === 'array') return hasRef(kind.element);
+  return kind.tag === 'struct' && kind.layout.fields.some((field) => hasRef(field.kind));
+}
+
+/** The one object that all handlers are given: `Context` and `PlayerContext` of service.ts are its types. */
+class ServiceContext {
+  readonly #logic: ServiceLogic;
+  readonly state: unknown;
+  readonly config: Config;
+  readonly random: Random;
+  me: object | undefined = undefined;
+
+  constructor(logic: ServiceLogic) {
+    this.#logic = logic;
+    this.state = logic.core.store.state;
+    this.config = logic.config;
+    this.random = logic.random;
+  }
+
+  get now(): number {
+    return this.#logic.core.now;
+  }
+  get tick(): number {
+    return this.#logic.tick;
+  }
+  get life(): Life {
+    return this.#logic.core.life;
+  }
+  get log(): Core['log'] {
+    return this.#logic.core.log;
+  }
+  publish(name: string, payload: object): void {
+    this.#logic.publish(name, payload);
+  }
+  tell(player: object, name: string, payload: object): void {
+    this.#logic.tell(player, name, payload);
+  }
+  post(name: string, payload: Readonly<Record<string, unknown>>): void {
+    this.#logic.after(0, name, payload);
+  }
+  after(ms: number, name: string, payload: Readonly<Record<string, unknown>>): void {
+    this.#logic.after(ms, name, payload);
+  }
+  send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance = 1): boolean {
+    return this.#logic.send(to, name, payload, instance);
+  }
+  attempt(record: object | undefined, fn: () => unknown): unknown {
+    return this.#logic.attempt(record, fn);
+  }
+  onCommit(fn: () => void): void {
+    this.#logic.core.onCommit(fn);
+  }
+}

@@ -1,0 +1,171 @@
+/** A service: its state, what can be said to it, and what it does. One message, one transaction: a handler runs whole or
+ * not at all, and whatever it changed and sent commits together with the fact that the message was handled.
+ *
+ * The types here carry the protocol into the handlers: names, payloads and replies are checked by the compiler. */
+import type { AnswerOf, NamesOf, PayloadOf, PoolNames, Protocol, RecordOfPool, SendOf, StateOf, StateSchema } from '@lich/schema';
+import { RuntimeError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Random } from './random.ts';
+
+/** Why this life began. */
+export type LifeReason = 'created' | 'restart' | 'crash' | 'deploy' | 'restore';
+
+export interface Life {
+  /** Counts the lives of this node, from 1. */
+  readonly epoch: number;
+  readonly reason: LifeReason;
+}
+
+/** What a handler is given. One object for all: do not keep it. */
+export interface Context<S extends StateSchema, P extends Protocol, C> {
+  readonly state: StateOf<S>;
+  readonly config: Readonly<C>;
+  /** Service time in ms, fixed for the message; never goes back, over restarts too. */
+  readonly now: number;
+  /** Ticks since the state was created. */
+  readonly tick: number;
+  /** Repeatable: a message that is handled again after a crash draws the same numbers. */
+  readonly random: Random;
+  readonly life: Life;
+  readonly log: Log;
+  /** Tell all players. @throws BusError `BUS_RECORD_TOO_LARGE` */
+  publish<N extends NamesOf<P, 'event'>>(name: N, payload: SendOf<P, N>): void;
+  /** Say something to myself: handled as a message of its own, after this one commits. */
+  post<N extends NamesOf<P, 'own'>>(name: N, payload: SendOf<P, N>): void;
+  /** The same, `ms` of service time later. @throws RuntimeError `RUNTIME_TIMERS_FULL` */
+  after<N extends NamesOf<P, 'own'>>(ms: number, name: N, payload: SendOf<P, N>): void;
+  /** Send a command to another service. Part of this transaction.
+   * @param to the service, and which instance of it (default 1)
+   * @returns false when its lane is full and may not grow: a value, not an error */
+  send<Q extends Protocol, N extends NamesOf<Q, 'command'>>(to: Target<Q>, name: N, payload: SendOf<Q, N>, instance?: number): boolean;
+  /** Run `fn` so that a throw undoes what it did, and nothing else. @returns its result, or undefined after a throw */
+  attempt<R>(record: object | undefined, fn: () => R): R | undefined;
+  /** Do something outside once this message has committed (a cache, a socket). Lost if the process dies in between. */
+  onCommit(fn: () => void): void;
+}
+
+/** A message from a player: `me` is its record. */
+export interface PlayerContext<S extends StateSchema, P extends Protocol, C, Me> extends Context<S, P, C> {
+  readonly me: Me;
+  /** Tell one player. */
+  tell<N extends NamesOf<P, 'event'>>(player: Me, name: N, payload: SendOf<P, N>): void;
+}
+
+/** Whom `send` can address: a service. */
+export interface Target<Q extends Protocol> {
+  readonly name: string;
+  readonly protocol: Q;
+}
+
+/** A handler that returns a promise does not compile: the message would commit before its work is done. A plain `void`
+ * would let it pass, since a function that returns something may stand for one that returns nothing. */
+type Handler<Ctx, Payload, Reply> = (ctx: Ctx, payload: Payload) => [Reply] extends [void] ? Nothing : Reply;
+type Nothing = void | HandlersAreSynchronousOneMessageIsOneTransaction;
+/** Await in a flow, or send yourself a message. */
+export interface HandlersAreSynchronousOneMessageIsOneTransaction {
+  readonly 'handlers are synchronous: one message is one transaction': never;
+}
+
+type ContextFor<S extends StateSchema, P extends Protocol, C, Me> = [Me] extends [never]
+  ? Context<S, P, C>
+  : PlayerContext<S, P, C, Me>;
+
+/** One mapped type, not an intersection of one a role: while `P` is still being inferred the compiler would take each
+ * role's part for every message, and give a command's handler the context of an own message. */
+export type Handlers<S extends StateSchema, P extends Protocol, C, Me> = {
+  readonly [N in NamesOf<P, 'command' | 'request' | 'own'>]: Handler<
+    N extends NamesOf<P, 'own'> ? TellingContext<S, P, C, Me> : ContextFor<S, P, C, Me>,
+    PayloadOf<P, N>,
+    AnswerOf<P, N>
+  >;
+};
+
+/** In a service with players every handler can tell one of them something; only a player's message has `me`. */
+export type TellingContext<S extends StateSchema, P extends Protocol, C, Me> = [Me] extends [never]
+  ? Context<S, P, C>
+  : Omit<PlayerContext<S, P, C, Me>, 'me'>;
+
+export interface ServiceSpec<S extends StateSchema, P extends Protocol, C extends object, M extends PoolNames<S> = never> {
+  readonly state: S;
+  readonly protocol: P;
+  /** The pool of the players' records: with it the service accepts players. */
+  readonly me?: M;
+  /** Defaults; a topology entry may override fields. Checked against their types at start and at resume. */
+  readonly config?: C;
+  /** Ticks a second, fixed step. 1..1000; without it there are no ticks. */
+  readonly tickHz?: number;
+  /** What happens to steps that come too late: `skip` drops and counts them (default), `catchUp` runs up to 5 at once. */
+  readonly overrun?: 'skip' | 'catchUp';
+  /** S₀ = g(P, C): fills a state that was just created. Never runs on resume. */
+  readonly start?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
+  /** Runs first in each life that found its state. */
+  readonly resumed?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
+  readonly tick?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
+  readonly on: Handlers<S, P, C, PlayerOf<S, M>>;
+  /** A player came: `me` is its new record. */
+  readonly join?: (ctx: PlayerContext<S, P, C, PlayerOf<S, M>>) => Nothing;
+  /** A player is gone for good: `me` is destroyed afterwards. */
+  readonly leave?: (ctx: PlayerContext<S, P, C, PlayerOf<S, M>>) => Nothing;
+}
+
+export type PlayerOf<S extends StateSchema, M extends string> = [M] extends [never] ? never : RecordOfPool<S, M>;
+
+export interface Service<S extends StateSchema = StateSchema, P extends Protocol = Protocol> extends Target<P> {
+  readonly state: S;
+  readonly spec: AnySpec;
+  readonly [SERVICE]: true;
+}
+
+/** The spec as the runtime sees it: the types were for the compiler. */
+export interface AnySpec {
+  readonly state: StateSchema;
+  readonly protocol: Protocol;
+  readonly me?: string;
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly tickHz?: number;
+  readonly overrun?: 'skip' | 'catchUp';
+  readonly start?: (ctx: unknown) => void;
+  readonly resumed?: (ctx: unknown) => void;
+  readonly tick?: (ctx: unknown) => void;
+  readonly on: Readonly<Record<string, (ctx: unknown, payload: unknown) => unknown>>;
+  readonly join?: (ctx: unknown) => void;
+  readonly leave?: (ctx: unknown) => void;
+}
+
+/** Found by name, so that a service file may come from another copy of the package. */
+const SERVICE: unique symbol = Symbol.for('lich.service') as never;
+
+const FIELDS = new Set(['state', 'protocol', 'me', 'config', 'tickHz', 'overrun', 'start', 'resumed', 'tick', 'on', 'join', 'leave']);
+
+/** Define a service. @throws RuntimeError `RUNTIME_BAD_SERVICE`, naming the field */
+export function service<
+  const S extends StateSchema,
+  const P extends Protocol,
+  C extends object = Record<never, never>,
+  const M extends PoolNames<S> = never,
+>(name: string, spec: ServiceSpec<S, P, C, M>): Service<S, P> {
+  const any = spec as unknown as AnySpec;
+  if (!/^[a-z][a-z0-9]{0,23}$/.test(name)) bad(name, 'the name', 'a-z, 0-9, at most 24, a letter first');
+  for (const key of Object.keys(any)) if (!FIELDS.has(key)) bad(name, `field \`${key}\``, [...FIELDS].join(', '));
+  if (any.me !== undefined && !any.state.pools.some((entry) => entry.name === any.me)) bad(name, `me: '${any.me}'`, 'the name of a pool of the state');
+  if (any.tickHz !== undefined && !(any.tickHz >= 1 && any.tickHz <= 1000)) bad(name, `tickHz: ${any.tickHz}`, '1..1000');
+  if (any.tick && any.tickHz === undefined) bad(name, '`tick` without tickHz', 'both, or neither');
+  if (any.overrun !== undefined && any.overrun !== 'skip' && any.overrun !== 'catchUp') bad(name, 'overrun', "'skip' or 'catchUp'");
+  for (const message of any.protocol.messages) {
+    const handled = typeof any.on[message.name] === 'function';
+    if (message.role === 'event' && handled) bad(name, `on.${message.name}`, 'no handler: events go to players');
+    if (message.role !== 'event' && !handled) bad(name, `on.${message.name}`, `a handler: the protocol says ${message.role}`);
+  }
+  for (const key of Object.keys(any.on)) {
+    if (!any.protocol.byName.has(key)) bad(name, `on.${key}`, 'a message of the protocol');
+  }
+  return { name, protocol: spec.protocol, state: spec.state, spec: any, [SERVICE]: true };
+}
+
+function bad(name: string, what: string, want: string): never {
+  throw new RuntimeError('RUNTIME_BAD_SERVICE', `service ${name}: ${what}; want ${want}`);
+}
+
+export function isService(value: unknown): value is Service {
+  return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[SERVICE] === true;
+}

@@ -1,0 +1,31 @@
+/** What gateways and scenes say to each other: the runtime's own messages, below every user protocol.
+ *
+ *   TYPE     FROM → TO         a              b           PAYLOAD (u32 words, then bytes)
+ *   JOIN     gateway → scene   session slot   generation  -
+ *   INPUT    gateway → scene   session slot   generation  player slot, player generation, n, message id, byteLength, bytes
+ *   LEAVE    gateway → scene   session slot   generation  player slot, player generation
+ *   PICTURE  gateway → scene   session slot   generation  -
+ *   JOINED   scene → gateway   session slot   generation  player slot, player generation, tickHz × 1000
+ *   OUT      scene → gateway   session slot   generation  byteLength, bytes: kind and body of an OUT frame
+ *   CLOSE    scene → gateway   session slot   generation  close code
+ *   REFUSED  any → any         type           -           byteLength, UTF-8 text: a message of that type was not handled
+ *
+ * `a` = EVERYBODY in an OUT means each session of that gateway that plays in the sending scene. A session is named by
+ * its slot and generation in the gateway's pool, a player by those in the scene's: neither side keeps a table of the
+ * other's, so nothing has to be rebuilt when one of them dies. */
+import { typeOf } from '../bus/index.ts';
+
+/** The tag of the runtime's own messages; protocol tags are below it. */
+export const SYSTEM_TAG = 0xffff;
+
+export const JOIN = typeOf(SYSTEM_TAG, 1);
+export const INPUT = typeOf(SYSTEM_TAG, 2);
+export const LEAVE = typeOf(SYSTEM_TAG, 3);
+export const PICTURE = typeOf(SYSTEM_TAG, 4);
+export const JOINED = typeOf(SYSTEM_TAG, 5);
+export const OUT = typeOf(SYSTEM_TAG, 6);
+export const CLOSE = typeOf(SYSTEM_TAG, 7);
+export const REFUSED = typeOf(SYSTEM_TAG, 8);
+
+/** `a` of an OUT that goes to all sessions of the gateway in this scene. */
+export const EVERYBODY = 0xffff_ffff | 0;

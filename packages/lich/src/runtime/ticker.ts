@@ -1,0 +1,42 @@
+/** When ticks are due: a fixed step on the monotonic clock. Steps that come too late (a long handler, a stopped process,
+ * the time of a takeover) are dropped and counted, or caught up, at most `CATCH_UP` in one turn. */
+
+/** Steps that `catchUp` runs at once; what is due beyond them is dropped. */
+export const CATCH_UP = 5;
+
+export class Ticker {
+  readonly stepMs: number;
+  readonly #policy: 'skip' | 'catchUp';
+  readonly #clock: () => number;
+  #nextMs = 0;
+  /** Steps dropped so far. */
+  skipped = 0;
+
+  /** @param clock ms that never go back */
+  constructor(hz: number, policy: 'skip' | 'catchUp', clock: () => number = () => performance.now()) {
+    this.stepMs = 1000 / hz;
+    this.#policy = policy;
+    this.#clock = clock;
+  }
+
+  /** The first tick is due now: players have waited long enough. */
+  start(): void {
+    this.#nextMs = this.#clock();
+  }
+
+  /** @returns how many ticks to run now */
+  due(): number {
+    const late = this.#clock() - this.#nextMs;
+    if (late < 0) return 0;
+    const steps = Math.floor(late / this.stepMs) + 1;
+    this.#nextMs += steps * this.stepMs;
+    const run = this.#policy === 'skip' ? 1 : Math.min(steps, CATCH_UP);
+    this.skipped += steps - run;
+    return run;
+  }
+
+  /** @returns when the next tick is due, in ms of `Date.now()` */
+  nextMs(): number {
+    return Date.now() + (this.#nextMs - this.#clock());
+  }
+}

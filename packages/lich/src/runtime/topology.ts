@@ -1,0 +1,153 @@
+/** What runs: a value, checked when it is made.
+ *
+ *   export const zone = topology({
+ *     gateway: { run: gateway({ ws: 7777 }), count: 2 },
+ *     arena:   { run: './scene.ts', count: 4, standby: 1 },
+ *   });
+ *
+ * Each entry becomes `count` nodes, `arena-1` … `arena-4`; each node is one process, and one more for each standby. */
+import { RuntimeError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Service } from './service.ts';
+
+/** A part of the topology that is no service file: something the package provides (a gateway), or a program. */
+export interface Runnable {
+  readonly kind: 'gateway' | 'program';
+  /** What runs it: the URL of a module of the package, or a file relative to the topology. Its default export is called
+   * with a `NodeContext`. */
+  readonly module: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface TopologyEntry {
+  /** A service file, relative to the topology file; or a runnable. */
+  readonly run: string | Runnable;
+  /** Nodes of this kind. 1..255, default 1. */
+  readonly count?: number;
+  /** Warm standbys for each node. 0 or 1, default 0. */
+  readonly standby?: number;
+  /** Overrides of the service's config: an object, or a typed file relative to the topology file. */
+  readonly config?: Readonly<Record<string, unknown>> | string;
+  /** Segment sizes and the like of these nodes. */
+  readonly limits?: NodeLimits;
+}
+
+export interface NodeLimits {
+  /** Bytes of the undo log, a power of two. Default 16 MiB. The largest transaction takes at most this. */
+  readonly logBytes?: number;
+  /** Own messages that may wait. Default 16,384. */
+  readonly timers?: number;
+  /** Bytes of the lanes' data region. Default 64 MiB (taken as needed). */
+  readonly lanesBytes?: number;
+  /** The largest lane. Default 16 MiB. */
+  readonly maxLaneBytes?: number;
+}
+
+const TOPOLOGY: unique symbol = Symbol.for('lich.topology') as never;
+
+export interface Topology {
+  readonly [TOPOLOGY]: true;
+  readonly entries: ReadonlyMap<string, Required<Pick<TopologyEntry, 'run' | 'count' | 'standby'>> & TopologyEntry>;
+}
+
+const KNOWN = new Set(['run', 'count', 'standby', 'config', 'limits']);
+const LIMITS: Record<keyof NodeLimits, true> = { logBytes: true, timers: true, lanesBytes: true, maxLaneBytes: true };
+
+/** @throws RuntimeError `RUNTIME_BAD_TOPOLOGY`, naming entry and field */
+export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topology {
+  const checked = new Map<string, Topology['entries'] extends ReadonlyMap<string, infer E> ? E : never>();
+  const names = Object.keys(entries);
+  if (names.length === 0) bad('', 'has no entry', '{ arena: { run: "./scene.ts" } }');
+  if (names.length > 255) bad('', `has ${names.length} entries`, 'at most 255');
+  for (const name of names) {
+    if (!/^[a-z][a-z0-9]{0,23}$/.test(name)) bad(name, 'is no name for nodes', 'a-z, 0-9, at most 24, a letter first');
+    const entry = entries[name]!;
+    for (const key of Object.keys(entry)) {
+      if (!KNOWN.has(key)) bad(`${name}.${key}`, 'is not a field of a topology entry', [...KNOWN].join(', '));
+    }
+    const { run, count = 1, standby = 0 } = entry;
+    if (typeof run === 'string') {
+      if (!/^\.{1,2}\/.+\.(ts|mts|js|mjs)$/.test(run)) bad(`${name}.run`, `is '${run}'`, "a service file such as './scene.ts'");
+    } else if (run === null || typeof run !== 'object' || typeof run.module !== 'string') {
+      bad(`${name}.run`, 'is neither a file nor a runnable', "'./scene.ts', gateway({…}) or program('./web.ts')");
+    }
+    wholeNumber(`${name}.count`, count, 1, 255);
+    wholeNumber(`${name}.standby`, standby, 0, 1);
+    if (typeof run !== 'string' && standby > 0) bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
+    if (entry.limits) checkLimits(name, entry.limits);
+    checked.set(name, { ...entry, run, count, standby });
+  }
+  return { [TOPOLOGY]: true, entries: checked };
+}
+
+export function isTopology(value: unknown): value is Topology {
+  return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[TOPOLOGY] === true;
+}
+
+function checkLimits(name: string, limits: NodeLimits): void {
+  for (const [key, value] of Object.entries(limits)) {
+    if (!(key in LIMITS)) bad(`${name}.limits.${key}`, 'is no limit', Object.keys(LIMITS).join(', '));
+    wholeNumber(`${name}.limits.${key}`, value as number, 16, 2 ** 32);
+  }
+  for (const key of ['logBytes', 'lanesBytes', 'maxLaneBytes'] as const) {
+    const value = limits[key];
+    if (value !== undefined && (value < 65_536 || (value & (value - 1)) !== 0)) {
+      bad(`${name}.limits.${key}`, `is ${value}`, 'a power of two of at least 65536');
+    }
+  }
+}
+
+function wholeNumber(field: string, value: unknown, lo: number, hi: number): void {
+  if (!Number.isInteger(value) || (value as number) < lo || (value as number) > hi) {
+    bad(field, `is ${String(value)}`, `a whole number ${lo}..${hi}`);
+  }
+}
+
+function bad(field: string, what: string, want: string): never {
+  throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `topology${field && ` ${field}`} ${what}; want ${want}`);
+}
+
+/** A process that is no service: a web server, a bot. The file's default export is called with a `NodeContext`.
+ * @param file relative to the topology file */
+export function program(file: string, options: Readonly<Record<string, unknown>> = {}): Runnable {
+  return { kind: 'program', module: file, options };
+}
+
+/** What the default export of a runnable's module is given. It returns (a promise) when the node has ended in order. */
+export interface NodeContext {
+  /** The cluster's directory. */
+  readonly dir: string;
+  /** `web-1` */
+  readonly name: string;
+  /** 1…count */
+  readonly instance: number;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly limits: NodeLimits;
+  /** The services of the topology, by kind: loaded when asked for. */
+  readonly services: () => Promise<ReadonlyMap<string, { readonly service: Service; readonly nodes: readonly string[] }>>;
+  readonly log: Log;
+  /** Aborted when the node is to end. */
+  readonly signal: AbortSignal;
+  /** Say that the node is ready, and where it can be reached; shown by `lich up`. */
+  readonly announce: (address: string) => void;
+}
+
+/** One node of a topology, as the supervisor starts it. */
+export interface NodePlan {
+  readonly name: string;
+  readonly kind: string;
+  readonly instance: number;
+  readonly processes: number;
+}
+
+/** All nodes: services first, then gateways, then programs, so that what takes traffic comes last. */
+export function nodesOf(topology: Topology): NodePlan[] {
+  const rank = (run: string | Runnable): number => (typeof run === 'string' ? 0 : run.kind === 'gateway' ? 1 : 2);
+  const nodes: (NodePlan & { rank: number })[] = [];
+  for (const [kind, entry] of topology.entries) {
+    for (let instance = 1; instance <= entry.count; instance++) {
+      nodes.push({ name: `${kind}-${instance}`, kind, instance, processes: 1 + entry.standby, rank: rank(entry.run) });
+    }
+  }
+  return nodes.sort((a, b) => a.rank - b.rank).map(({ rank: _, ...node }) => node);
+}
