@@ -72,7 +72,8 @@ function look(dir: string, name: string, kind: 'state' | 'lanes'): FoundSegment 
   }
 }
 
-/** The nodes of a directory, by name: what runs, and what a killed run left behind. Only reads. */
+/** The nodes of a directory, by name: what runs, and what a killed run left behind. Segments are only read; a lock file
+ * of an earlier boot is replaced, as by every opening. */
 export function listSegments(dir: string): FoundNode[] {
   checkDir(dir);
   const names = new Set<string>();

@@ -53,6 +53,10 @@ const orders = {
     segments.get(name).reserve(offset, bytes);
     return {};
   },
+  touch({ name }) {
+    segments.get(name).touch();
+    return {};
+  },
   /** Count in a word until told otherwise. */
   keepWriting({ name, index }) {
     const { i32 } = segments.get(name);
