@@ -82,6 +82,7 @@ test.each<[StructClass, RegExp]>([
   [Derived, /^Derived: #target/],
   [Getter, /^Getter: hp is a field and also a method or getter/],
   [class extends struct({}) {}, /needs a name/],
+  [struct({}) as never, /needs a name/],
   [class NoRecord {} as never, /NoRecord is no record class/],
 ])('%o is refused', (Class, message) => {
   expect(() => validateStructClass(Class)).toThrow(coded('SCHEMA_STRUCT', message));

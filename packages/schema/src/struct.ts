@@ -112,7 +112,7 @@ export function validateStructClass(struct: StructClass): void {
       `${String((struct as { name?: string })?.name ?? struct)} is no record class: it must extend struct({ … })`,
     );
   const { name, fields } = struct;
-  if (name === '' || name === 'Struct')
+  if (name === '' || Object.hasOwn(struct, STRUCT))
     throw new SchemaError('SCHEMA_STRUCT', 'a record class needs a name: class Player extends struct({ … }) {}');
   const owner = prototypeWithFields(struct);
   for (
