@@ -1,16 +1,37 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
-import type { AnyKind, StructLayout } from '@lich/schema';
-import { listLayout, mapLayout } from '@lich/schema';
+import { type AnyKind, listLayout, mapLayout, type StateLayout, type StructLayout } from '@lich/schema';
 import type { Violation } from './errors.ts';
 import { checkMap } from './hash-map.ts';
 import { checkList } from './list.ts';
 import type { Arrays } from './memory.ts';
+import { checkPool } from './pool.ts';
+import { ROOT_FENCE, rootStampWord } from './plan.ts';
 
 export interface CheckContext {
   readonly mem: Arrays;
   readonly out: Violation[];
   /** Capacity of a pool, or undefined when there is none of that name. */
   capacityOf(pool: string): number | undefined;
+}
+
+/** Where the parts of a state are, as words of the segment. */
+export interface StatePlaces {
+  readonly root: number;
+  /** Regions of the pools, in the order of the layout. */
+  readonly pools: readonly number[];
+}
+
+/** Walk everything in a state that stands still. O(records). */
+export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlaces): Violation[] {
+  const out: Violation[] = [];
+  const context: CheckContext = { mem, out, capacityOf: (name) => layouts.pools.find((pool) => pool.name === name)?.capacity };
+  checkStruct(context, layouts.root, places.root, 'root');
+  const fence = mem.u32[rootStampWord(layouts, places.root) + 2];
+  if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
+  layouts.pools.forEach((pool, k) => {
+    checkPool(mem, pool, places.pools[k]!, out, (word, where) => checkStruct(context, pool.layout, word, where));
+  });
+  return out;
 }
 
 export function checkStruct(context: CheckContext, layout: StructLayout, word: number, where: string): void {

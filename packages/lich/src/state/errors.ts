@@ -12,7 +12,8 @@ import { CodedError } from '@lich/schema';
  * - `STATE_POOL_FULL`, `STATE_LIST_FULL`, `STATE_MAP_FULL` no room; the message names the capacity to raise.
  * - `STATE_LAYOUT` a segment was made for another schema.
  * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes; the segment was left as it is.
- * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made. */
+ * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made.
+ * - `STATE_UNSUPPORTED` this machine cannot do it; the message names why. */
 export type StateCode =
   | 'STATE_NO_TRANSACTION'
   | 'STATE_TRANSACTION_OPEN'
@@ -26,7 +27,8 @@ export type StateCode =
   | 'STATE_MAP_FULL'
   | 'STATE_LAYOUT'
   | 'STATE_CORRUPT'
-  | 'STATE_SNAPSHOT';
+  | 'STATE_SNAPSHOT'
+  | 'STATE_UNSUPPORTED';
 
 export class StateError extends CodedError<StateCode> {}
 

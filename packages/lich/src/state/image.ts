@@ -16,9 +16,6 @@ export interface Image {
   apply(word: number, mem: Arrays, log: LogCore, fresh: boolean): void;
 }
 
-/** Ranges that are larger than this are logged in parts, so that no single entry needs the whole ring. */
-const PART_WORDS = 256;
-
 export function imageOf(layout: StructLayout): Image {
   const runs: Run[] = [];
   // A struct of nothing still has one word, which links free slots.
@@ -45,11 +42,8 @@ export function imageOf(layout: StructLayout): Image {
           for (let k = at + run.word; k < at + run.word + run.words; k++) if (I[k] !== 0) log.write(k, 0);
           continue;
         }
-        for (let from = 0; from < run.words; from += PART_WORDS) {
-          const count = Math.min(PART_WORDS, run.words - from);
-          log.keep(at + run.word + from, count);
-          for (let k = from; k < from + count; k++) I[at + run.word + k] = words[run.word + k];
-        }
+        log.keep(at + run.word, run.words);
+        for (let k = run.word; k < run.word + run.words; k++) I[at + k] = words[k];
       }
     },
   };

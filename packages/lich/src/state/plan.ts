@@ -8,11 +8,13 @@ import {
   type StateSchema,
   stateLayoutOf,
 } from '@lich/schema';
+import type { Segment } from '../shm/index.ts';
+import { StateError } from './errors.ts';
 import { type PoolPlaces, poolPlaces } from './pool.ts';
 import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
 
 export interface StorePlanOptions {
-  /** Words of the undo log, a power of two, 2^10..2^28; default 2^22 (16 MiB). One transaction may use all of them. */
+  /** Words of the undo log, a power of two, 2^12..2^28; default 2^22 (16 MiB). One transaction may use all of them. */
   readonly logWords?: number;
   /** Fields that the runtime adds to the records of a pool; their names start with `$`. */
   readonly hidden?: Readonly<Record<string, Fields>>;
@@ -53,9 +55,34 @@ export function poolRegion(index: number, name: string): string {
   return `p${index}:${name.replace(/[^A-Za-z0-9._:-]/g, '-')}`.slice(0, 40);
 }
 
+/** At the end of the root region. */
+export const ROOT_FENCE = 0x4c43_4852;
+
 /** Bytes of the root region: payload, stamp (two words), fence, zero. */
 export function rootBytes(layouts: StateLayout): number {
   return alignUp(layouts.root.bytes, 8) + 16;
+}
+
+export function rootStampWord(layouts: StateLayout, rootWord: number): number {
+  return rootWord + alignUp(layouts.root.bytes, 8) / 4;
+}
+
+/** Where the regions of a state are, as word indexes.
+ * @throws StateError `STATE_LAYOUT` when the segment lacks one, or has too little of it */
+export function placesOf(segment: Pick<Segment, 'regions'>, layouts: StateLayout): { log: number; logWords: number; root: number; pools: number[] } {
+  const region = (name: string, bytes: number): { offset: number; bytes: number } => {
+    const found = segment.regions.get(name);
+    if (found !== undefined && found.bytes >= bytes) return found;
+    const has = found === undefined ? 'no region' : `${found.bytes} bytes for region`;
+    throw new StateError('STATE_LAYOUT', `the segment has ${has} ${name}, the schema needs ${bytes}: it was made for another schema`);
+  };
+  const log = region('log', LOG_WORDS_MIN * 4);
+  return {
+    log: log.offset / 4,
+    logWords: 2 ** Math.floor(Math.log2(log.bytes / 4)),
+    root: region('root', rootBytes(layouts)).offset / 4,
+    pools: layouts.pools.map((pool, k) => region(poolRegion(k, pool.name), poolPlaces(pool.layout, pool.capacity).bytes).offset / 4),
+  };
 }
 
 /** Lay out a store.

@@ -31,7 +31,7 @@ import type { Violation } from './errors.ts';
 import { StateError } from './errors.ts';
 import type { Image } from './image.ts';
 import type { ViewOwner } from './journal.ts';
-import type { StoreContext } from './memory.ts';
+import type { Arrays, StoreContext } from './memory.ts';
 
 export const HIGH = 0;
 export const LIVE = 1;
@@ -390,49 +390,54 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     this.#views[slot] = view as T;
     this.#view.revive(view, this.#slots + slot * this.#stride);
   }
+}
 
-  /** Walk the pool's own words. @param each called for each live record */
-  checkSlots(out: Violation[], each: (word: number, where: string) => void): void {
-    const U = this.#U;
-    const word = this.#word;
-    const where = this.name;
-    const bad = (what: string) => out.push({ where, what });
-    const high = U[word + HIGH];
-    const live = U[word + LIVE];
-    if (high > this.capacity || live > high || U[word + FREE] > high) {
-      return void bad(`high ${high}, live ${live}, free ${U[word + FREE]} with ${this.capacity} slots`);
-    }
-    for (let k = RESERVED; k < BITMAP; k++) if (U[word + k] !== 0) bad(`reserved word ${k} is ${U[word + k]}`);
-    let bits = 0;
-    for (let k = 0; k < Math.ceil(this.capacity / 32); k++) {
-      for (let b = U[word + BITMAP + k]; b !== 0; b &= b - 1) {
-        bits++;
-        const slot = k * 32 + 31 - Math.clz32(b & -b);
-        if (slot >= high) bad(`bit ${slot} is set, high is ${high}`);
-      }
-    }
-    if (bits !== live) bad(`${bits} bits set, live says ${live}`);
-    const blocks = word + this.#places.blocks;
-    for (let slot = 0; slot < high; slot++) {
-      const base = this.#slots + slot * this.#stride;
-      const at = `${where}[${slot}]`;
-      const fence = (FENCE ^ slot) >>> 0;
-      const end = base + SLOT_HEADER + this.#places.payloadWords;
-      if (U[base] !== fence || U[end] !== fence) out.push({ where: at, what: `fences ${U[base].toString(16)} and ${U[end].toString(16)}, both are to be ${fence.toString(16)}` });
-      for (let k = end + 1; k < base + this.#stride; k++) if (U[k] !== 0) out.push({ where: at, what: `padding word ${k - base} is ${U[k]}` });
-      const odd = (U[base + SLOT_GENERATION] & 1) === 1;
-      const bit = ((U[word + BITMAP + (slot >>> 5)] >>> (slot & 31)) & 1) === 1;
-      if (odd !== bit) out.push({ where: at, what: `generation ${U[base + SLOT_GENERATION]}, its bit is ${bit ? 'set' : 'clear'}` });
-      const block = blocks + (slot >>> 6) * 2;
-      if (this.stampOf(slot) > U[block + 1] * 0x1_0000_0000 + U[block]) out.push({ where: at, what: `stamp ${this.stampOf(slot)} is newer than its block's` });
-      if (odd) each(base + SLOT_HEADER, at);
-    }
-    const seen = new Set<number>();
-    for (let link = U[word + FREE]; link !== 0; link = U[this.payloadWord(link - 1)]) {
-      if (link > high || seen.has(link)) return void bad(`the free list leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
-      seen.add(link);
-      if ((this.generationOf(link - 1) & 1) === 1) bad(`slot ${link - 1} is on the free list and live`);
-    }
-    if (seen.size + live !== high) bad(`${live} live + ${seen.size} free is not high ${high}`);
+/** Walk a pool's own words.
+ * @param word of the region
+ * @param each called for each live record, with the word of its payload */
+export function checkPool(mem: Arrays, pool: PoolLayout, word: number, out: Violation[], each: (word: number, where: string) => void): void {
+  const U = mem.u32;
+  const where = pool.name;
+  const { blocks, slots, stride, payloadWords } = poolPlaces(pool.layout, pool.capacity);
+  const bad = (what: string) => void out.push({ where, what });
+  const high = U[word + HIGH];
+  const live = U[word + LIVE];
+  if (high > pool.capacity || live > high || U[word + FREE] > high) {
+    return bad(`high ${high}, live ${live}, free ${U[word + FREE]} with ${pool.capacity} slots`);
   }
+  for (let k = RESERVED; k < BITMAP; k++) if (U[word + k] !== 0) bad(`reserved word ${k} is ${U[word + k]}`);
+  let bits = 0;
+  for (let k = 0; k < Math.ceil(pool.capacity / 32); k++) {
+    for (let b = U[word + BITMAP + k]; b !== 0; b &= b - 1) {
+      bits++;
+      const slot = k * 32 + 31 - Math.clz32(b & -b);
+      if (slot >= high) bad(`bit ${slot} is set, high is ${high}`);
+    }
+  }
+  if (bits !== live) bad(`${bits} bits set, live says ${live}`);
+  const stampAt = (at: number) => U[at + 1] * 0x1_0000_0000 + U[at];
+  for (let slot = 0; slot < high; slot++) {
+    const base = word + slots + slot * stride;
+    const at = `${where}[${slot}]`;
+    const wrong = (what: string) => void out.push({ where: at, what });
+    const fence = (FENCE ^ slot) >>> 0;
+    const end = base + SLOT_HEADER + payloadWords;
+    if (U[base] !== fence || U[end] !== fence) wrong(`fences ${U[base].toString(16)} and ${U[end].toString(16)}, both are to be ${fence.toString(16)}`);
+    for (let k = end + 1; k < base + stride; k++) if (U[k] !== 0) wrong(`padding word ${k - base} is ${U[k]}`);
+    const generation = U[base + SLOT_GENERATION];
+    const bit = (U[word + BITMAP + (slot >>> 5)] >>> (slot & 31)) & 1;
+    if ((generation & 1) !== bit) wrong(`generation ${generation}, its bit is ${bit}`);
+    const stamp = stampAt(base + SLOT_STAMP);
+    if (stamp > stampAt(word + blocks + (slot >>> 6) * 2)) wrong(`stamp ${stamp} is newer than its block's`);
+    if ((generation & 1) === 1) each(base + SLOT_HEADER, at);
+  }
+  const seen = new Set<number>();
+  for (let link = U[word + FREE]; link !== 0; ) {
+    if (link > high || seen.has(link)) return bad(`the free list leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
+    seen.add(link);
+    const base = word + slots + (link - 1) * stride;
+    if ((U[base + SLOT_GENERATION] & 1) === 1) bad(`slot ${link - 1} is on the free list and live`);
+    link = U[base + SLOT_HEADER];
+  }
+  if (seen.size + live !== high) bad(`${live} live + ${seen.size} free is not high ${high}`);
 }

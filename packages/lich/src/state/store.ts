@@ -7,7 +7,7 @@ import { type AnyKind, check as checkKind, refuse, SchemaError, type StateLayout
 import type { Segment } from '../shm/index.ts';
 import { type AccessorPlan, generate, type Hooks, type NumberedField, type ViewClass } from './accessors.ts';
 import { cellOf, refWords } from './cell.ts';
-import { type CheckContext, checkStruct } from './check.ts';
+import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed, type Placed } from './door.ts';
 import type { ElementSpec } from './elements.ts';
 import { StateError, type Violation } from './errors.ts';
@@ -18,15 +18,12 @@ import { Journal } from './journal.ts';
 import { ListView } from './list.ts';
 import type { StoreContext } from './memory.ts';
 import { recordFace } from './plain.ts';
-import { poolRegion, type StorePlan } from './plan.ts';
+import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
 import { Pool, poolPlaces } from './pool.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
 import { describeKind } from '@lich/schema';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
-
-/** At the end of the root. */
-export const ROOT_FENCE = 0x4c43_4852;
 
 export interface Store<S = unknown> {
   readonly segment: Segment;
@@ -62,6 +59,7 @@ class StoreImpl implements Store<object> {
   readonly state: object;
   readonly layouts: StateLayout;
   readonly pools: ReadonlyMap<string, Pool<any>>;
+  readonly #places: StatePlaces;
   readonly #rootWord: number;
   readonly #rootStamp: number;
   readonly #markers: readonly ((base: number) => void)[];
@@ -71,20 +69,12 @@ class StoreImpl implements Store<object> {
   constructor(segment: Segment, plan: StorePlan) {
     this.segment = segment;
     this.layouts = plan.layouts;
-    const region = (name: string, bytes: number): number => {
-      const found = segment.regions.get(name);
-      if (found === undefined || found.bytes < bytes) {
-        throw new StateError('STATE_LAYOUT', `the segment has ${found ? `${found.bytes} bytes for` : 'no'} region ${name}, the schema needs ${bytes}: it was made for another schema`);
-      }
-      return found.offset / 4;
-    };
     const { root, pools: poolLayouts } = plan.layouts;
-    const logRegion = segment.regions.get('log');
-    const logWords = 2 ** Math.floor(Math.log2((logRegion?.bytes ?? 0) / 4));
-    const logWord = region('log', 4096);
-    this.#rootWord = region('root', plan.regions[1]!.bytes);
-    this.#rootStamp = this.#rootWord + Math.ceil(root.bytes / 8) * 2;
-    const words = poolLayouts.map((pool, k) => region(poolRegion(k, pool.name), plan.regions[k + 2]!.bytes));
+    const places = placesOf(segment, plan.layouts);
+    const { log: logWord, logWords, pools: words } = places;
+    this.#places = places;
+    this.#rootWord = places.root;
+    this.#rootStamp = rootStampWord(plan.layouts, places.root);
 
     const mem = segment;
     const journal = new Journal();
@@ -301,15 +291,7 @@ class StoreImpl implements Store<object> {
   }
 
   check(): Violation[] {
-    const out: Violation[] = [];
-    const context: CheckContext = { mem: this.segment, out, capacityOf: (pool) => this.pools.get(pool)?.capacity };
-    checkStruct(context, this.layouts.root, this.#rootWord, 'root');
-    const fence = this.segment.u32[this.#rootStamp + 2];
-    if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
-    for (const { pool } of this.#poolsInOrder) {
-      pool.checkSlots(out, (word, where) => checkStruct(context, pool.layout, word, where));
-    }
-    return out;
+    return checkState(this.segment, this.layouts, this.#places);
   }
 
   async reserveAhead(): Promise<void> {

@@ -2,7 +2,7 @@
 /** Undo log: a ring of 2^k words. Before a logged word changes, its entry is stored and logPos is past it.
  *
  *   entry        [index u32][old word]
- *   range entry  [old words …, padded to even][index | RANGE u32][count u32]      reads backwards
+ *   range entry  [old words …, padded to even][index | RANGE u32][count u32]      reads backwards, 256 words at most
  *
  *            comPos               logPos
  *   ─ ─ ─ ─ ─ ┴ e0 │ e1 │ r… r… e2 ┴ ─ ─ ─ (older entries, for readers from outside, until the ring laps them)
@@ -20,7 +20,7 @@
  * which an entry may begin; outside a transaction it lies before logPos, so the same compare refuses. */
 import { StateError } from './errors.ts';
 import type { Journal } from './journal.ts';
-import { COM_POS, COMMIT_NO, FIRST_STAMP, LOG_POS, LOG_SLACK, RANGE, STAMP_HI, STAMP_LO } from './words.ts';
+import { COM_POS, COMMIT_NO, ENTRY_WORDS_MAX, FIRST_STAMP, LOG_POS, LOG_SLACK, RANGE, STAMP_HI, STAMP_LO } from './words.ts';
 
 /** What the generated code hands out. */
 export interface LogCore {
@@ -53,9 +53,10 @@ function log2(i){const A=I,q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=(q&${
 A[k]=i;A[k+1]=A[i];A[m]=i+1;A[m+1]=A[i+1];A[${LOG_POS}]=(q+4)|0;}
 function write(i,v){const A=I;${logWord(base, mask)}A[i]=v;}
 function writeF64(i,v){log2(i);F[i>>1]=v;}
-function keep(i,n){const A=I,q=A[${LOG_POS}],n2=(n+1)&-2;if(n>${capacity - 2}||((lim-n2-q)|0)<0)full();
+function keep(i,n){while(n>${ENTRY_WORDS_MAX - 2}){part(i,${ENTRY_WORDS_MAX - 2});i+=${ENTRY_WORDS_MAX - 2};n-=${ENTRY_WORDS_MAX - 2};}if(n>0)part(i,n);}
+function part(i,n){const A=I,q=A[${LOG_POS}],p=(q+((n+1)&-2))|0;if(((lim-p)|0)<0)full();
 for(let k=0;k<n;k++)A[((q+k)&${mask})+${base}]=A[i+k];
-const p=(q+n2)|0,k=(p&${mask})+${base};A[k]=i|${RANGE | 0};A[k+1]=n;A[${LOG_POS}]=(p+2)|0;}
+const k=(p&${mask})+${base};A[k]=i|${RANGE | 0};A[k+1]=n;A[${LOG_POS}]=(p+2)|0;}
 `;
 }
 
@@ -226,7 +227,7 @@ export class UndoLog {
       let next = (q - 2) | 0;
       if (I[k] < 0) {
         count = I[k + 1];
-        if (count < 0 || count > words) this.#corrupt(`the range entry at ${q >>> 0} has ${count} words`);
+        if (count < 0 || count > ENTRY_WORDS_MAX) this.#corrupt(`the range entry at ${q >>> 0} has ${count} words`);
         next = (q - ((count + 1) & -2) - 2) | 0;
         if (((next + 2 - comPos) | 0) < 0) this.#corrupt(`the range entry at ${q >>> 0} with ${count} words begins before comPos ${comPos >>> 0}`);
       }

@@ -42,11 +42,14 @@ export const FORMATTED = WORDS_PAGE + 144;
  * version and must never equal the current stamp. */
 export const FIRST_STAMP = 16;
 
-/** Words of the ring that a transaction leaves unused. */
-export const LOG_SLACK = 64;
+/** Most words that one entry takes: longer ranges are logged in parts. A reader from outside has to know how far beyond
+ * logPos the ring may be overwritten already. */
+export const ENTRY_WORDS_MAX = 256;
+/** Words of the ring that a transaction leaves unused: more than an entry that is being written. */
+export const LOG_SLACK = 512;
 /** Set in the index word of a range entry. */
 export const RANGE = 0x8000_0000;
 
 export const LOG_WORDS_DEFAULT = 1 << 22;
-export const LOG_WORDS_MIN = 1 << 10;
+export const LOG_WORDS_MIN = 1 << 12;
 export const LOG_WORDS_MAX = 1 << 28;
