@@ -1,0 +1,317 @@
+/** A storm: the arena with bots, and kills at random moments. Most kills hit the process that owns the scene, some its
+ * standby, some a gateway; a few hit the scene again before a standby is there. After each kill and between them the state
+ * is read from outside and held against the rules; at the end every ledger is held against the server's counters.
+ *
+ *   npm run storm -- --kills 200 --seed 1 [--bots 50] [--seconds 300] [--json]
+ *
+ * Ends with code 1 when anything was lost, doubled or torn, a socket was closed though its gateway lived, a structure was
+ * damaged, or a process died that nobody killed. */
+import { parseArgs } from 'node:util';
+import { Bot, botName, pause } from './bots.ts';
+import { Cluster } from './cluster.ts';
+import { type Spread, spreadOf } from './figures.ts';
+import { brokenRules } from './invariants.ts';
+import { Look } from './look.ts';
+import { Seeded } from './seeded.ts';
+
+const SCENE = 'arena-1';
+const GATEWAYS = 2;
+/** Between two looks from outside. */
+const LOOK_MS = 40;
+/** A bound that nothing should come near: what takes longer is a failure of its own. */
+const PATIENCE_MS = 30_000;
+const FINDINGS_SHOWN = 12;
+
+type Target = 'scene' | 'again' | 'standby' | 'gateway';
+
+interface Findings {
+  readonly torn: string[];
+  readonly violations: string[];
+  readonly disconnects: string[];
+}
+
+export interface StormResult {
+  readonly kills: number;
+  readonly takeovers: number;
+  readonly gapMs: Spread;
+  readonly coldGapMs: Spread;
+  readonly lost: number;
+  readonly doubled: number;
+  readonly torn: number;
+  readonly disconnects: number;
+  readonly violations: number;
+  readonly killed: Readonly<Record<Target, number>>;
+  readonly bots: number;
+  readonly seed: number;
+  readonly seconds: number;
+  readonly messages: number;
+  readonly checks: number;
+  readonly snapshots: number;
+}
+
+class Storm {
+  readonly #options: Options;
+  readonly #random: Seeded;
+  readonly #found: Findings = { torn: [], violations: [], disconnects: [] };
+  readonly #killed: Record<Target, number> = { scene: 0, again: 0, standby: 0, gateway: 0 };
+  /** pids that the storm has killed */
+  readonly #ours = new Set<number>();
+  /** How often each gateway was killed, and what that number was when a bot's socket opened. */
+  readonly #gatewayKills = new Map<string, number>();
+  readonly #openedAt = new Map<Bot, number>();
+  /** Lives of the scene that began without a standby. */
+  readonly #cold = new Set<number>();
+  readonly #gaps: { epoch: number; gapMs: number }[] = [];
+  #cluster!: Cluster;
+  #look!: Look;
+  #bots: Bot[] = [];
+  #snapshots = 0;
+  #takeovers = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#random = new Seeded(options.seed);
+  }
+
+  async run(signal: AbortSignal): Promise<StormResult> {
+    const began = performance.now();
+    this.#cluster = await Cluster.start({ topology: 'storm.topology.ts', gateways: GATEWAYS });
+    try {
+      this.#look = new Look(this.#cluster.dir, SCENE);
+      await this.#joinBots();
+      const playing = new AbortController();
+      const games = this.#bots.map(bot => bot.play(playing.signal));
+      // A bot that gives up ends the storm: its error says why.
+      await Promise.race([Promise.all(games), this.#kills(signal)]);
+      playing.abort();
+      await Promise.all(games);
+      await this.#settle();
+      const { messages, survived } = this.#look.figures();
+      if (survived !== this.#takeovers)
+        this.#found.violations.push(`the scene counts ${survived} lives after a kill, there were ${this.#takeovers}`);
+      return this.#result((performance.now() - began) / 1000, messages);
+    } finally {
+      for (const bot of this.#bots) bot.close(false);
+      this.#look?.close();
+      await this.#cluster.stop();
+    }
+  }
+
+  async #joinBots(): Promise<void> {
+    const { urls } = this.#cluster;
+    const joining = Array.from({ length: this.#options.bots }, (_, k) =>
+      Bot.join({
+        url: urls[k % urls.length],
+        name: botName(k + 1),
+        random: this.#random.fork(k + 1),
+        onTakeover: (_bot, epoch, gapMs) => this.#gaps.push({ epoch, gapMs }),
+        onOpen: bot => this.#openedAt.set(bot, this.#killsOf(bot.url)),
+        onClosed: (bot, why) => this.#closed(bot, why),
+      }),
+    );
+    this.#bots = await Promise.all(joining);
+    for (const bot of this.#bots) this.#openedAt.set(bot, 0);
+  }
+
+  #killsOf(url: string): number {
+    return this.#gatewayKills.get(url) ?? 0;
+  }
+
+  /** A socket whose gateway was not killed since it was opened had no reason to close. */
+  #closed(bot: Bot, why: string): void {
+    if (this.#openedAt.get(bot) !== this.#killsOf(bot.url)) return;
+    this.#found.disconnects.push(`${bot.name} at ${bot.url}: ${why}`);
+  }
+
+  async #kills(signal: AbortSignal): Promise<void> {
+    const { kills, seconds } = this.#options;
+    const until = performance.now() + seconds * 1000;
+    for (let n = 1; n <= kills && !signal.aborted && performance.now() < until; n++) {
+      const target = this.#pick();
+      if (target !== 'again') await this.#calm(signal);
+      await this.#watch(this.#random.int(0, 400), signal);
+      await this.#kill(target, n);
+    }
+    await this.#calm(signal);
+  }
+
+  #pick(): Target {
+    const roll = this.#random.float();
+    return roll < 0.74 ? 'scene' : roll < 0.8 ? 'again' : roll < 0.9 ? 'standby' : 'gateway';
+  }
+
+  /** Look at the state from outside, again and again, for `ms`. */
+  async #watch(ms: number, signal: AbortSignal): Promise<void> {
+    const until = performance.now() + ms;
+    do {
+      this.#inspect();
+      await pause(Math.min(LOOK_MS, Math.max(0, until - performance.now())), signal);
+    } while (performance.now() < until && !signal.aborted);
+  }
+
+  /** Until all nodes are owned and a warm standby is there. */
+  async #calm(signal: AbortSignal): Promise<void> {
+    await this.#until('a warm standby and two gateways', signal, () => {
+      const owned = [SCENE, 'gateway-1', 'gateway-2'].every(node => this.#cluster.ownerOf(node) !== undefined);
+      return owned && this.#cluster.standbyOf(SCENE) !== undefined;
+    });
+  }
+
+  async #until(what: string, signal: AbortSignal, is: () => boolean): Promise<void> {
+    const until = performance.now() + PATIENCE_MS;
+    while (!is() && !signal.aborted) {
+      if (performance.now() > until)
+        throw new Error(`no ${what} after ${PATIENCE_MS / 1000} s\n${this.#cluster.logs()}`);
+      await pause(10, signal);
+    }
+  }
+
+  async #kill(target: Target, n: number): Promise<void> {
+    const gateway = this.#random.int(1, GATEWAYS);
+    const node = target === 'gateway' ? `gateway-${gateway}` : SCENE;
+    const isStandby = target === 'standby';
+    const hadStandby = this.#cluster.standbyOf(SCENE) !== undefined;
+    const lives = this.#cluster.livesOf(node);
+    const pid = isStandby ? this.#cluster.standbyOf(node) : this.#cluster.ownerOf(node);
+    if (pid === undefined) return;
+    this.#ours.add(pid);
+    if (target === 'gateway') {
+      const url = this.#cluster.urls[gateway - 1];
+      this.#gatewayKills.set(url, this.#killsOf(url) + 1);
+    }
+    process.kill(pid, 'SIGKILL');
+    this.#killed[target]++;
+    if (!isStandby) {
+      await this.#until(`new owner of ${node}`, new AbortController().signal, () => {
+        const owner = this.#cluster.ownerOf(node);
+        return owner !== undefined && owner !== pid && this.#cluster.livesOf(node) > lives;
+      });
+    }
+    if (node === SCENE && !isStandby) {
+      this.#takeovers++;
+      if (!hadStandby) this.#cold.add(this.#look.epoch);
+    }
+    this.#inspect();
+    this.#progress(n, target, pid);
+  }
+
+  /** One consistent copy of the whole state, against the rules. */
+  #inspect(): void {
+    this.#snapshots++;
+    this.#found.torn.push(...brokenRules(this.#look.world()));
+  }
+
+  /** Every bot stands still and compares; then the structures themselves are walked. */
+  async #settle(): Promise<void> {
+    await Promise.all(this.#bots.map(bot => bot.settle()));
+    this.#inspect();
+    this.#found.violations.push(...this.#look.check());
+    for (const { node, pid, how } of this.#cluster.ended) {
+      if (!this.#ours.has(pid)) this.#found.violations.push(`${node}, process ${pid}, ended by itself: ${how}`);
+    }
+  }
+
+  #progress(n: number, target: Target, pid: number): void {
+    if (this.#options.quiet) return;
+    const last = this.#gaps.slice(-this.#bots.length).map(({ gapMs }) => gapMs);
+    const { torn, violations, disconnects } = this.#found;
+    const bad = torn.length + violations.length + disconnects.length;
+    const line = `kill ${n} of ${this.#options.kills}: ${target}, pid ${pid}; gap p50 ${spreadOf(last).p50} ms; findings ${bad}`;
+    if (process.stderr.isTTY) process.stderr.write(`\r${line}\x1b[K`);
+    else if (n % 10 === 0 || n === this.#options.kills) process.stderr.write(`${line}\n`);
+  }
+
+  #result(seconds: number, messages: number): StormResult {
+    const sum = (of: (bot: Bot) => number): number => this.#bots.reduce((total, bot) => total + of(bot), 0);
+    const gaps = (cold: boolean): Spread =>
+      spreadOf(this.#gaps.filter(({ epoch }) => this.#cold.has(epoch) === cold).map(({ gapMs }) => gapMs));
+    const findings = [
+      ...this.#found.torn.map(text => `torn: ${text}`),
+      ...this.#found.violations.map(text => `violation: ${text}`),
+      ...this.#found.disconnects.map(text => `disconnect: ${text}`),
+      ...this.#bots.flatMap(bot => bot.ledger.findings.map(text => `${bot.name}: ${text}`)),
+    ];
+    for (const finding of findings.slice(0, FINDINGS_SHOWN)) process.stderr.write(`${finding}\n`);
+    if (findings.length > FINDINGS_SHOWN) process.stderr.write(`… and ${findings.length - FINDINGS_SHOWN} more\n`);
+    return {
+      kills: Object.values(this.#killed).reduce((a, b) => a + b, 0),
+      takeovers: this.#takeovers,
+      gapMs: gaps(false),
+      coldGapMs: gaps(true),
+      lost: sum(bot => bot.ledger.lost),
+      doubled: sum(bot => bot.ledger.doubled),
+      torn: this.#found.torn.length,
+      disconnects: this.#found.disconnects.length,
+      violations: this.#found.violations.length,
+      killed: this.#killed,
+      bots: this.#bots.length,
+      seed: this.#options.seed,
+      seconds: Math.round(seconds),
+      messages,
+      checks: sum(bot => bot.ledger.checked),
+      snapshots: this.#snapshots,
+    };
+  }
+}
+
+interface Options {
+  readonly kills: number;
+  readonly seed: number;
+  readonly bots: number;
+  readonly seconds: number;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+function optionsOf(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      kills: { type: 'string', default: '200' },
+      seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
+      bots: { type: 'string', default: '50' },
+      seconds: { type: 'string', default: '3600' },
+      json: { type: 'boolean', default: false },
+      quiet: { type: 'boolean', default: false },
+    },
+  });
+  const whole = (name: 'kills' | 'seed' | 'bots' | 'seconds'): number => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value >= 0) return value;
+    process.stderr.write(`storm: --${name} ${values[name]}: want a whole number\n`);
+    process.exit(2);
+  };
+  const { json, quiet } = values;
+  return { kills: whole('kills'), seed: whole('seed'), bots: whole('bots'), seconds: whole('seconds'), json, quiet };
+}
+
+function summary(result: StormResult): string {
+  const { gapMs, coldGapMs, killed } = result;
+  const spread = ({ p50, p99, max }: Spread): string => `p50 ${p50}, p99 ${p99}, longest ${max} ms`;
+  return [
+    ``,
+    `storm: ${result.kills} kills in ${result.seconds} s, seed ${result.seed}, ${result.bots} bots`,
+    `  killed       scene ${killed.scene + killed.again} (${killed.again} of them before a standby was warm), standby ${killed.standby}, gateway ${killed.gateway}`,
+    `  gap          ${spread(gapMs)}`,
+    ...(killed.again > 0 ? [`  without one  ${spread(coldGapMs)}`] : []),
+    `  messages     ${result.messages} handled; ${result.checks} counters compared: ${result.lost} lost, ${result.doubled} doubled`,
+    `  state        ${result.snapshots} snapshots from outside: ${result.torn} torn; ${result.violations} violations`,
+    `  sockets      ${result.disconnects} closed though their gateway lived`,
+    ``,
+  ].join('\n');
+}
+
+const options = optionsOf(process.argv.slice(2));
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+process.stderr.write(`storm: seed ${options.seed}, ${options.kills} kills, ${options.bots} bots\n`);
+try {
+  const result = await new Storm(options).run(stop.signal);
+  process.stdout.write(summary(result));
+  if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  const { lost, doubled, torn, disconnects, violations } = result;
+  process.exitCode = lost + doubled + torn + disconnects + violations === 0 ? 0 : 1;
+} catch (error) {
+  process.stderr.write(`storm (seed ${options.seed}): ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exitCode = 1;
+}
