@@ -47,4 +47,7 @@ function describe(error: unknown): string {
   return String(error);
 }
 
+// Who reads our output may go away; what runs goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 process.exitCode = await main(process.argv.slice(2));

@@ -4,7 +4,7 @@ export { buildTopology, loadConfig, loadService, type LoadedTopology, loadTopolo
 export { createLog, errorData, type Log } from './log.ts';
 export { coreLimits, type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
 export type { Random } from './random.ts';
-export { type Context, isService, type Life, type LifeReason, type PlayerContext, type Service, type ServiceSpec, service } from './service.ts';
+export { type Context, isService, type Life, type LifeReason, type PlayerContext, type Service, type ServiceSpec, service, type TellingContext } from './service.ts';
 export { serviceLayout, tagOfProtocol } from './service-logic.ts';
 export { CLOSE, EVERYBODY, INPUT, JOIN, JOINED, LEAVE, OUT, PICTURE, REFUSED } from './system-messages.ts';
 export { Supervisor, type SupervisorEvent, type SupervisorOptions } from './supervisor/supervisor.ts';

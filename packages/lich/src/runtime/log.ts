@@ -9,11 +9,35 @@ export interface Log {
 }
 
 const LEVELS = { info: 30, warn: 40, error: 50 } as const;
+type Level = keyof typeof LEVELS;
 
+/** Lines of one message in one second; what comes beyond is counted, and said with the next line. */
+const LINES_PER_SECOND = 5;
+
+/** @param write takes a finished line */
 export function createLog(name: string, write: (line: string) => void = toStandardOutput): Log {
-  const line = (level: keyof typeof LEVELS) => (message: string, data?: Readonly<Record<string, unknown>>) =>
-    write(`${JSON.stringify({ level: LEVELS[level], time: Date.now(), pid: process.pid, name, msg: message, ...data })}\n`);
-  return { info: line('info'), warn: line('warn'), error: line('error') };
+  const recent = new Map<string, { sinceMs: number; lines: number; left: number }>();
+  const say = (level: Level, message: string, data?: Readonly<Record<string, unknown>>): void => {
+    const time = Date.now();
+    let seen = recent.get(message);
+    if (seen === undefined) recent.set(message, (seen = { sinceMs: time, lines: 0, left: 0 }));
+    if (time - seen.sinceMs >= 1000) {
+      seen.sinceMs = time;
+      seen.lines = 0;
+    }
+    if (seen.lines++ >= LINES_PER_SECOND) {
+      seen.left++;
+      return;
+    }
+    const more = seen.left > 0 ? { leftOut: seen.left } : {};
+    seen.left = 0;
+    write(`${JSON.stringify({ level: LEVELS[level], time, pid: process.pid, name, msg: message, ...data, ...more })}\n`);
+  };
+  return {
+    info: (message, data) => say('info', message, data),
+    warn: (message, data) => say('warn', message, data),
+    error: (message, data) => say('error', message, data),
+  };
 }
 
 function toStandardOutput(line: string): void {
