@@ -321,7 +321,13 @@ export class GameClient implements Game<never, never> {
   #handle(bytes: Uint8Array): void {
     const frame = readGatewayFrame(bytes);
     if (frame.type === 'welcome') this.#welcome(frame);
-    else this.#out(frame);
+    else if (frame.type === 'out') this.#out(frame);
+    else this.#taken(frame.n);
+  }
+
+  #taken(n: number): void {
+    if (n > this.#session.last) malformed(`message ${n} taken of ${this.#session.last}`);
+    this.#session.acknowledge(n);
   }
 
   #welcome(frame: WelcomeFrame): void {

@@ -14,9 +14,13 @@
  *        3 EVENT    varint message id, payload
  *        4 REPLY    varint n, u8 ok, then the reply's payload, or text code, text message
  *        5 EPOCH    varint epoch, text reason
+ *     3 TAKEN    varint n
  *
- * seq only grows and has gaps; n has none. ackSeq is the last seq that the client handled, ackN the last n that the
- * service committed; the replies to all n up to it have a seq up to that of the frame. */
+ * seq only grows and has gaps; n has none. ackSeq is the last seq that the client handled.
+ *
+ * ackN, and the n of TAKEN: all messages up to it are taken, which means that they will be done whatever process is
+ * killed; 0 says nothing. In a PICTURE it means more: they were done before it was made, and their replies have a seq
+ * below its own. (Frames that go to everybody are the same bytes for all, so what is taken is said beside them.) */
 import type { Ref } from './ref-value.ts';
 import { malformed, Reader, type Writer } from './wire.ts';
 
@@ -78,6 +82,7 @@ const ACK = 3;
 const BYE = 4;
 const WELCOME = 1;
 const OUT = 2;
+const TAKEN = 3;
 
 export const OutKind = { PICTURE: 1, DELTA: 2, EVENT: 3, REPLY: 4, EPOCH: 5 } as const;
 export type OutKind = (typeof OutKind)[keyof typeof OutKind];
@@ -131,7 +136,11 @@ export interface OutFrame {
   /** In place: valid as long as the frame's bytes are. */
   readonly body: Uint8Array;
 }
-export type GatewayFrame = WelcomeFrame | OutFrame;
+export interface TakenFrame {
+  readonly type: 'taken';
+  readonly n: number;
+}
+export type GatewayFrame = WelcomeFrame | OutFrame | TakenFrame;
 
 // client -> gateway
 
@@ -228,6 +237,12 @@ export function writeOut(writer: Writer, seq: number, ackN: number, kind: OutKin
   writer.u8(kind);
 }
 
+/** Messages up to n are taken: the client need not send them again. */
+export function writeTaken(writer: Writer, n: number): void {
+  writer.u8(TAKEN);
+  writer.varint(n);
+}
+
 /** Start an EVENT body; the payload follows, by its codec. */
 export function writeEvent(writer: Writer, id: number): void {
   writer.varint(id);
@@ -288,6 +303,11 @@ export function readGatewayFrame(bytes: Uint8Array): GatewayFrame {
       const kind = reader.u8();
       if (kind < OutKind.PICTURE || kind > OutKind.EPOCH) malformed(`output kind ${kind}`, reader.at);
       return { type: 'out', seq, ackN, kind: kind as OutKind, body: reader.rest() };
+    }
+    case TAKEN: {
+      const n = reader.varint();
+      reader.end();
+      return { type: 'taken', n };
     }
     default:
       return malformed(`frame type ${type}`, 0);

@@ -124,6 +124,7 @@ export {
   writeOut,
   writeReply,
   writeReplyError,
+  writeTaken,
   writeWelcome,
 } from './frames.ts';
 export type {
@@ -136,5 +137,6 @@ export type {
   MessageFrame,
   OutFrame,
   ReplyBody,
+  TakenFrame,
   WelcomeFrame,
 } from './frames.ts';
