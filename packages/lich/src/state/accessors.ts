@@ -2,24 +2,26 @@
 /** Accessors: one `new Function` per store makes the undo log's functions and a view class for every record and every
  * nested struct, with all offsets as literals.
  *
- *   record view    #b = word of its slot, 0 once freed        fields at #b + 4 + offset / 4, stamp at #b + 2
- *   nested view    #b = word of the struct, 0 once freed      fields at #b + offset / 4, stamp at #s
+ *   record view    $b = word of its slot, 0 once freed        fields at $b + 4 + offset / 4, stamp at $b + 2
+ *   nested view    $b = word of the struct, 0 once freed      fields at $b + offset / 4, stamp at $s
  *   root view      addresses are literals
  *
  * Why it looks as it does (figures: Node 20, four logged writes, a plain object takes 3.5 ns):
  * - the typed arrays are parameters that nothing assigns, so the compiler takes them as constants;
  * - `lim` is a `var` in the same context; the log position lives in the segment alone;
- * - V8 inlines 920 bytes of bytecode into one function: setters are kept short (literals, one local for the array),
- *   else the fifth write of a handler becomes a call (10 ns became 15);
- * - a freed record reads #b = 0: `this.#b||freed()` costs half a ns, and a use after free leaves no type feedback behind
+ * - V8 inlines 920 bytes of bytecode into one function: setters are kept short (a local for an array that is used
+ *   twice, no class scope around accessors, hence `$b` and not `#b`), else the fourth write of a handler becomes a call
+ *   (10 ns became 16). Services run with a larger budget (--max-inlined-bytecode-size-cumulative);
+ * - a freed record reads $b = 0: `this.$b||freed()` costs half a ns, and a use after free leaves no type feedback behind
  *   that would slow the others; writes need no test of their own, because word 2 never equals the current stamp;
  * - the stamp is compared by its low word, and changes only when somebody draws a line (`nextStamp`), so most writes
  *   of a busy record find it up to date (stamping at every write of a new transaction cost 6 ns more);
  * - fields are own accessors of each view, so that keys, spread and deep equality see them; they cost 0.1 µs a field once
  *   per view, and nothing at use. */
 import { type AnyKind, type FieldLayout, type StructLayout, zeroOf } from '@lich/schema';
+import type { Journal } from './journal.ts';
 import type { Arrays } from './memory.ts';
-import { type LogCore, logSource, logWord } from './undo-log.ts';
+import { LOG_WORD, type LogCore, logSource } from './undo-log.ts';
 import { STAMP_HI, STAMP_LO } from './words.ts';
 
 /** Words of a slot before its payload: fence, generation, stamp (two). */
@@ -30,7 +32,7 @@ export const SLOT_STAMP = 2;
 /** Static functions of a generated view class. */
 export interface ViewClass {
   new (word: number, stampWord: number): object;
-  /** #b, or 0 when it is freed. */
+  /** $b, or 0 when it is freed. */
   base(view: object): number;
   free(view: object): void;
   /** @param word where a record is; nested views go home by themselves */
@@ -56,6 +58,8 @@ export interface PoolCode {
 /** What the generated text calls. */
 export interface Hooks {
   full(): never;
+  refuseBegin(): never;
+  refuseCommit(): never;
   freed(): never;
   /** @throws SchemaError `SCHEMA_RANGE` unless the value fits after all (NaN in an f32) */
   bad(field: number, value: unknown): void;
@@ -121,12 +125,11 @@ class Writer {
   }
 
   /** The text of one view class, as `V<n>`.
-   * @param shift words from #b to the fields
-   * @param literal word of the fields when they have one address */
+   * @param marker what stamps a record */
   viewClass(name: string, layout: StructLayout, mode: 'record' | 'nested' | 'root', marker: string): string {
     const shift = mode === 'record' ? SLOT_HEADER : 0;
     const nested = mode === 'nested';
-    const views: string[] = [];
+    const views: number[] = [];
     let body = '';
     let init = '';
     let assign = '';
@@ -136,34 +139,35 @@ class Writer {
       const { kind } = field;
       const key = JSON.stringify(field.name);
       const isView = kind.tag === 'struct' || kind.tag === 'array' || kind.tag === 'list' || kind.tag === 'map';
-      if (isView) views.push(`#c${no}`);
-      body += `get ${key}(){${this.#getter(field, no, mode, shift)}}\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}}\n`;
+      if (isView) views.push(no);
+      body += `get ${key}(){${this.#getter(field, no, mode, shift, views.length - 1)}},\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}},\n`;
       if (field.hidden) continue;
       init += `if((x=o[${key}])!==undefined)v[${key}]=x;`;
       const zero = this.constant(zeroOf(kind));
       assign += kind.tag === 'ref' ? `v[${key}]=o[${key}];` : `v[${key}]=(x=o[${key}])===undefined?${zero}:x;`;
       check += `if((x=o[${key}])!==undefined){${this.#check(kind, no, 'x')}}`;
     }
-    const names = this.constant(layout.fields.filter((field) => !field.hidden).map((field) => field.name));
-    const known = this.constant(Object.fromEntries(layout.fields.filter((field) => !field.hidden).map((field) => [field.name, true])));
+    const shown = layout.fields.filter((field) => !field.hidden).map((field) => field.name);
+    const names = this.constant(shown);
+    const known = this.constant(Object.fromEntries(shown.map((name) => [name, true])));
     const own = this.constant([]);
-    const each = (call: string) => views.map((view) => `if((c=v.${view})!==undefined)${call}(${view.slice(2)},c);`).join('');
+    // Nested views, once made, in the order of their fields.
+    const each = (call: string) => (views.length === 0 ? '' : `if(v.$n!==undefined){let c;${views.map((no, k) => `if((c=v.$n[${k}])!==undefined)${call}(${no},c);`).join('')}}`);
     return `
 function B${name}(){}
 class ${name} extends B${name}{
-#b;${nested ? '#s;#h;#t;' : ''}${views.map((view) => `${view};`).join('')}
-constructor(b,s){super();this.#b=b;${nested ? 'this.#s=s;this.#h=b;this.#t=s;' : ''}
+${nested ? '#h;#t;' : ''}#own;
+constructor(b,s){super();this.#own=true;hide(this,'$b',b);${views.length > 0 ? "hide(this,'$n',undefined);" : ''}${nested ? "hide(this,'$s',s);this.#h=b;this.#t=s;" : ''}
 for(let i=0;i<${own}.length;i++)defineProperty(this,${names}[i],${own}[i]);}
-${body}
-static base(v){return v.#b}
-static free(v){let c;v.#b=0;${nested ? 'v.#s=2;' : ''}${each('freeView')}}
-static revive(v,b){let c;v.#b=${nested ? 'v.#h;v.#s=v.#t' : 'b'};${each('reviveView')}}
-static is(v){return #b in v}
+static base(v){return v.$b}
+static free(v){v.$b=0;${nested ? 'v.$s=2;' : ''}${each('freeView')}}
+static revive(v,b){v.$b=${nested ? 'v.#h;v.$s=v.#t' : 'b'};${each('reviveView')}}
+static is(v){return #own in v}
 static init(v,o){let x;${init}}
 static assign(v,o){let x;${assign}}
 static check(o){let x;${check}for(x in o)if(${known}[x]!==true){unknown(${this.constant(layout)},o);break}}
 }
-take(${name},${names},${own});
+take(${name},${names},${own},{${body}});
 `;
   }
 
@@ -185,9 +189,9 @@ take(${name},${names},${own});
     }
   }
 
-  #getter(field: FieldLayout, no: number, mode: 'record' | 'nested' | 'root', shift: number): string {
+  #getter(field: FieldLayout, no: number, mode: 'record' | 'nested' | 'root', shift: number, view: number): string {
     const { kind } = field;
-    const b = '(this.#b||freed())';
+    const b = '(this.$b||freed())';
     const at = (unit: 1 | 2 | 4 | 8) => this.#place(field, b, shift, mode, unit);
     switch (kind.tag) {
       case 'u8':
@@ -210,7 +214,7 @@ take(${name},${names},${own});
       case 'u64':
         return `return Q[${at(8)}]`;
       case 'i64':
-        return `return R[${at(8)}]`;
+        return `return R64[${at(8)}]`;
       case 'bool':
         return `return B[${at(1)}]!==0`;
       case 'oneOf':
@@ -222,8 +226,8 @@ take(${name},${names},${own});
       case 'ref':
         return `const i=${at(4)},g=U[i+1];return g===0?undefined:${this.constant(this.#plan.refs.get(kind.pool))}.pool.resolve(U[i],g)`;
       default: {
-        const stamp = mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.#s' : String(this.#plan.rootStamp);
-        return `const b=${b};return this.#c${no}||(this.#c${no}=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
+        const stamp = mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.$s' : String(this.#plan.rootStamp);
+        return `const b=${b},n=this.$n||(this.$n=[]);return n[${view}]||(n[${view}]=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
       }
     }
   }
@@ -265,16 +269,15 @@ take(${name},${names},${own});
   #setter(field: FieldLayout, no: number, mode: 'record' | 'nested' | 'root', shift: number, marker: string): string {
     const { kind } = field;
     const at = (unit: 1 | 2 | 4 | 8) => this.#place(field, 'b', shift, mode, unit);
-    const { base, words } = this.#plan.log;
     const stamp =
       mode === 'record'
-        ? `const b=this.#b;if(A[b+${SLOT_STAMP}]!==A[${STAMP_LO}])${marker}(b);`
+        ? `const b=this.$b;if(A[b+${SLOT_STAMP}]!==A[${STAMP_LO}])${marker}(b);`
         : mode === 'nested'
-          ? `const b=this.#b;if(A[this.#s]!==A[${STAMP_LO}])touch(this.#s);`
+          ? `const b=this.$b;if(A[this.$s]!==A[${STAMP_LO}])touch(this.$s);`
           : `if(A[${this.#plan.rootStamp}]!==A[${STAMP_LO}])touch(${this.#plan.rootStamp});`;
     const word = mode === 'root' ? String(Math.floor((this.#plan.rootWord * 4 + field.offset) / 4)) : `b+${shift + Math.floor(field.offset / 4)}`;
     const enter = `const A=I;${stamp}`;
-    const log = `const i=${word};${logWord(base, words - 1)}`;
+    const log = `const i=${word};${LOG_WORD}`;
     const check = this.#check(kind, no, 'v');
     switch (kind.tag) {
       case 'u8':
@@ -298,7 +301,7 @@ take(${name},${names},${own});
       case 'u64':
         return `${check}${enter}log2(${word});Q[${at(8)}]=v`;
       case 'i64':
-        return `${check}${enter}log2(${word});R[${at(8)}]=v`;
+        return `${check}${enter}log2(${word});R64[${at(8)}]=v`;
       case 'bool':
         return `${check}${enter}${log}B[${at(1)}]=v?1:0`;
       case 'oneOf': {
@@ -329,7 +332,7 @@ if(A[k]!==lo||A[k+1]!==hi){log2(k);A[k]=lo;A[k+1]=hi;}}
 
 /** Compile the log and all view classes of a store.
  * @returns `fields`: what the numbers mean that the hooks are called with */
-export function generate(plan: AccessorPlan, mem: Arrays, hooks: Hooks): { code: Generated; fields: readonly NumberedField[] } {
+export function generate(plan: AccessorPlan, mem: Arrays, journal: Journal, hooks: Hooks): { code: Generated; fields: readonly NumberedField[] } {
   const writer = new Writer(plan);
   let classes = '';
   plan.pools.forEach((pool, k) => {
@@ -342,24 +345,33 @@ export function generate(plan: AccessorPlan, mem: Arrays, hooks: Hooks): { code:
   const list = (prefix: string, count: number) => Array.from({ length: count }, (_, k) => `${prefix}${k}`).join(',');
   // The number keeps V8 from sharing the compiled text with another store: shared, its context is no constant any more.
   const source = `'use strict';// store ${++stores}
-var lim=0;
-${logSource(plan.log.base, plan.log.words - 1)}
+${logSource(plan.log.words)}
 ${classes}
-return{log:{begin,commit,close,log,log2,write,writeF64,keep},pools:[${list('P', plan.pools.length)}],nested:[${list('N', plan.nested.length)}],root:R0,markers:[${list('mark', plan.pools.length)}]};
+return{log:{begin,commit,state,setState,log,log2,write,writeF64,keep},pools:[${list('P', plan.pools.length)}],nested:[${list('N', plan.nested.length)}],root:R0,markers:[${list('mark', plan.pools.length)}]};
 //# sourceURL=lich-state-${stores}.js
 `;
   const hookNames = Object.keys(hooks) as (keyof Hooks)[];
-  const take = (view: { prototype: object }, names: readonly string[], own: PropertyDescriptor[]): void => {
-    for (const name of names) {
-      const { get, set } = Object.getOwnPropertyDescriptor(view.prototype, name)!;
-      own.push({ get, set, enumerable: true, configurable: false });
-      // Only instances have the fields: a printer that reads the prototype's getters would meet `this` without #b.
-      Reflect.deleteProperty(view.prototype, name);
+  const take = (view: { prototype: object }, names: readonly string[], own: PropertyDescriptor[], accessors: object): void => {
+    const all = Object.getOwnPropertyDescriptors(accessors) as Record<string, PropertyDescriptor>;
+    // Only instances have the fields: a printer that reads a prototype's getters would meet `this` without $b. What the
+    // runtime added is on the prototype, where keys and copies do not see it.
+    for (const name of names) own.push({ get: all[name]!.get, set: all[name]!.set, enumerable: true, configurable: false });
+    for (const name of Object.keys(all)) {
+      if (!names.includes(name)) Object.defineProperty(view.prototype, name, { ...all[name]!, enumerable: false });
     }
   };
-  const parameters = ['I', 'U', 'F', 'S', 'B', 'C', 'H', 'J', 'Q', 'R', 'isSafe', 'defineProperty', 'take'];
-  const values: unknown[] = [mem.i32, mem.u32, mem.f64, mem.f32, mem.u8, mem.i8, mem.u16, mem.i16, mem.u64, mem.i64];
-  values.push(Number.isSafeInteger, Object.defineProperty, take);
+  const hidden: PropertyDescriptor = { value: undefined, writable: true, enumerable: false, configurable: false };
+  const hide = (view: object, name: string, value: unknown): void => {
+    hidden.value = value;
+    Object.defineProperty(view, name, hidden);
+  };
+  const { base, words } = plan.log;
+  const given: Record<string, unknown> = {
+    I: mem.i32, U: mem.u32, F: mem.f64, S: mem.f32, B: mem.u8, C: mem.i8, H: mem.u16, J: mem.i16, Q: mem.u64, R64: mem.i64,
+    L: mem.i32.subarray(base, base + words), M: words - 1, journal, isSafe: Number.isSafeInteger, defineProperty: Object.defineProperty, hide, take,
+  };
+  const parameters = Object.keys(given);
+  const values = Object.values(given);
   const make = new Function(...parameters, ...hookNames, ...writer.constants.map((_, k) => `$${k}`), source) as (...args: unknown[]) => {
     log: LogCore;
     pools: ViewClass[];

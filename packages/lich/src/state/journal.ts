@@ -14,13 +14,13 @@ export class Journal {
   #views: (object | undefined)[] = [];
   #positions: number[] = [];
 
-  get length(): number {
-    return this.#owners.length;
-  }
+  /** Entries. Read at every commit, hence a plain field. */
+  size = 0;
 
   /** @param view the view that was freed, or undefined when the slot was taken
    * @param position logPos after the change was logged */
   add(owner: ViewOwner, slot: number, view: object | undefined, position: number): void {
+    this.size++;
     this.#owners.push(owner);
     this.#slots.push(slot);
     this.#views.push(view);
@@ -28,6 +28,7 @@ export class Journal {
   }
 
   clear(): void {
+    this.size = 0;
     this.#owners.length = 0;
     this.#slots.length = 0;
     this.#views.length = 0;
@@ -39,6 +40,7 @@ export class Journal {
     while (this.#owners.length > 0) {
       const last = this.#owners.length - 1;
       if (((this.#positions[last] - position) | 0) <= 0) return;
+      this.size--;
       const owner = this.#owners.pop()!;
       const slot = this.#slots.pop()!;
       const view = this.#views.pop();

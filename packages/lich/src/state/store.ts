@@ -87,6 +87,8 @@ class StoreImpl implements Store<object> {
 
     const hooks: Hooks = {
       full: () => this.log.refuseWrite(),
+      refuseBegin: () => this.log.refuseBegin(),
+      refuseCommit: () => this.log.refuseCommit(),
       freed,
       bad(number, value) {
         const { owner, field } = fields[number]!;
@@ -141,7 +143,7 @@ class StoreImpl implements Store<object> {
       sizeBytes: segment.sizeBytes,
       refs,
     };
-    const generated = generate(accessorPlan, mem, hooks);
+    const generated = generate(accessorPlan, mem, journal, hooks);
     fields = generated.fields;
     const { code } = generated;
     const context: StoreContext = {

@@ -26,7 +26,9 @@ import { COM_POS, COMMIT_NO, ENTRY_WORDS_MAX, FIRST_STAMP, LOG_POS, LOG_SLACK, R
 export interface LogCore {
   begin(): void;
   commit(): void;
-  close(): void;
+  /** CLOSED, OPEN or READ_ONLY. */
+  state(): number;
+  setState(state: number): void;
   /** Log one word that the caller stores to next. */
   log(word: number): void;
   /** Log two neighbouring words that the caller stores to next. */
@@ -36,27 +38,34 @@ export interface LogCore {
   keep(word: number, count: number): void;
 }
 
-/** The text of one logged word `i`, for inlining: needs `A` = the Int32Array and leaves `q` and `k` behind. */
-export function logWord(base: number, mask: number): string {
-  return `const q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=(q&${mask})+${base};A[k]=i;A[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;`;
-}
+export const CLOSED = 0;
+export const OPEN = 1;
+/** Until `recover` in a process that becomes the owner. */
+export const READ_ONLY = 2;
 
-/** Text of the log's functions. `I`, `F`, `full` and `lim` are in scope. */
-export function logSource(base: number, mask: number): string {
-  const capacity = mask + 1 - LOG_SLACK;
+/** The text of one logged word `i`, for inlining. In scope: `A` = the Int32Array of the segment, `L` = that of the ring
+ * alone, `M` = its mask, `full`, `lim`. Leaves `q`, `k` and `R` behind. */
+export const LOG_WORD = `const q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=q+2;`;
+
+/** Text of the log's functions. In scope: `I`, `F`, `L`, `M`, `journal`, `full`, `refuseBegin`, `refuseCommit`. */
+export function logSource(words: number): string {
+  const capacity = words - LOG_SLACK;
   return `
-function begin(){lim=(I[${COM_POS}]+${capacity})|0;}
-function close(){lim=(I[${LOG_POS}]-1)|0;}
-function commit(){const q=I[${LOG_POS}];I[${COM_POS}]=q;F[${COMMIT_NO >> 1}]=F[${COMMIT_NO >> 1}]+1;lim=(q-1)|0;}
-function log(i){const A=I;${logWord(base, mask)}}
-function log2(i){const A=I,q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=(q&${mask})+${base},m=((q+2)&${mask})+${base};
-A[k]=i;A[k+1]=A[i];A[m]=i+1;A[m+1]=A[i+1];A[${LOG_POS}]=(q+4)|0;}
-function write(i,v){const A=I;${logWord(base, mask)}A[i]=v;}
+var lim=0,open=${CLOSED};
+function begin(){if(open!==${CLOSED})refuseBegin();open=${OPEN};lim=(I[${COM_POS}]+${capacity})|0;}
+function commit(){if(open!==${OPEN})refuseCommit();const A=I,q=A[${LOG_POS}];A[${COM_POS}]=q;F[${COMMIT_NO >> 1}]=F[${COMMIT_NO >> 1}]+1;
+lim=(q-1)|0;open=${CLOSED};if(journal.size!==0)journal.clear();}
+function state(){return open}
+function setState(s){open=s;if(s!==${OPEN})lim=(I[${LOG_POS}]-1)|0;}
+function log(i){const A=I;${LOG_WORD}}
+function log2(i){const A=I,R=L,q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=q&M,m=(q+2)&M;
+R[k]=i;R[k+1]=A[i];R[m]=i+1;R[m+1]=A[i+1];A[${LOG_POS}]=q+4;}
+function write(i,v){const A=I;${LOG_WORD}A[i]=v;}
 function writeF64(i,v){log2(i);F[i>>1]=v;}
 function keep(i,n){while(n>${ENTRY_WORDS_MAX - 2}){part(i,${ENTRY_WORDS_MAX - 2});i+=${ENTRY_WORDS_MAX - 2};n-=${ENTRY_WORDS_MAX - 2};}if(n>0)part(i,n);}
-function part(i,n){const A=I,q=A[${LOG_POS}],p=(q+((n+1)&-2))|0;if(((lim-p)|0)<0)full();
-for(let k=0;k<n;k++)A[((q+k)&${mask})+${base}]=A[i+k];
-const k=(p&${mask})+${base};A[k]=i|${RANGE | 0};A[k+1]=n;A[${LOG_POS}]=(p+2)|0;}
+function part(i,n){const A=I,R=L,q=A[${LOG_POS}],p=(q+((n+1)&-2))|0;if(((lim-p)|0)<0)full();
+for(let k=0;k<n;k++)R[(q+k)&M]=A[i+k];
+const k=p&M;R[k]=i|${RANGE | 0};R[k+1]=n;A[${LOG_POS}]=p+2;}
 `;
 }
 
@@ -81,7 +90,10 @@ export class UndoLog {
   readonly #afterRollback: (() => void)[] = [];
   readonly #afterRecover: (() => void)[] = [];
   readonly #writable: () => boolean;
-  #open = false;
+  /** Writes are allowed from here on. @throws StateError `STATE_TRANSACTION_OPEN`, `STATE_READ_ONLY` */
+  readonly begin: () => void;
+  /** All writes since `begin` are in force, for ever. @throws StateError `STATE_NO_TRANSACTION` */
+  readonly commit: () => void;
   /** Logged store of one 32-bit word. @throws StateError `STATE_NO_TRANSACTION`, `STATE_READ_ONLY`, `STATE_LOG_FULL` */
   readonly write: (word: number, value: number) => void;
   /** Logged store of a 64-bit float: two entries, one store. @param word even */
@@ -100,27 +112,13 @@ export class UndoLog {
     this.write = core.write;
     this.writeF64 = core.writeF64;
     this.keep = core.keep;
-    core.close();
-  }
-
-  /** Writes are allowed from here on.
-   * @throws StateError `STATE_TRANSACTION_OPEN`, `STATE_READ_ONLY` */
-  begin(): void {
-    if (this.#open || !this.#writable()) this.#refuseBegin();
-    this.#open = true;
-    this.#core.begin();
-  }
-
-  /** All writes since `begin` are in force, for ever. @throws StateError `STATE_NO_TRANSACTION` */
-  commit(): void {
-    if (!this.#open) this.#refuse('commit');
-    this.#core.commit();
-    this.#open = false;
-    if (this.#journal.length !== 0) this.#journal.clear();
+    this.begin = core.begin;
+    this.commit = core.commit;
+    core.setState(writable() ? CLOSED : READ_ONLY);
   }
 
   get open(): boolean {
-    return this.#open;
+    return this.#core.state() === OPEN;
   }
 
   /** Commits so far, over all lives. */
@@ -137,7 +135,7 @@ export class UndoLog {
    * changed later has that number or a higher one. Two stores; cheap enough for every tick.
    * @throws StateError `STATE_TRANSACTION_OPEN` */
   nextStamp(): number {
-    if (this.#open) this.#refuseBegin();
+    if (this.#core.state() !== CLOSED) this.refuseBegin();
     const next = this.stamp + 1;
     const lo = next >>> 0;
     // The high word first: read in between, a stamp looks newer than it is, and what changed is only seen once more.
@@ -148,13 +146,13 @@ export class UndoLog {
 
   /** A place to come back to inside the open transaction. */
   savepoint(): number {
-    if (!this.#open) this.#refuse('savepoint');
+    if (this.#core.state() !== OPEN) this.#refuse('savepoint');
     return this.#I[LOG_POS];
   }
 
   /** Undo what was written since the savepoint. The transaction stays open. */
   rollbackTo(savepoint: number): void {
-    if (!this.#open) this.#refuse('rollbackTo');
+    if (this.#core.state() !== OPEN) this.#refuse('rollbackTo');
     const size = (this.#I[LOG_POS] - savepoint) | 0;
     const whole = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
     if (size < 0 || size > whole) throw new TypeError(`rollbackTo(${savepoint}): no savepoint of this transaction`);
@@ -165,13 +163,12 @@ export class UndoLog {
 
   /** Undo the open transaction. Views of records that it made are freed; views of records that it destroyed live again. */
   rollback(): void {
-    if (!this.#open) this.#refuse('rollback');
+    if (this.#core.state() !== OPEN) this.#refuse('rollback');
     const from = this.#I[COM_POS];
     this.#undo(from);
     this.#journal.undo(from);
     this.#I[COM_POS] = this.#I[LOG_POS];
-    this.#open = false;
-    this.#core.close();
+    this.#core.setState(CLOSED);
     for (const fn of this.#afterRollback) fn();
   }
 
@@ -190,7 +187,7 @@ export class UndoLog {
    * @returns words of log that were undone
    * @throws StateError `STATE_CORRUPT`, before anything is written */
   recover(): { undone: number } {
-    if (this.#open) this.#refuseBegin();
+    if (this.#core.state() === OPEN) this.refuseBegin();
     if (!this.#writable()) throw readOnly(this.#area.name);
     const undone = this.examine();
     const I = this.#I;
@@ -199,7 +196,7 @@ export class UndoLog {
     // A number that a killed commit may have used is not used again.
     this.#F[COMMIT_NO >> 1] = this.#F[COMMIT_NO >> 1] + 1;
     this.#journal.clear();
-    this.#core.close();
+    this.#core.setState(CLOSED);
     this.nextStamp();
     for (const fn of this.#afterRecover) fn();
     return { undone };
@@ -260,7 +257,7 @@ export class UndoLog {
 
   /** What the generated code calls when an entry has no room. @internal */
   refuseWrite(): never {
-    if (this.#open) {
+    if (this.#core.state() === OPEN) {
       const used = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
       throw new StateError(
         'STATE_LOG_FULL',
@@ -270,13 +267,19 @@ export class UndoLog {
     return this.#refuse('a write');
   }
 
+  /** @internal */
+  refuseCommit(): never {
+    return this.#refuse('commit');
+  }
+
   #refuse(what: string): never {
-    if (!this.#writable()) throw readOnly(this.#area.name);
+    if (this.#core.state() === READ_ONLY) throw readOnly(this.#area.name);
     throw new StateError('STATE_NO_TRANSACTION', `${what} outside a transaction: state changes only inside a handler, tick or start`);
   }
 
-  #refuseBegin(): never {
-    if (!this.#writable()) throw readOnly(this.#area.name);
+  /** @internal */
+  refuseBegin(): never {
+    if (this.#core.state() === READ_ONLY) throw readOnly(this.#area.name);
     throw new StateError('STATE_TRANSACTION_OPEN', 'a transaction is open: commit or roll it back first');
   }
 

@@ -98,12 +98,14 @@ export class StoreTrace {
 
   #proxy(target: TypedArray, segment: string): TypedArray {
     const stored = (index: number) => this.#note(segment, target, index);
+    const trace = this;
     return new Proxy(target, {
       get(_, key) {
         if (key === TARGET) return target;
         if (key === SEGMENT) return segment;
         const value = (target as unknown as Record<PropertyKey, unknown>)[key];
         if (typeof value !== 'function') return value;
+        if (key === 'subarray') return (from: number, to: number) => trace.#proxy(target.subarray(from, to) as TypedArray, segment);
         if (key === 'fill') {
           return (filler: never, from = 0, to = target.length) => {
             for (let k = from; k < to; k++) {
