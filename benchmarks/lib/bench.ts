@@ -6,6 +6,9 @@ import { type TrialOptions, PeerMissing, runTrial } from './trial.ts';
 
 export type Size = 'small' | 'full';
 
+/** The goal of a row that is there to be known and promises nothing. */
+export const INFO = 0;
+
 /** One comparison, done. `small` is for `npm test`, which proves that it runs, and is no measurement. */
 export interface Row {
   readonly metric: string;
