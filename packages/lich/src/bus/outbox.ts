@@ -184,10 +184,11 @@ export class Outbox {
       if (slot < 0) refuseLane(this.#limits.lanes);
       refuseRoom(size * 4, this.#limits.dataBytes);
     }
-    this.#takeUnits(unit, size / UNIT_WORDS);
     const block = this.#dataWord + unit * UNIT_WORDS;
+    // First of all, since it may throw, and a handler may catch that and commit.
     this.#lanesSegment.reserve(block * 4, size * 4);
     this.#changed = true;
+    this.#takeUnits(unit, size / UNIT_WORDS);
     let base = S[this.#words.pos + peer];
     if (open) {
       base = S[open.tailWord];
@@ -234,7 +235,7 @@ export class Outbox {
   }
 
   /** Give back what nobody needs: sealed lanes that are drained, and open ones that are and were idle for `idleMs`.
-   * Between transactions; it makes one of its own.
+   * Between transactions; it makes one of its own for each lane. What it changed is shown by the next publish.
    * @returns lanes given back */
   tidy(nowMs: number, idleMs: number): number {
     const S = this.#S;
@@ -247,12 +248,10 @@ export class Outbox {
       if ((flags & LANE_SEALED) === 0 && !this.#isIdle(peer, tail, nowMs, idleMs)) continue;
       const head = this.#headOf(peer);
       if (head === undefined ? tail !== S[this.#field(slot, OUT_BASE)] : ((head - tail) | 0) < 0) continue;
-      if (freed++ === 0) this.#log.begin();
+      this.#log.begin();
       this.#giveBack(slot, peer, tail);
-    }
-    if (freed > 0) {
       this.#log.commit();
-      this.publish(noBell);
+      freed++;
     }
     return freed;
   }
@@ -395,8 +394,6 @@ const DIRTY_ENTRY = 2;
 
 // Rings are whole numbers of record units, so that padding up to a ring's end is always a record of its own.
 if (UNIT_WORDS % RECORD_ALIGN_WORDS !== 0) throw new Error('lane units and record alignment disagree');
-
-function noBell(): void {}
 
 function refuseLane(lanes: number): never {
   throw new BusError('BUS_TOO_MANY_LANES', `all ${lanes} lanes of this node are in use: raise limits.lanes`);
