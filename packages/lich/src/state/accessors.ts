@@ -22,7 +22,7 @@ import { type AnyKind, type FieldLayout, type StructLayout, zeroOf } from '@lich
 import type { Journal } from './journal.ts';
 import type { Arrays } from './memory.ts';
 import { LOG_WORD, type LogCore, logSource } from './undo-log.ts';
-import { STAMP_HI, STAMP_LO } from './words.ts';
+import { LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
 /** Words of a slot before its payload: fence, generation, stamp (two). */
 export const SLOT_HEADER = 4;
@@ -183,7 +183,8 @@ take(${name},${names},${own},{${body}});
       case 2:
         return `(${base}<<1)${plus}`;
       case 4:
-        return `${base}${plus}`;
+        // As a 32-bit sum the index needs no overflow check, and its bounds check serves the log too.
+        return plus === '' ? base : `(${base}${plus})|0`;
       case 8:
         return `(${base}>>1)${plus}`;
     }
@@ -253,7 +254,7 @@ take(${name},${names},${own},{${body}});
       case 'f64':
         return `if(typeof ${v}!=='number')${bad}`;
       case 'f32':
-        return `if(typeof ${v}!=='number'||!(${v}<=${kind.max}&&${v}>=${kind.min}))${bad}`;
+        return `if(typeof ${v}!=='number'||!(abs(${v})<=${kind.max}))${bad}`;
       case 'bool':
         return `if(${v}!==true&&${v}!==false)${bad}`;
       case 'text':
@@ -275,7 +276,7 @@ take(${name},${names},${own},{${body}});
         : mode === 'nested'
           ? `const b=this.$b;if(A[this.$s]!==A[${STAMP_LO}])touch(this.$s);`
           : `if(A[${this.#plan.rootStamp}]!==A[${STAMP_LO}])touch(${this.#plan.rootStamp});`;
-    const word = mode === 'root' ? String(Math.floor((this.#plan.rootWord * 4 + field.offset) / 4)) : `b+${shift + Math.floor(field.offset / 4)}`;
+    const word = mode === 'root' ? String(Math.floor((this.#plan.rootWord * 4 + field.offset) / 4)) : `(b+${shift + Math.floor(field.offset / 4)})|0`;
     const enter = `const A=I;${stamp}`;
     const log = `const i=${word};${LOG_WORD}`;
     const check = this.#check(kind, no, 'v');
@@ -320,13 +321,15 @@ take(${name},${names},${own},{${body}});
   }
 }
 
-/** Text that stamps a record of a pool, and the block of 64 slots that it is in. */
+/** Text that stamps a record of a pool, and the block of 64 slots that it is in. Written out, it is longer than what V8
+ * inlines, and should be: inlined it would use up the budget of the writes that it serves. */
 function markerSource(index: number, pool: PoolCode): string {
+  const logged = (word: string, value: string) => `{const i=${word},q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;A[i]=${value};}`;
   return `
-function mark${index}(b){if(b===0)freed();const A=I,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}];
-log2(b+${SLOT_STAMP});A[b+${SLOT_STAMP}]=lo;A[b+${SLOT_STAMP + 1}]=hi;
-const k=${pool.blocks}+(((b-${pool.slots})/${pool.stride})>>>6)*2;
-if(A[k]!==lo||A[k+1]!==hi){log2(k);A[k]=lo;A[k+1]=hi;}}
+function mark${index}(b){if(b===0)freed();const A=I,R=L,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}];
+${logged(`b+${SLOT_STAMP}`, 'lo')}${logged(`b+${SLOT_STAMP + 1}`, 'hi')}
+const s=${pool.blocks}+(((b-${pool.slots})/${pool.stride})>>>6)*2;
+if(A[s]!==lo||A[s+1]!==hi){${logged('s', 'lo')}${logged('s+1', 'hi')}}}
 `;
 }
 
@@ -368,7 +371,7 @@ return{log:{begin,commit,state,setState,log,log2,write,writeF64,keep},pools:[${l
   const { base, words } = plan.log;
   const given: Record<string, unknown> = {
     I: mem.i32, U: mem.u32, F: mem.f64, S: mem.f32, B: mem.u8, C: mem.i8, H: mem.u16, J: mem.i16, Q: mem.u64, R64: mem.i64,
-    L: mem.i32.subarray(base, base + words), M: words - 1, journal, isSafe: Number.isSafeInteger, defineProperty: Object.defineProperty, hide, take,
+    L: mem.i32.subarray(base, base + words), M: words - 1, journal, isSafe: Number.isSafeInteger, abs: Math.abs, defineProperty: Object.defineProperty, hide, take,
   };
   const parameters = Object.keys(given);
   const values = Object.values(given);

@@ -45,7 +45,7 @@ export const READ_ONLY = 2;
 
 /** The text of one logged word `i`, for inlining. In scope: `A` = the Int32Array of the segment, `L` = that of the ring
  * alone, `M` = its mask, `full`, `lim`. Leaves `q`, `k` and `R` behind. */
-export const LOG_WORD = `const q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=q+2;`;
+export const LOG_WORD = `const q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;`;
 
 /** Text of the log's functions. In scope: `I`, `F`, `L`, `M`, `journal`, `full`, `refuseBegin`, `refuseCommit`. */
 export function logSource(words: number): string {
@@ -59,13 +59,13 @@ function state(){return open}
 function setState(s){open=s;if(s!==${OPEN})lim=(I[${LOG_POS}]-1)|0;}
 function log(i){const A=I;${LOG_WORD}}
 function log2(i){const A=I,R=L,q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=q&M,m=(q+2)&M;
-R[k]=i;R[k+1]=A[i];R[m]=i+1;R[m+1]=A[i+1];A[${LOG_POS}]=q+4;}
+R[k]=i;R[k+1]=A[i];R[m]=i+1;R[m+1]=A[i+1];A[${LOG_POS}]=(q+4)|0;}
 function write(i,v){const A=I;${LOG_WORD}A[i]=v;}
 function writeF64(i,v){log2(i);F[i>>1]=v;}
 function keep(i,n){while(n>${ENTRY_WORDS_MAX - 2}){part(i,${ENTRY_WORDS_MAX - 2});i+=${ENTRY_WORDS_MAX - 2};n-=${ENTRY_WORDS_MAX - 2};}if(n>0)part(i,n);}
 function part(i,n){const A=I,R=L,q=A[${LOG_POS}],p=(q+((n+1)&-2))|0;if(((lim-p)|0)<0)full();
 for(let k=0;k<n;k++)R[(q+k)&M]=A[i+k];
-const k=p&M;R[k]=i|${RANGE | 0};R[k+1]=n;A[${LOG_POS}]=p+2;}
+const k=p&M;R[k]=i|${RANGE | 0};R[k+1]=n;A[${LOG_POS}]=(p+2)|0;}
 `;
 }
 
