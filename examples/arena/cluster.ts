@@ -23,6 +23,11 @@ export interface Ended {
   readonly how: string;
 }
 
+export interface Stopped {
+  readonly code: number | undefined;
+  readonly left: readonly string[];
+}
+
 const STOP_MS = 15_000;
 
 export class Cluster {
@@ -134,19 +139,20 @@ export class Cluster {
       .join('\n');
   }
 
-  /** End it as Ctrl-C would, and remove what is left. @returns the exit code, undefined when it had to be killed */
-  async stop(): Promise<number | undefined> {
+  /** End it as Ctrl-C would. Then nothing of it is left; what is, is named and removed.
+   * @returns the exit code, undefined when it had to be killed, and the files that it left */
+  async stop(): Promise<Stopped> {
     const child = this.#child;
-    let code: number | undefined;
     if (child.exitCode === null && child.signalCode === null) {
-      const gone = new Promise<number | null>(resolve => child.once('exit', resolve));
+      const gone = new Promise(resolve => child.once('exit', resolve));
       child.kill('SIGINT');
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-      code = (await gone) ?? undefined;
+      await gone;
       clearTimeout(timer);
-    } else code = child.exitCode ?? undefined;
+    }
+    const left = existsSync(this.dir) ? readdirSync(this.dir) : [];
     rmSync(this.dir, { recursive: true, force: true });
-    return code;
+    return { code: child.exitCode ?? undefined, left };
   }
 }
 

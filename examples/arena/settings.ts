@@ -1,5 +1,6 @@
 /** Ports and folders of the arena, for all of its processes. */
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -25,4 +26,4 @@ export function exampleFolder(): string {
 }
 
 /** The folder of a package's modules. */
-export const modulesOf = (name: string): string => dirname(fileURLToPath(import.meta.resolve(name)));
+export const modulesOf = (name: string): string => dirname(createRequire(import.meta.url).resolve(name));

@@ -13,6 +13,7 @@ import { type Spread, spreadOf } from './figures.ts';
 import { brokenRules } from './invariants.ts';
 import { Look } from './look.ts';
 import { Seeded } from './seeded.ts';
+import type { StormResult, Target } from './storm-result.ts';
 
 const SCENE = 'arena-1';
 const GATEWAYS = 2;
@@ -22,31 +23,10 @@ const LOOK_MS = 40;
 const PATIENCE_MS = 30_000;
 const FINDINGS_SHOWN = 12;
 
-type Target = 'scene' | 'again' | 'standby' | 'gateway';
-
 interface Findings {
   readonly torn: string[];
   readonly violations: string[];
   readonly disconnects: string[];
-}
-
-export interface StormResult {
-  readonly kills: number;
-  readonly takeovers: number;
-  readonly gapMs: Spread;
-  readonly coldGapMs: Spread;
-  readonly lost: number;
-  readonly doubled: number;
-  readonly torn: number;
-  readonly disconnects: number;
-  readonly violations: number;
-  readonly killed: Readonly<Record<Target, number>>;
-  readonly bots: number;
-  readonly seed: number;
-  readonly seconds: number;
-  readonly messages: number;
-  readonly checks: number;
-  readonly snapshots: number;
 }
 
 class Storm {

@@ -1,0 +1,33 @@
+/** What a storm found: the last line of `npm run storm -- --json`. */
+import type { Spread } from './figures.ts';
+
+/** Whom a kill hits: the scene's owner, the same before a standby is warm again, its standby, a gateway. */
+export type Target = 'scene' | 'again' | 'standby' | 'gateway';
+
+export interface StormResult {
+  readonly kills: number;
+  /** Kills of the scene after which another process went on. */
+  readonly takeovers: number;
+  /** ms between the last output of one life and the first of the next, as each bot saw it, where a standby was warm. */
+  readonly gapMs: Spread;
+  /** The same where none was. */
+  readonly coldGapMs: Spread;
+  /** Messages that did not take effect, and that took effect twice. */
+  readonly lost: number;
+  readonly doubled: number;
+  /** Rules that a snapshot from outside broke. */
+  readonly torn: number;
+  /** Sockets closed while their gateway lived. */
+  readonly disconnects: number;
+  /** Damaged structures, and processes that ended by themselves. */
+  readonly violations: number;
+  readonly killed: Readonly<Record<Target, number>>;
+  readonly bots: number;
+  readonly seed: number;
+  readonly seconds: number;
+  /** Handled by the scene. */
+  readonly messages: number;
+  /** Counters of the server that were held against a ledger. */
+  readonly checks: number;
+  readonly snapshots: number;
+}
