@@ -156,13 +156,13 @@ class Writer {
     return `
 function B${name}(){}
 class ${name} extends B${name}{
-${nested ? '#h;#t;' : ''}#own;
-constructor(b,s){super();this.#own=true;hide(this,'$b',b);${views.length > 0 ? "hide(this,'$n',undefined);" : ''}${nested ? "hide(this,'$s',s);this.#h=b;this.#t=s;" : ''}
+${nested ? '#h;#t;' : ''}
+constructor(b,s){super();hide(this,'$b',b);${views.length > 0 ? "hide(this,'$n',undefined);" : ''}${nested ? "hide(this,'$s',s);this.#h=b;this.#t=s;" : ''}
 for(let i=0;i<${own}.length;i++)defineProperty(this,${names}[i],${own}[i]);}
 static base(v){return v.$b}
 static free(v){v.$b=0;${nested ? 'v.$s=2;' : ''}${each('freeView')}}
 static revive(v,b){v.$b=${nested ? 'v.#h;v.$s=v.#t' : 'b'};${each('reviveView')}}
-static is(v){return #own in v}
+static is(v){return v instanceof ${name}}
 static init(v,o){let x;${init}}
 static assign(v,o){let x;${assign}}
 static check(o){let x;${check}for(x in o)if(${known}[x]!==true){unknown(${this.constant(layout)},o);break}}

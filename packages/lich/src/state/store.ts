@@ -41,8 +41,10 @@ export interface Store<S = unknown> {
   callOnResume(reason: string): number;
   /** Walk every structure. Between transactions. O(records). */
   check(): Violation[];
-  /** Reserve the pages that the pools will need next, on a helper thread; one run at a time. Between transactions. What does
-   * not succeed here is tried again by the `create` that needs it, which then throws. */
+  /** Make the views of all records ahead: for a standby, which then hands them out without a pause after the takeover. */
+  warm(): void;
+  /** Reserve the pages that the pools will need next, on a helper thread, and make views ahead; one run at a time. Between
+   * transactions. What does not succeed here is tried again by the `create` that needs it, which then throws. */
   reserveAhead(): Promise<void>;
 }
 
@@ -296,7 +298,12 @@ class StoreImpl implements Store<object> {
     return checkState(this.segment, this.layouts, this.#places);
   }
 
+  warm(): void {
+    for (const { pool } of this.#poolsInOrder) pool.prepare(pool.size);
+  }
+
   async reserveAhead(): Promise<void> {
+    for (const { pool } of this.#poolsInOrder) pool.prepareAgain();
     if (this.#reserving) return;
     this.#reserving = true;
     try {

@@ -9,12 +9,26 @@ import type { LogCore } from './undo-log.ts';
 
 const fromCharCode = String.fromCharCode;
 
+/** Texts that were read lately, by place. A hit is compared unit by unit with what is stored: making a string of 24 units
+ * takes 110 ns, comparing one 30. */
+const recent: string[] = new Array<string>(1024).fill('');
+const CACHED_FROM = 6;
+const CACHED_TO = 64;
+
 /** @param word where the text begins
  * @param most its n: a length beyond it is cut */
 export function readText(u16: Uint16Array, word: number, most: number): string {
-  let at = word * 2 + 1;
-  let length = u16[at - 1];
+  let length = u16[word * 2];
   if (length > most) length = most;
+  if (length < CACHED_FROM || length > CACHED_TO) return makeText(u16, word, length);
+  const place = (word ^ (word >>> 10)) & 1023;
+  const known = recent[place];
+  return known.length === length && equalsText(u16, word, known) ? known : (recent[place] = makeText(u16, word, length));
+}
+
+function makeText(u16: Uint16Array, word: number, units: number): string {
+  let at = word * 2 + 1;
+  let length = units;
   let text = '';
   for (; length >= 8; length -= 8, at += 8) {
     text += fromCharCode(u16[at], u16[at + 1], u16[at + 2], u16[at + 3], u16[at + 4], u16[at + 5], u16[at + 6], u16[at + 7]);
