@@ -35,7 +35,7 @@ export type {
   TextShape,
 } from './kind.ts';
 export { check, copyValue, refuse, show, zeroOf } from './check.ts';
-export { alignUp, kindOf, layoutOf, listLayout, mapLayout, NONE } from './layout.ts';
+export { alignUp, kindOf, layoutOf, listLayout, mapLayout } from './layout.ts';
 export type { FieldLayout, ListLayout, MapLayout, StructLayout } from './layout.ts';
 export { isPool, pool, POOL_CAPACITY_DEFAULT, POOL_CAPACITY_MAX, state } from './state.ts';
 export type {

@@ -15,30 +15,32 @@
  *
  * text, bytes, struct, array, list and map own whole 32-bit words. Bytes between fields are zero.
  *
+ * Links between slots are index + 1, and 0 = none: a list or map of zero bytes is an empty one.
+ *
  * List, fixed capacity, doubly linked:
- *        0     4  head         first slot, NONE when empty
- *        4     4  tail         last slot, NONE when empty
- *        8     4  free         first of the slots that were freed, linked by next; NONE when there is none
+ *        0     4  head         link to the first slot
+ *        4     4  tail         link to the last slot
+ *        8     4  free         link to the first slot that was freed, chained by next
  *       12     4  count        elements
  *       16     4  high         slots at and above this index were never used and are not on the free list
  *       20 | 24   slots        capacity times:
- *                                0  4  prev        slot index or NONE
- *                                4  4  next        slot index or NONE
+ *                                0  4  prev        link
+ *                                4  4  next        link
  *                                8  4  generation  odd = in use
  *                               12 | 16 payload
  *
  * Map, fixed capacity, chained hash table; iterates in the order of insertion:
  *        0     4  count        entries
- *        4     4  free         first of the entries that were freed, linked by next; NONE when there is none
- *        8     4  first        oldest entry, NONE when empty
- *       12     4  last         newest entry, NONE when empty
+ *        4     4  free         link to the first entry that was freed, chained by chain
+ *        8     4  first        link to the oldest entry
+ *       12     4  last         link to the newest entry
  *       16     4  high         entries at and above this index were never used and are not on the free list
  *       20     4  reserved     zero
- *       24   4×b  buckets      b = power of two >= capacity; first entry of the chain, NONE when empty
+ *       24   4×b  buckets      b = power of two >= capacity; link to the first entry of the chain
  *       ...       entries      capacity times:
- *                                0  4  chain       next entry of the bucket or NONE
- *                                4  4  prev        entry before in order or NONE
- *                                8  4  next        entry after in order or NONE
+ *                                0  4  chain       link to the next entry of the bucket
+ *                                4  4  prev        link to the entry before in order
+ *                                8  4  next        link to the entry after in order
  *                               12  4  generation  odd = in use
  *                               16  .  key
  *                               ..  .  value */
@@ -46,9 +48,6 @@ import { SchemaError } from './errors.ts';
 import { isKind, makeKind, type Align, type AnyKind, type ListShape, type MapShape } from './kind.ts';
 import { isStructClass } from './struct-mark.ts';
 import type { StructClass } from './struct.ts';
-
-/** No slot, no entry: the end of a link. */
-export const NONE = 0xffff_ffff;
 
 export interface FieldLayout {
   readonly name: string;
