@@ -217,10 +217,9 @@ export class LaneNode {
 export function settle(cluster: readonly LaneNode[]): string[] {
   for (let round = 0; round < 1_000; round++) {
     let done = 0;
+    for (const node of cluster) node.publish();
     for (const node of cluster) {
-      node.publish();
       for (const peer of cluster) done += node.drain(peer.index, 1_000);
-      node.publish();
     }
     if (done === 0) break;
   }
