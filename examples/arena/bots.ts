@@ -73,7 +73,7 @@ export class Bot {
   async play(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#step();
-      await pause(this.#random.int(...PAUSE_MS), signal);
+      await pause(this.#random.int(...PAUSE_MS));
     }
   }
 

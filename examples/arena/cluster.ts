@@ -37,6 +37,8 @@ export class Cluster {
   /** Every process that ended so far, as `lich up` says it. */
   readonly ended: Ended[] = [];
   readonly #child: ChildProcess;
+  readonly #killed = new Set<number>();
+  readonly #warm = new Set<number>();
   readonly #locks = new Map<string, OwnerLock>();
   #output = '';
 
@@ -103,10 +105,22 @@ export class Cluster {
     return this.#locks.get(node)!.epoch;
   }
 
+  /** SIGKILL. From now on it does not count, though the kernel may take a while to take it down. */
+  kill(pid: number): void {
+    this.#killed.add(pid);
+    process.kill(pid, 'SIGKILL');
+  }
+
+  /** Was it this object that killed it? */
+  hasKilled(pid: number): boolean {
+    return this.#killed.has(pid);
+  }
+
   /** Processes of a node, the owner among them. */
   pidsOf(node: string): number[] {
     const [kind, instance] = node.split('-');
     return childrenOf(this.#child.pid!).filter(pid => {
+      if (this.#killed.has(pid)) return false;
       const spec = argumentsOf(pid).find(argument => argument.startsWith('{"'));
       if (!spec) return false;
       const named = JSON.parse(spec) as { kind?: string; instance?: number };
@@ -122,12 +136,12 @@ export class Cluster {
 
   /** A standby says so in the node's log. */
   #isWarm(node: string, pid: number): boolean {
+    if (this.#warm.has(pid)) return true;
     const log = join(this.dir, 'logs', `${node}.log`);
     if (!existsSync(log)) return false;
-    const said = `"pid":${pid},`;
-    return readFileSync(log, 'utf8')
-      .split('\n')
-      .some(line => line.includes(said) && line.includes('"standing by"'));
+    const isIt = new RegExp(`"pid":${pid},[^\\n]*"standing by"`).test(readFileSync(log, 'utf8'));
+    if (isIt) this.#warm.add(pid);
+    return isIt;
   }
 
   /** Everything that the nodes wrote. */

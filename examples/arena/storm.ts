@@ -7,12 +7,13 @@
  * Ends with code 1 when anything was lost, doubled or torn, a socket was closed though its gateway lived, a structure was
  * damaged, or a process died that nobody killed. */
 import { parseArgs } from 'node:util';
-import { Bot, botName, pause } from './bots.ts';
+import { pause } from './bots.ts';
 import { Cluster } from './cluster.ts';
 import { type Spread, spreadOf } from './figures.ts';
 import { brokenRules } from './invariants.ts';
 import { Look } from './look.ts';
 import { Seeded } from './seeded.ts';
+import { type BotsReport, StormBots } from './storm-bots.ts';
 import type { StormResult, Target } from './storm-result.ts';
 
 const SCENE = 'arena-1';
@@ -23,28 +24,17 @@ const LOOK_MS = 40;
 const PATIENCE_MS = 30_000;
 const FINDINGS_SHOWN = 12;
 
-interface Findings {
-  readonly torn: string[];
-  readonly violations: string[];
-  readonly disconnects: string[];
-}
-
 class Storm {
   readonly #options: Options;
   readonly #random: Seeded;
-  readonly #found: Findings = { torn: [], violations: [], disconnects: [] };
+  readonly #torn: string[] = [];
+  readonly #violations: string[] = [];
   readonly #killed: Record<Target, number> = { scene: 0, again: 0, standby: 0, gateway: 0 };
-  /** pids that the storm has killed */
-  readonly #ours = new Set<number>();
-  /** How often each gateway was killed, and what that number was when a bot's socket opened. */
-  readonly #gatewayKills = new Map<string, number>();
-  readonly #openedAt = new Map<Bot, number>();
   /** Lives of the scene that began without a standby. */
   readonly #cold = new Set<number>();
-  readonly #gaps: { epoch: number; gapMs: number }[] = [];
   #cluster!: Cluster;
   #look!: Look;
-  #bots: Bot[] = [];
+  #bots!: StormBots;
   #snapshots = 0;
   #takeovers = 0;
 
@@ -55,52 +45,20 @@ class Storm {
 
   async run(signal: AbortSignal): Promise<StormResult> {
     const began = performance.now();
+    const { bots, seed } = this.#options;
     this.#cluster = await Cluster.start({ topology: 'storm.topology.ts', gateways: GATEWAYS });
     try {
       this.#look = new Look(this.#cluster.dir, SCENE);
-      await this.#joinBots();
-      const playing = new AbortController();
-      const games = this.#bots.map(bot => bot.play(playing.signal));
-      // A bot that gives up ends the storm: its error says why.
-      await Promise.race([Promise.all(games), this.#kills(signal)]);
-      playing.abort();
-      await Promise.all(games);
-      await this.#settle();
-      const { messages, survived } = this.#look.figures();
-      if (survived !== this.#takeovers)
-        this.#found.violations.push(`the scene counts ${survived} lives after a kill, there were ${this.#takeovers}`);
-      return this.#result((performance.now() - began) / 1000, messages);
+      this.#bots = await StormBots.join(this.#cluster.urls, bots, seed);
+      await this.#kills(signal);
+      const report = await this.#bots.settle();
+      this.#settle();
+      return this.#result(report, (performance.now() - began) / 1000);
     } finally {
-      for (const bot of this.#bots) bot.close(false);
+      await this.#bots?.end();
       this.#look?.close();
       await this.#cluster.stop();
     }
-  }
-
-  async #joinBots(): Promise<void> {
-    const { urls } = this.#cluster;
-    const joining = Array.from({ length: this.#options.bots }, (_, k) =>
-      Bot.join({
-        url: urls[k % urls.length],
-        name: botName(k + 1),
-        random: this.#random.fork(k + 1),
-        onTakeover: (_bot, epoch, gapMs) => this.#gaps.push({ epoch, gapMs }),
-        onOpen: bot => this.#openedAt.set(bot, this.#killsOf(bot.url)),
-        onClosed: (bot, why) => this.#closed(bot, why),
-      }),
-    );
-    this.#bots = await Promise.all(joining);
-    for (const bot of this.#bots) this.#openedAt.set(bot, 0);
-  }
-
-  #killsOf(url: string): number {
-    return this.#gatewayKills.get(url) ?? 0;
-  }
-
-  /** A socket whose gateway was not killed since it was opened had no reason to close. */
-  #closed(bot: Bot, why: string): void {
-    if (this.#openedAt.get(bot) !== this.#killsOf(bot.url)) return;
-    this.#found.disconnects.push(`${bot.name} at ${bot.url}: ${why}`);
   }
 
   async #kills(signal: AbortSignal): Promise<void> {
@@ -129,11 +87,10 @@ class Storm {
     } while (performance.now() < until && !signal.aborted);
   }
 
-  /** Until all nodes are owned and a warm standby is there. */
+  /** Until a warm standby is there and all bots are connected: a gap is the scene's then, and no gateway's. */
   async #calm(signal: AbortSignal): Promise<void> {
-    await this.#until('a warm standby and two gateways', signal, () => {
-      const owned = [SCENE, 'gateway-1', 'gateway-2'].every(node => this.#cluster.ownerOf(node) !== undefined);
-      return owned && this.#cluster.standbyOf(SCENE) !== undefined;
+    await this.#until('a warm standby and connected bots', signal, () => {
+      return this.#cluster.standbyOf(SCENE) !== undefined && this.#bots.allConnected;
     });
   }
 
@@ -152,14 +109,11 @@ class Storm {
     const isStandby = target === 'standby';
     const hadStandby = this.#cluster.standbyOf(SCENE) !== undefined;
     const lives = this.#cluster.livesOf(node);
+    const epoch = this.#look.epoch;
     const pid = isStandby ? this.#cluster.standbyOf(node) : this.#cluster.ownerOf(node);
     if (pid === undefined) return;
-    this.#ours.add(pid);
-    if (target === 'gateway') {
-      const url = this.#cluster.urls[gateway - 1];
-      this.#gatewayKills.set(url, this.#killsOf(url) + 1);
-    }
-    process.kill(pid, 'SIGKILL');
+    if (target === 'gateway') this.#bots.willKill(gateway);
+    this.#cluster.kill(pid);
     this.#killed[target]++;
     if (!isStandby) {
       await this.#until(`new owner of ${node}`, new AbortController().signal, () => {
@@ -169,7 +123,7 @@ class Storm {
     }
     if (node === SCENE && !isStandby) {
       this.#takeovers++;
-      if (!hadStandby) this.#cold.add(this.#look.epoch);
+      if (!hadStandby) this.#cold.add(epoch + 1);
     }
     this.#inspect();
     this.#progress(n, target, pid);
@@ -178,38 +132,37 @@ class Storm {
   /** One consistent copy of the whole state, against the rules. */
   #inspect(): void {
     this.#snapshots++;
-    this.#found.torn.push(...brokenRules(this.#look.world()));
+    this.#torn.push(...brokenRules(this.#look.world()));
   }
 
-  /** Every bot stands still and compares; then the structures themselves are walked. */
-  async #settle(): Promise<void> {
-    await Promise.all(this.#bots.map(bot => bot.settle()));
+  /** The structures themselves are walked, and what happened is held against what was done. */
+  #settle(): void {
     this.#inspect();
-    this.#found.violations.push(...this.#look.check());
+    this.#violations.push(...this.#look.check());
+    const { survived } = this.#look.figures();
+    if (survived !== this.#takeovers) {
+      this.#violations.push(`the scene counts ${survived} lives after a kill, there were ${this.#takeovers}`);
+    }
     for (const { node, pid, how } of this.#cluster.ended) {
-      if (!this.#ours.has(pid)) this.#found.violations.push(`${node}, process ${pid}, ended by itself: ${how}`);
+      if (!this.#cluster.hasKilled(pid)) this.#violations.push(`${node}, process ${pid}, ended by itself: ${how}`);
     }
   }
 
   #progress(n: number, target: Target, pid: number): void {
-    if (this.#options.quiet) return;
-    const last = this.#gaps.slice(-this.#bots.length).map(({ gapMs }) => gapMs);
-    const { torn, violations, disconnects } = this.#found;
-    const bad = torn.length + violations.length + disconnects.length;
-    const line = `kill ${n} of ${this.#options.kills}: ${target}, pid ${pid}; gap p50 ${spreadOf(last).p50} ms; findings ${bad}`;
-    if (process.stderr.isTTY) process.stderr.write(`\r${line}\x1b[K`);
-    else if (n % 10 === 0 || n === this.#options.kills) process.stderr.write(`${line}\n`);
+    const { kills, quiet } = this.#options;
+    if (quiet) return;
+    const findings = this.#torn.length + this.#violations.length;
+    process.stderr.write(`kill ${n} of ${kills}: ${target}, pid ${pid}; findings so far: ${findings}\n`);
   }
 
-  #result(seconds: number, messages: number): StormResult {
-    const sum = (of: (bot: Bot) => number): number => this.#bots.reduce((total, bot) => total + of(bot), 0);
+  #result(report: BotsReport, seconds: number): StormResult {
     const gaps = (cold: boolean): Spread =>
-      spreadOf(this.#gaps.filter(({ epoch }) => this.#cold.has(epoch) === cold).map(({ gapMs }) => gapMs));
+      spreadOf(report.gaps.filter(({ epoch }) => this.#cold.has(epoch) === cold).map(({ gapMs }) => gapMs));
     const findings = [
-      ...this.#found.torn.map(text => `torn: ${text}`),
-      ...this.#found.violations.map(text => `violation: ${text}`),
-      ...this.#found.disconnects.map(text => `disconnect: ${text}`),
-      ...this.#bots.flatMap(bot => bot.ledger.findings.map(text => `${bot.name}: ${text}`)),
+      ...this.#torn.map(text => `torn: ${text}`),
+      ...this.#violations.map(text => `violation: ${text}`),
+      ...report.disconnects.map(text => `disconnect: ${text}`),
+      ...report.findings,
     ];
     for (const finding of findings.slice(0, FINDINGS_SHOWN)) process.stderr.write(`${finding}\n`);
     if (findings.length > FINDINGS_SHOWN) process.stderr.write(`… and ${findings.length - FINDINGS_SHOWN} more\n`);
@@ -218,17 +171,17 @@ class Storm {
       takeovers: this.#takeovers,
       gapMs: gaps(false),
       coldGapMs: gaps(true),
-      lost: sum(bot => bot.ledger.lost),
-      doubled: sum(bot => bot.ledger.doubled),
-      torn: this.#found.torn.length,
-      disconnects: this.#found.disconnects.length,
-      violations: this.#found.violations.length,
+      lost: report.lost,
+      doubled: report.doubled,
+      torn: this.#torn.length,
+      disconnects: report.disconnects.length,
+      violations: this.#violations.length,
       killed: this.#killed,
-      bots: this.#bots.length,
+      bots: this.#options.bots,
       seed: this.#options.seed,
       seconds: Math.round(seconds),
-      messages,
-      checks: sum(bot => bot.ledger.checked),
+      messages: this.#look.figures().messages,
+      checks: report.checked,
       snapshots: this.#snapshots,
     };
   }
