@@ -1,15 +1,12 @@
 /** Three services in a row under SIGKILLs: feeder → bank → audit, with every structure of the state in between. Whoever
  * dies, each move is made once, in order, and the money is the same at every commit. Read from outside. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import { attachSegment, OwnerLock } from '../shm/index.ts';
-import { openReader, type StoreReader } from '../state/index.ts';
+import type { StoreReader } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
+import { Cluster, rootOf, until } from '../testing/cluster.ts';
 import { ACCOUNTS, START_MONEY } from '../testing/fixtures/bank/game.ts';
 
-const LICH = fileURLToPath(new URL('../../bin/lich.js', import.meta.url));
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', import.meta.url));
 const KILLS = process.env.LICH_SOAK ? 1_000 : 50;
 /** About what the feeder sends between two kills. */
@@ -21,24 +18,18 @@ afterEach(removeTestDirs);
 test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS * 4_000 + 60_000 }, async () => {
   const seed = Number(process.env.LICH_SEED ?? Date.now() % 1_000_000);
   const random = seeded(seed);
-  const dir = testDir();
   const moves = KILLS * MOVES_PER_KILL;
-  const up = spawn(process.execPath, [LICH, 'up', TOPOLOGY, '--dir', dir, '--keep'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, BANK_MOVES: String(moves) },
-  });
+  const cluster = await Cluster.up({ topology: TOPOLOGY, dir: testDir(), env: { BANK_MOVES: String(moves) } });
   try {
-    await said(up, 'ready after');
-    const readers = Object.fromEntries(NODES.map((name) => [name, openReader(attachSegment({ dir, name, kind: 'state' }))]));
-    const [feeder, bank, audit] = NODES.map((name) => readers[name]!) as [StoreReader, StoreReader, StoreReader];
+    const [feeder, bank, audit] = NODES.map((name) => cluster.reader(name)) as [StoreReader, StoreReader, StoreReader];
     let kills = 0;
     while (kills < KILLS) {
       const name = NODES[Math.floor(random() * NODES.length)]!;
-      const before = rootOf(audit).last;
-      if (!kill(dir, name)) continue;
+      const before = rootOf(audit).last!;
+      if (cluster.kill(name) === undefined) continue;
       kills++;
       checkAll(`seed ${seed}, kill ${kills} of ${name}`, feeder, bank, audit, moves);
-      if (rootOf(audit).last < moves) await until(() => rootOf(audit).last > before);
+      if (rootOf(audit).last! < moves) await until(() => rootOf(audit).last! > before);
     }
     await until(() => rootOf(audit).last === moves);
     checkAll(`seed ${seed}, at the end`, feeder, bank, audit, moves);
@@ -47,23 +38,14 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
     expect(rootOf(audit).sum).toBe(moves * ACCOUNTS * START_MONEY);
     for (const reader of [feeder, bank, audit]) expect(reader.check(), `seed ${seed}`).toEqual([]);
   } finally {
-    up.kill('SIGINT');
-    await once(up, 'exit');
+    await cluster.end();
   }
 });
-
-interface Root {
-  readonly [field: string]: number;
-}
-
-function rootOf(reader: StoreReader): Root {
-  return reader.snapshot((s) => s.root()) as unknown as Root;
-}
 
 function checkAll(when: string, feeder: StoreReader, bank: StoreReader, audit: StoreReader, moves: number): void {
   const seen = rootOf(audit);
   const { root, total } = bank.snapshot((s) => ({
-    root: s.root() as unknown as Root,
+    root: s.root() as Record<string, number>,
     total: [...s.pool('accounts').values()].reduce((sum, account) => sum + (account.money as number), 0),
   }));
   const sent = rootOf(feeder).sent!;
@@ -73,33 +55,6 @@ function checkAll(when: string, feeder: StoreReader, bank: StoreReader, audit: S
   expect(seen.last, when).toBeLessThanOrEqual(root.last!);
   expect(root.last, when).toBeLessThanOrEqual(sent);
   expect(sent, when).toBeLessThanOrEqual(moves);
-}
-
-/** SIGKILL the owner. @returns false when nobody owns the node at this moment */
-function kill(dir: string, name: string): boolean {
-  const owner = OwnerLock.open(dir, name).owner();
-  if (owner === undefined) return false;
-  try {
-    process.kill(owner.pid, 'SIGKILL');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function said(child: ChildProcess, words: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    child.stdout!.on('data', (chunk) => {
-      text += String(chunk);
-      if (text.includes(words)) resolve();
-    });
-    child.once('exit', () => reject(new Error(`lich up ended and had said: ${text}`)));
-  });
-}
-
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 function seeded(seed: number): () => number {

@@ -6,15 +6,15 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { need } from '../../../../scripts/lib/capability.mjs';
-import { attachSegment, OwnerLock } from '../shm/index.ts';
+import { attachSegment } from '../shm/index.ts';
 import { catalogOf } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
+import { Cluster } from '../testing/cluster.ts';
 import { step } from '../testing/step/stepper.ts';
 
 const COMMITS = process.env.LICH_SOAK ? 2_000 : 20;
 /** A limit for machines where single steps are slow; not what is asserted. */
 const SECONDS = process.env.LICH_SOAK ? 600 : 60;
-const LICH = fileURLToPath(new URL('../../bin/lich.js', import.meta.url));
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', import.meta.url));
 const VICTIM = fileURLToPath(new URL('../testing/step/victim.mjs', import.meta.url));
 
@@ -23,18 +23,16 @@ afterEach(removeTestDirs);
 describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
   test('the bank: state, cursors and tails are the last commit, nothing is shown before it', { timeout: 120_000 + SECONDS * 1_000 }, async () => {
     const dir = testDir();
-    const up = spawn(process.execPath, [LICH, 'up', TOPOLOGY, '--dir', dir, '--keep'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const cluster = await Cluster.up({ topology: TOPOLOGY, dir });
     try {
-      await said(up, 'ready after');
-      const { pid } = OwnerLock.open(dir, 'bank-1').owner()!;
+      const pid = cluster.owner('bank-1')!;
       const found = await step({ dir, name: 'bank-1', pid, seconds: SECONDS, commits: COMMITS, ...watchedOf(dir, 'bank-1') });
       process.stdout.write(`single-stepper, bank: ${JSON.stringify(found)}\n`);
       expect(found).toMatchObject({ wrong: 0, ahead: 0, wrongWord: -1 });
       expect(found.commits).toBeGreaterThan(10);
       expect(found.differing).toBeGreaterThan(1_000);
     } finally {
-      up.kill('SIGINT');
-      await once(up, 'exit');
+      await cluster.end();
     }
   });
 
