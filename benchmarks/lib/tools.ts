@@ -3,10 +3,10 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { native, nowNs, pinCpu } from 'lich/shm';
-import type { Size } from './bench.ts';
+import { median, type Size } from './bench.ts';
 import { PeerMissing } from './trial.ts';
 
 /** What every contender is told. */
@@ -24,7 +24,8 @@ export function scratchDir(): string {
 /** Keep this thread on one core, where there are several: 0 is for the other side of a comparison of two. */
 export function pin(cpu: 0 | 1): void {
   native();
-  if (availableParallelism() > 1) pinCpu(cpu);
+  // Not availableParallelism: a helper is born with its parent's one core.
+  if (cpus().length > 1) pinCpu(cpu);
 }
 
 /** Nanoseconds for one of `count` steps: the best of `rounds` repetitions, after `warm` others. The best one is what the
@@ -56,6 +57,33 @@ export function digest(values: Iterable<number>): string {
   const hash = createHash('sha256');
   for (const value of values) hash.update(`${value},`);
   return hash.digest('hex').slice(0, 16);
+}
+
+/** Times of blocks of events, so that a figure is the median block: what else ran on the machine for some milliseconds is
+ * in few of them. */
+export class Blocks {
+  readonly #size: number;
+  readonly #ns: number[] = [];
+  #count = 0;
+  #from = 0;
+
+  /** @param size events in a block; the first block is warm-up */
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** An event has ended. */
+  add(): void {
+    if (this.#count++ % this.#size !== 0) return;
+    const now = nowNs();
+    if (this.#count > 1) this.#ns.push((now - this.#from) / this.#size);
+    this.#from = now;
+  }
+
+  /** Nanoseconds an event takes in the median block; the first tenth of the blocks does not count. */
+  get medianNs(): number {
+    return median(this.#ns.slice(Math.floor(this.#ns.length / 10)));
+  }
 }
 
 export const percentile = (sorted: readonly number[], p: number): number =>
