@@ -18,7 +18,7 @@
  *   of a busy record find it up to date (stamping at every write of a new transaction cost 6 ns more);
  * - fields are own accessors of each view, so that keys, spread and deep equality see them; they cost 0.1 µs a field once
  *   per view, and nothing at use. */
-import { type AnyKind, type FieldLayout, type StructLayout, zeroOf } from '@lich/schema';
+import { type AnyKind, type FieldLayout, type RecordRef, type StructLayout, zeroOf } from '@lich/schema';
 import type { Journal } from './journal.ts';
 import type { Arrays } from './memory.ts';
 import { LOG_WORD, type LogCore, logSource } from './undo-log.ts';
@@ -70,7 +70,8 @@ export interface Hooks {
   setText(word: number, value: string): void;
   getBytes(word: number, length: number): Uint8Array;
   setBytes(word: number, value: Uint8Array): void;
-  setRef(word: number, field: number, value: unknown): void;
+  refOf(field: number, value: unknown): RecordRef | undefined;
+  setRef(word: number, ref: RecordRef | undefined): void;
   makeView(field: number, word: number, stampWord: number): object;
   freeView(field: number, view: object): void;
   reviveView(field: number, view: object): void;
@@ -97,7 +98,10 @@ export interface AccessorPlan {
   readonly rootStamp: number;
   readonly sizeBytes: number;
   /** By pool name; filled before the first ref is read. */
-  readonly refs: ReadonlyMap<string, { pool: { resolve(slot: number, generation: number): object | undefined } | undefined }>;
+  readonly refs: ReadonlyMap<
+    string,
+    { pool: { resolve(slot: number, generation: number): object | undefined } | undefined }
+  >;
 }
 
 /** A field by the number that generated code uses for it. */
@@ -147,12 +151,15 @@ class Writer {
       assign += kind.tag === 'ref' ? `v[${key}]=o[${key}];` : `v[${key}]=(x=o[${key}])===undefined?${zero}:x;`;
       check += `if((x=o[${key}])!==undefined){${this.#check(kind, no, 'x')}}`;
     }
-    const shown = layout.fields.filter((field) => !field.hidden).map((field) => field.name);
+    const shown = layout.fields.filter(field => !field.hidden).map(field => field.name);
     const names = this.constant(shown);
-    const known = this.constant(Object.fromEntries(shown.map((name) => [name, true])));
+    const known = this.constant(Object.fromEntries(shown.map(name => [name, true])));
     const own = this.constant([]);
     // Nested views, once made, in the order of their fields.
-    const each = (call: string) => (views.length === 0 ? '' : `if(v.$n!==undefined){let c;${views.map((no, k) => `if((c=v.$n[${k}])!==undefined)${call}(${no},c);`).join('')}}`);
+    const each = (call: string) =>
+      views.length === 0
+        ? ''
+        : `if(v.$n!==undefined){let c;${views.map((no, k) => `if((c=v.$n[${k}])!==undefined)${call}(${no},c);`).join('')}}`;
     return `
 function B${name}(){}
 class ${name} extends B${name}{
@@ -227,7 +234,8 @@ take(${name},${names},${own},{${body}});
       case 'ref':
         return `const i=${at(4)},g=U[i+1];return g===0?undefined:${this.constant(this.#plan.refs.get(kind.pool))}.pool.resolve(U[i],g)`;
       default: {
-        const stamp = mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.$s' : String(this.#plan.rootStamp);
+        const stamp =
+          mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.$s' : String(this.#plan.rootStamp);
         return `const b=${b},n=this.$n||(this.$n=[]);return n[${view}]||(n[${view}]=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
       }
     }
@@ -276,7 +284,10 @@ take(${name},${names},${own},{${body}});
         : mode === 'nested'
           ? `const b=this.$b;if(A[this.$s]!==A[${STAMP_LO}])touch(this.$s);`
           : `if(A[${this.#plan.rootStamp}]!==A[${STAMP_LO}])touch(${this.#plan.rootStamp});`;
-    const word = mode === 'root' ? String(Math.floor((this.#plan.rootWord * 4 + field.offset) / 4)) : `(b+${shift + Math.floor(field.offset / 4)})|0`;
+    const word =
+      mode === 'root'
+        ? String(Math.floor((this.#plan.rootWord * 4 + field.offset) / 4))
+        : `(b+${shift + Math.floor(field.offset / 4)})|0`;
     const enter = `const A=I;${stamp}`;
     const log = `const i=${word};${LOG_WORD}`;
     const check = this.#check(kind, no, 'v');
@@ -314,7 +325,7 @@ take(${name},${names},${own},{${body}});
       case 'bytes':
         return `${check}${enter}setBytes(${at(4)},v)`;
       case 'ref':
-        return `${enter}setRef(${at(4)},${no},v)`;
+        return `const r=refOf(${no},v);${enter}setRef(${at(4)},r)`;
       default:
         return `${check}assignView(${no},this[${JSON.stringify(field.name)}],v)`;
     }
@@ -324,7 +335,8 @@ take(${name},${names},${own},{${body}});
 /** Text that stamps a record of a pool, and the block of 64 slots that it is in. Written out, it is longer than what V8
  * inlines, and should be: inlined it would use up the budget of the writes that it serves. */
 function markerSource(index: number, pool: PoolCode): string {
-  const logged = (word: string, value: string) => `{const i=${word},q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;A[i]=${value};}`;
+  const logged = (word: string, value: string) =>
+    `{const i=${word},q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;A[i]=${value};}`;
   return `
 function mark${index}(b){if(b===0)freed();const A=I,R=L,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}];
 ${logged(`b+${SLOT_STAMP}`, 'lo')}${logged(`b+${SLOT_STAMP + 1}`, 'hi')}
@@ -335,7 +347,12 @@ if(A[s]!==lo||A[s+1]!==hi){${logged('s', 'lo')}${logged('s+1', 'hi')}}}
 
 /** Compile the log and all view classes of a store.
  * @returns `fields`: what the numbers mean that the hooks are called with */
-export function generate(plan: AccessorPlan, mem: Arrays, journal: Journal, hooks: Hooks): { code: Generated; fields: readonly NumberedField[] } {
+export function generate(
+  plan: AccessorPlan,
+  mem: Arrays,
+  journal: Journal,
+  hooks: Hooks,
+): { code: Generated; fields: readonly NumberedField[] } {
   const writer = new Writer(plan);
   let classes = '';
   plan.pools.forEach((pool, k) => {
@@ -354,11 +371,17 @@ return{log:{begin,commit,state,setState,log,log2,write,writeF64,keep},pools:[${l
 //# sourceURL=lich-state-${stores}.js
 `;
   const hookNames = Object.keys(hooks) as (keyof Hooks)[];
-  const take = (view: { prototype: object }, names: readonly string[], own: PropertyDescriptor[], accessors: object): void => {
+  const take = (
+    view: { prototype: object },
+    names: readonly string[],
+    own: PropertyDescriptor[],
+    accessors: object,
+  ): void => {
     const all = Object.getOwnPropertyDescriptors(accessors) as Record<string, PropertyDescriptor>;
     // Only instances have the fields: a printer that reads a prototype's getters would meet `this` without $b. What the
     // runtime added is on the prototype, where keys and copies do not see it.
-    for (const name of names) own.push({ get: all[name]!.get, set: all[name]!.set, enumerable: true, configurable: false });
+    for (const name of names)
+      own.push({ get: all[name]!.get, set: all[name]!.set, enumerable: true, configurable: false });
     for (const name of Object.keys(all)) {
       if (!names.includes(name)) Object.defineProperty(view.prototype, name, { ...all[name]!, enumerable: false });
     }
@@ -370,19 +393,38 @@ return{log:{begin,commit,state,setState,log,log2,write,writeF64,keep},pools:[${l
   };
   const { base, words } = plan.log;
   const given: Record<string, unknown> = {
-    I: mem.i32, U: mem.u32, F: mem.f64, S: mem.f32, B: mem.u8, C: mem.i8, H: mem.u16, J: mem.i16, Q: mem.u64, R64: mem.i64,
-    L: mem.i32.subarray(base, base + words), M: words - 1, journal, isSafe: Number.isSafeInteger, abs: Math.abs, defineProperty: Object.defineProperty, hide, take,
+    I: mem.i32,
+    U: mem.u32,
+    F: mem.f64,
+    S: mem.f32,
+    B: mem.u8,
+    C: mem.i8,
+    H: mem.u16,
+    J: mem.i16,
+    Q: mem.u64,
+    R64: mem.i64,
+    L: mem.i32.subarray(base, base + words),
+    M: words - 1,
+    journal,
+    isSafe: Number.isSafeInteger,
+    abs: Math.abs,
+    defineProperty: Object.defineProperty,
+    hide,
+    take,
   };
   const parameters = Object.keys(given);
   const values = Object.values(given);
-  const make = new Function(...parameters, ...hookNames, ...writer.constants.map((_, k) => `$${k}`), source) as (...args: unknown[]) => {
+  // oxlint-disable-next-line typescript/no-implied-eval -- all text is ours; names from a schema are JSON strings in it
+  const make = new Function(...parameters, ...hookNames, ...writer.constants.map((_, k) => `$${k}`), source) as (
+    ...args: unknown[]
+  ) => {
     log: LogCore;
     pools: ViewClass[];
     nested: ViewClass[];
     root: ViewClass;
     markers: ((base: number) => void)[];
   };
-  const made = make(...values, ...hookNames.map((name) => hooks[name]), ...writer.constants);
+  const made = make(...values, ...hookNames.map(name => hooks[name]), ...writer.constants);
   return {
     code: { ...made, nested: new Map(plan.nested.map((layout, k) => [layout, made.nested[k]!])) },
     fields: writer.fields,

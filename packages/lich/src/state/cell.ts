@@ -37,7 +37,8 @@ export function refWords(context: StoreContext, kind: AnyKind & { tag: 'ref' }, 
       `a ref to \`${kind.pool}\` takes a record of that pool, not one of ${owner === context ? `\`${ref.pool}\`` : 'another store'}`,
     );
   }
-  if (ref.slot >>> 0 !== ref.slot || ref.generation >>> 0 !== ref.generation) return refuse('ref', `\`${kind.pool}\``, kind, value);
+  if (ref.slot >>> 0 !== ref.slot || ref.generation >>> 0 !== ref.generation)
+    return refuse('ref', `\`${kind.pool}\``, kind, value);
   return ref;
 }
 
@@ -72,7 +73,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
       return {
         step: 1,
         unit: (word, offset) => word * 4 + offset,
-        read: (unit) => u8[unit] !== 0,
+        read: unit => u8[unit] !== 0,
         write(unit, value) {
           log.log(Math.floor(unit / 4));
           u8[unit] = value === true ? 1 : 0;
@@ -86,7 +87,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
       return {
         step: 1,
         unit: raw.unit,
-        read: (unit) => names[raw.read(unit) as number],
+        read: unit => names[raw.read(unit) as number],
         write: (unit, value) => raw.write(unit, index.get(value as string)!),
       };
     }
@@ -94,14 +95,14 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
       return {
         step: kind.bytes / 4,
         unit: (word, offset) => word + offset / 4,
-        read: (unit) => readText(mem.u16, unit, kind.length),
+        read: unit => readText(mem.u16, unit, kind.length),
         write: (unit, value) => writeText(mem, log, unit, value as string),
       };
     case 'bytes':
       return {
         step: kind.bytes / 4,
         unit: (word, offset) => word + offset / 4,
-        read: (unit) => readBytes(mem, unit, kind.length),
+        read: unit => readBytes(mem, unit, kind.length),
         write: (unit, value) => writeBytes(mem, log, unit, value as Uint8Array),
       };
     case 'ref': {
@@ -129,7 +130,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
     return {
       step: 1,
       unit: (word, offset) => word * 4 + offset,
-      read: (unit) => array[unit],
+      read: unit => array[unit],
       write(unit, value) {
         log.log(Math.floor(unit / 4));
         array[unit] = value as number;
@@ -140,7 +141,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
     return {
       step: 1,
       unit: (word, offset) => word * 2 + offset / 2,
-      read: (unit) => array[unit],
+      read: unit => array[unit],
       write(unit, value) {
         log.log(Math.floor(unit / 2));
         array[unit] = value as number;
@@ -151,7 +152,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
     return {
       step: 1,
       unit: (word, offset) => word + offset / 4,
-      read: (unit) => array[unit],
+      read: unit => array[unit],
       write(unit, value) {
         log.log(unit);
         array[unit] = value as number;
@@ -162,7 +163,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
     return {
       step: 1,
       unit: (word, offset) => (word + offset / 4) / 2,
-      read: (unit) => array[unit],
+      read: unit => array[unit],
       write(unit, value) {
         log.log2(unit * 2);
         // Whole numbers have one zero.
@@ -174,7 +175,7 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
     return {
       step: 1,
       unit: (word, offset) => (word + offset / 4) / 2,
-      read: (unit) => array[unit],
+      read: unit => array[unit],
       write(unit, value) {
         log.log2(unit * 2);
         array[unit] = value as bigint;

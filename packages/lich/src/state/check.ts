@@ -24,7 +24,11 @@ export interface StatePlaces {
 /** Walk everything in a state that stands still. O(records). */
 export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlaces): Violation[] {
   const out: Violation[] = [];
-  const context: CheckContext = { mem, out, capacityOf: (name) => layouts.pools.find((pool) => pool.name === name)?.capacity };
+  const context: CheckContext = {
+    mem,
+    out,
+    capacityOf: name => layouts.pools.find(pool => pool.name === name)?.capacity,
+  };
   checkStruct(context, layouts.root, places.root, 'root');
   const fence = mem.u32[rootStampWord(layouts, places.root) + 2];
   if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
@@ -75,14 +79,16 @@ export function checkValue(context: CheckContext, kind: AnyKind, word: number, o
     case 'ref': {
       const capacity = context.capacityOf(kind.pool);
       if (capacity === undefined) bad(`ref to pool \`${kind.pool}\`, which does not exist`);
-      else if (mem.u32[at + 1] !== 0 && mem.u32[at] >= capacity) bad(`ref to slot ${mem.u32[at]} of \`${kind.pool}\`, which has ${capacity}`);
+      else if (mem.u32[at + 1] !== 0 && mem.u32[at] >= capacity)
+        bad(`ref to slot ${mem.u32[at]} of \`${kind.pool}\`, which has ${capacity}`);
       break;
     }
     case 'struct':
       checkStruct(context, kind.layout, at, where);
       break;
     case 'array':
-      for (let k = 0; k < kind.length; k++) checkValue(context, kind.element, word, offset + k * kind.stride, `${where}[${k}]`);
+      for (let k = 0; k < kind.length; k++)
+        checkValue(context, kind.element, word, offset + k * kind.stride, `${where}[${k}]`);
       break;
     case 'list': {
       const { payload } = listLayout(kind);

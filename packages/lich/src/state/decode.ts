@@ -16,7 +16,12 @@ export interface DecodeOptions {
 /** Links in segments are index + 1; 0 = none. */
 export const END = 0;
 
-export function decodeStruct(mem: Arrays, layout: StructLayout, word: number, options: DecodeOptions = {}): Record<string, unknown> {
+export function decodeStruct(
+  mem: Arrays,
+  layout: StructLayout,
+  word: number,
+  options: DecodeOptions = {},
+): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const field of layout.fields) {
     if (field.hidden && options.hidden !== true) continue;

@@ -27,5 +27,8 @@ export interface Placed {
 }
 
 export function freed(): never {
-  throw new StateError('STATE_FREED', 'this record, or the record that this is part of, was destroyed: keep a ref and resolve it');
+  throw new StateError(
+    'STATE_FREED',
+    'this record, or the record that this is part of, was destroyed: keep a ref and resolve it',
+  );
 }

@@ -66,7 +66,8 @@ export class ArrayView implements FixedArray<any, any, any>, Placed {
   }
 
   includes(value: unknown): boolean {
-    for (let k = 0; k < this.#kind.length; k++) if (Object.is(this.#read(k), value) || this.#read(k) === value) return true;
+    for (let k = 0; k < this.#kind.length; k++)
+      if (Object.is(this.#read(k), value) || this.#read(k) === value) return true;
     return false;
   }
 
@@ -80,7 +81,13 @@ export class ArrayView implements FixedArray<any, any, any>, Placed {
   }
 
   toArray(): any[] {
-    return decode(this.#spec.context.mem, this.#kind, this.#word || freed(), 0, decodeOptions(this.#spec.context)) as any[];
+    return decode(
+      this.#spec.context.mem,
+      this.#kind,
+      this.#word || freed(),
+      0,
+      decodeOptions(this.#spec.context),
+    ) as any[];
   }
 
   #read(index: number): unknown {

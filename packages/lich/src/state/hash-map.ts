@@ -69,7 +69,7 @@ function keyForm(mem: Arrays, kind: AnyKind, offset: number, context: StoreConte
   switch (kind.tag) {
     case 'text':
       return {
-        probe: (key) => key,
+        probe: key => key,
         hash(probe) {
           const text = probe as string;
           let h = 0x811c_9dc5;
@@ -77,52 +77,62 @@ function keyForm(mem: Arrays, kind: AnyKind, offset: number, context: StoreConte
           return mix(h);
         },
         equals: (entry, probe) => equalsText(mem.u16, entry + offset / 4, probe as string),
-        stored: (entry) => decode(mem, kind, entry, offset, {}),
+        stored: entry => decode(mem, kind, entry, offset, {}),
       };
     case 'int':
       return {
-        probe: (key) => (key as number) + 0,
+        probe: key => (key as number) + 0,
         hash(probe) {
           scratch[0] = probe as number;
           return twoWords(scratchWords[0], scratchWords[1]);
         },
         equals: (entry, probe) => mem.f64[(entry + offset / 4) / 2] === probe,
-        stored: (entry) => mem.f64[(entry + offset / 4) / 2],
+        stored: entry => mem.f64[(entry + offset / 4) / 2],
       };
     case 'u64':
     case 'i64':
       return {
-        probe: (key) => BigInt.asUintN(64, key as bigint),
+        probe: key => BigInt.asUintN(64, key as bigint),
         hash(probe) {
           scratchBig[0] = probe as bigint;
           return twoWords(scratchWords[0], scratchWords[1]);
         },
         equals: (entry, probe) => mem.u64[(entry + offset / 4) / 2] === probe,
-        stored: (entry) => mem.u64[(entry + offset / 4) / 2],
+        stored: entry => mem.u64[(entry + offset / 4) / 2],
       };
     case 'ref':
       return {
         probe(key) {
-          const ref = context === undefined ? (key as { slot: number; generation: number }) : refWords(context, kind, key);
+          const ref =
+            context === undefined ? (key as { slot: number; generation: number }) : refWords(context, kind, key);
           return ref === undefined ? 0n : (BigInt(ref.generation) << 32n) | BigInt(ref.slot);
         },
-        hash: (probe) => twoWords(Number((probe as bigint) & 0xffff_ffffn), Number((probe as bigint) >> 32n)),
-        equals: (entry, probe) => ((BigInt(mem.u32[entry + offset / 4 + 1]) << 32n) | BigInt(mem.u32[entry + offset / 4])) === probe,
-        stored: (entry) => (BigInt(mem.u32[entry + offset / 4 + 1]) << 32n) | BigInt(mem.u32[entry + offset / 4]),
+        hash: probe => twoWords(Number((probe as bigint) & 0xffff_ffffn), Number((probe as bigint) >> 32n)),
+        equals: (entry, probe) =>
+          ((BigInt(mem.u32[entry + offset / 4 + 1]) << 32n) | BigInt(mem.u32[entry + offset / 4])) === probe,
+        stored: entry => (BigInt(mem.u32[entry + offset / 4 + 1]) << 32n) | BigInt(mem.u32[entry + offset / 4]),
       };
     case 'oneOf': {
       const index = new Map(kind.names.map((name, k) => [name, k]));
-      const raw = kind.bytes === 1 ? (entry: number) => mem.u8[entry * 4 + offset] : (entry: number) => mem.u16[(entry * 4 + offset) / 2];
+      const raw =
+        kind.bytes === 1
+          ? (entry: number) => mem.u8[entry * 4 + offset]
+          : (entry: number) => mem.u16[(entry * 4 + offset) / 2];
       return {
-        probe: (key) => index.get(key as string),
-        hash: (probe) => mix(probe as number),
+        probe: key => index.get(key as string),
+        hash: probe => mix(probe as number),
         equals: (entry, probe) => raw(entry) === probe,
         stored: raw,
       };
     }
     default: {
       const read = (entry: number) => decode(mem, kind, entry, offset, {});
-      return { probe: (key) => (key as number) + 0, hash: (probe) => mix(probe as number), equals: (entry, probe) => read(entry) === probe, stored: read };
+      return {
+        probe: key => (key as number) + 0,
+        hash: probe => mix(probe as number),
+        equals: (entry, probe) => read(entry) === probe,
+        stored: read,
+      };
     }
   }
 }
@@ -286,7 +296,10 @@ export class MapView implements HashMap<any, any, any, any>, Placed {
 
   /** Entries as a plain array of [key, value]. */
   toArray(): [any, any][] {
-    return decode(this.#spec.context.mem, this.#kind, this.#word || freed(), 0, decodeOptions(this.#spec.context)) as [any, any][];
+    return decode(this.#spec.context.mem, this.#kind, this.#word || freed(), 0, decodeOptions(this.#spec.context)) as [
+      any,
+      any,
+    ][];
   }
 
   /** @internal Overwrite all; the entries were checked. */
@@ -308,7 +321,12 @@ export class MapView implements HashMap<any, any, any, any>, Placed {
       yield link - 1;
       if (this.#word === 0) return undefined;
       if (u32[entry + GENERATION] === generation) link = u32[entry + NEXT];
-      else if (before !== 0 && before <= u32[this.#word + HIGH] && (u32[this.#entry(before - 1) + GENERATION] & 1) === 1) link = before;
+      else if (
+        before !== 0 &&
+        before <= u32[this.#word + HIGH] &&
+        (u32[this.#entry(before - 1) + GENERATION] & 1) === 1
+      )
+        link = before;
       else return undefined;
     }
     return undefined;
@@ -391,7 +409,14 @@ function isKey(kind: AnyKind, key: unknown): boolean {
 
 /** Walk a map's own words.
  * @param each called for each entry in use, with its word */
-export function checkMap(mem: Arrays, kind: MapShape, word: number, where: string, out: Violation[], each: (entry: number, where: string) => void): void {
+export function checkMap(
+  mem: Arrays,
+  kind: MapShape,
+  word: number,
+  where: string,
+  out: Violation[],
+  each: (entry: number, where: string) => void,
+): void {
   const layout = mapLayout(kind);
   const form = keyForm(mem, kind.key, layout.key, undefined);
   const u32 = mem.u32;
@@ -401,14 +426,17 @@ export function checkMap(mem: Arrays, kind: MapShape, word: number, where: strin
   const high = u32[word + HIGH];
   const [first, last, freeHead] = [u32[word + FIRST], u32[word + LAST], u32[word + FREE]];
   if (high > kind.capacity || count > high || first > high || last > high || freeHead > high) {
-    return void bad(`count ${count}, free ${freeHead}, first ${first}, last ${last}, high ${high} with capacity ${kind.capacity}`);
+    return void bad(
+      `count ${count}, free ${freeHead}, first ${first}, last ${last}, high ${high} with capacity ${kind.capacity}`,
+    );
   }
   if (u32[word + RESERVED] !== 0) bad(`reserved word is ${u32[word + RESERVED]}`);
   const seen = new Set<number>();
   const keys = new Set<unknown>();
   let prev = 0;
   for (let link = first; link !== 0; link = u32[entryOf(link - 1) + NEXT]) {
-    if (link > high || seen.has(link)) return void bad(`the order leads to entry ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
+    if (link > high || seen.has(link))
+      return void bad(`the order leads to entry ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
     seen.add(link);
     const entry = entryOf(link - 1);
     if (u32[entry + PREV] !== prev) bad(`entry ${link - 1} says its prev is ${u32[entry + PREV]}, it is ${prev}`);
@@ -424,7 +452,8 @@ export function checkMap(mem: Arrays, kind: MapShape, word: number, where: strin
   let chained = 0;
   for (let bucket = 0; bucket < layout.bucketCount; bucket++) {
     for (let link = u32[word + BUCKETS + bucket]; link !== 0; link = u32[entryOf(link - 1) + CHAIN]) {
-      if (!seen.has(link) || ++chained > count) return void bad(`bucket ${bucket} leads to entry ${link - 1}, which is not in use or was met before`);
+      if (!seen.has(link) || ++chained > count)
+        return void bad(`bucket ${bucket} leads to entry ${link - 1}, which is not in use or was met before`);
       const hash = form.hash(form.stored(entryOf(link - 1))) & (layout.bucketCount - 1);
       if (hash !== bucket) bad(`entry ${link - 1} is in bucket ${bucket}, its key belongs into ${hash}`);
     }
@@ -432,7 +461,10 @@ export function checkMap(mem: Arrays, kind: MapShape, word: number, where: strin
   if (chained !== count) bad(`${chained} entries in buckets, count says ${count}`);
   let free = 0;
   for (let link = freeHead; link !== 0; link = u32[entryOf(link - 1) + CHAIN]) {
-    if (link > high || seen.has(link)) return void bad(`the free list leads to entry ${link - 1}, which is ${link > high ? 'beyond high' : 'taken already'}`);
+    if (link > high || seen.has(link))
+      return void bad(
+        `the free list leads to entry ${link - 1}, which is ${link > high ? 'beyond high' : 'taken already'}`,
+      );
     seen.add(link);
     free++;
     if ((u32[entryOf(link - 1) + GENERATION] & 1) === 1) bad(`entry ${link - 1} is free with an odd generation`);

@@ -21,7 +21,7 @@ export function imageOf(layout: StructLayout): Image {
   // A struct of nothing still has one word, which links free slots.
   if (layout.bytes === 0) runs.push({ word: 0, words: 1, sparse: false });
   for (const field of layout.fields) addRuns(field.kind, field.offset, runs);
-  const dense = runs.filter((run) => !run.sparse);
+  const dense = runs.filter(run => !run.sparse);
   const bytes = new ArrayBuffer(Math.max(layout.bytes, 8));
   const view = new DataView(bytes);
   for (const field of layout.fields) encode(field.kind, field.initial, field.offset, view);
@@ -55,7 +55,8 @@ function addRuns(kind: AnyKind, offset: number, runs: Run[]): void {
       for (const field of kind.layout.fields) addRuns(field.kind, offset + field.offset, runs);
       break;
     case 'array':
-      if (hasContainer(kind.element)) for (let k = 0; k < kind.length; k++) addRuns(kind.element, offset + k * kind.stride, runs);
+      if (hasContainer(kind.element))
+        for (let k = 0; k < kind.length; k++) addRuns(kind.element, offset + k * kind.stride, runs);
       else add(offset, kind.bytes, false, runs);
       break;
     case 'list':
@@ -71,7 +72,7 @@ function addRuns(kind: AnyKind, offset: number, runs: Run[]): void {
 }
 
 function hasContainer(kind: AnyKind): boolean {
-  if (kind.tag === 'struct') return kind.layout.fields.some((field) => hasContainer(field.kind));
+  if (kind.tag === 'struct') return kind.layout.fields.some(field => hasContainer(field.kind));
   if (kind.tag === 'array') return hasContainer(kind.element);
   return kind.tag === 'list' || kind.tag === 'map';
 }
@@ -91,12 +92,14 @@ function encode(kind: AnyKind, value: unknown, offset: number, view: DataView): 
   switch (kind.tag) {
     case 'struct': {
       const given = (value ?? zeroOf(kind)) as Record<string, unknown>;
-      for (const field of kind.layout.fields) encode(field.kind, given[field.name] ?? field.initial, offset + field.offset, view);
+      for (const field of kind.layout.fields)
+        encode(field.kind, given[field.name] ?? field.initial, offset + field.offset, view);
       return;
     }
     case 'array': {
       const given = value as unknown[] | undefined;
-      for (let k = 0; k < kind.length; k++) encode(kind.element, given?.[k] ?? kind.element.initial, offset + k * kind.stride, view);
+      for (let k = 0; k < kind.length; k++)
+        encode(kind.element, given?.[k] ?? kind.element.initial, offset + k * kind.stride, view);
       return;
     }
     case 'list':

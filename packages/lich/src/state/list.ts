@@ -128,7 +128,8 @@ export class ListView implements List<any, any, any>, Placed {
     if (this.#u32[word + HIGH] === 0) return;
     this.#spec.context.touch(this.#stamp);
     if (this.#views !== undefined) {
-      for (let link = this.#u32[word + HEAD]; link !== 0; link = this.#u32[this.#slot(link - 1) + NEXT]) this.#freeView(link - 1);
+      for (let link = this.#u32[word + HEAD]; link !== 0; link = this.#u32[this.#slot(link - 1) + NEXT])
+        this.#freeView(link - 1);
     }
     for (let k = HEAD; k <= HIGH; k++) if (this.#u32[word + k] !== 0) this.#write(word + k, 0);
   }
@@ -149,14 +150,25 @@ export class ListView implements List<any, any, any>, Placed {
       yield this.#read(link - 1);
       if (this.#word === 0) return undefined;
       if (this.#u32[slot + GENERATION] === generation) link = this.#u32[slot + NEXT];
-      else if (before !== 0 && before <= this.#u32[this.#word + HIGH] && (this.#u32[this.#slot(before - 1) + GENERATION] & 1) === 1) link = before;
+      else if (
+        before !== 0 &&
+        before <= this.#u32[this.#word + HIGH] &&
+        (this.#u32[this.#slot(before - 1) + GENERATION] & 1) === 1
+      )
+        link = before;
       else return undefined;
     }
     return undefined;
   }
 
   toArray(): any[] {
-    return decode(this.#spec.context.mem, this.#kind, this.#word || freed(), 0, decodeOptions(this.#spec.context)) as any[];
+    return decode(
+      this.#spec.context.mem,
+      this.#kind,
+      this.#word || freed(),
+      0,
+      decodeOptions(this.#spec.context),
+    ) as any[];
   }
 
   /** @internal Overwrite all; the values were checked. */
@@ -280,7 +292,14 @@ containerFace(ListView.prototype);
 
 /** Walk a list's own words.
  * @param each called for each element in use, with the word of its slot */
-export function checkList(mem: Arrays, kind: ListShape, word: number, where: string, out: Violation[], each: (slot: number, where: string) => void): void {
+export function checkList(
+  mem: Arrays,
+  kind: ListShape,
+  word: number,
+  where: string,
+  out: Violation[],
+  each: (slot: number, where: string) => void,
+): void {
   const { slots, stride } = listLayout(kind);
   const u32 = mem.u32;
   const bad = (what: string) => out.push({ where, what });
@@ -290,13 +309,16 @@ export function checkList(mem: Arrays, kind: ListShape, word: number, where: str
   const count = u32[word + COUNT];
   const high = u32[word + HIGH];
   if (high > kind.capacity || count > high || head > high || tail > high || u32[word + FREE] > high) {
-    bad(`head ${head}, tail ${tail}, free ${u32[word + FREE]}, count ${count}, high ${high} with capacity ${kind.capacity}`);
+    bad(
+      `head ${head}, tail ${tail}, free ${u32[word + FREE]}, count ${count}, high ${high} with capacity ${kind.capacity}`,
+    );
     return;
   }
   const seen = new Set<number>();
   let prev = 0;
   for (let link = head; link !== 0; link = u32[slotOf(link - 1) + NEXT]) {
-    if (link > high || seen.has(link)) return void bad(`the chain leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
+    if (link > high || seen.has(link))
+      return void bad(`the chain leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
     seen.add(link);
     const slot = slotOf(link - 1);
     if (u32[slot + PREV] !== prev) bad(`slot ${link - 1} says its prev is ${u32[slot + PREV]}, it is ${prev}`);
@@ -308,7 +330,10 @@ export function checkList(mem: Arrays, kind: ListShape, word: number, where: str
   if (seen.size !== count) bad(`${seen.size} elements on the chain, count says ${count}`);
   let free = 0;
   for (let link = u32[word + FREE]; link !== 0; link = u32[slotOf(link - 1) + NEXT]) {
-    if (link > high || seen.has(link)) return void bad(`the free list leads to slot ${link - 1}, which is ${link > high ? 'beyond high' : 'taken already'}`);
+    if (link > high || seen.has(link))
+      return void bad(
+        `the free list leads to slot ${link - 1}, which is ${link > high ? 'beyond high' : 'taken already'}`,
+      );
     seen.add(link);
     free++;
     if ((u32[slotOf(link - 1) + GENERATION] & 1) === 1) bad(`slot ${link - 1} is free with an odd generation`);

@@ -14,7 +14,11 @@ export interface Local<T extends object, L> {
 
 /** @param make called once per record and life; it may read the record
  * @example const steering = local(store, Player, p => new Steering(p.x, p.y)); … steering(p).turn() */
-export function local<T extends object, L>(store: Pick<Store, 'log' | 'onRollback'>, struct: abstract new () => T, make: (record: T) => L): Local<T, L> {
+export function local<T extends object, L>(
+  store: Pick<Store, 'log' | 'onRollback'>,
+  struct: abstract new () => T,
+  make: (record: T) => L,
+): Local<T, L> {
   const data = new WeakMap<T, L>();
   let fresh: T[] = [];
   let commitNo = -1;

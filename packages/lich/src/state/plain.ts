@@ -64,11 +64,15 @@ export function containerFace(prototype: object): void {
   hidden(prototype, 'toJSON', function (this: { toArray(): unknown[] }) {
     return this.toArray();
   });
-  hidden(prototype, INSPECT, function (this: { toArray(): unknown[] }, depth: number, options: object, inspect: Inspect) {
-    try {
-      return inspect(this.toArray(), { ...options, depth });
-    } catch {
-      return '<freed>';
-    }
-  });
+  hidden(
+    prototype,
+    INSPECT,
+    function (this: { toArray(): unknown[] }, depth: number, options: object, inspect: Inspect) {
+      try {
+        return inspect(this.toArray(), { ...options, depth });
+      } catch {
+        return '<freed>';
+      }
+    },
+  );
 }

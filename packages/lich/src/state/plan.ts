@@ -69,19 +69,27 @@ export function rootStampWord(layouts: StateLayout, rootWord: number): number {
 
 /** Where the regions of a state are, as word indexes.
  * @throws StateError `STATE_LAYOUT` when the segment lacks one, or has too little of it */
-export function placesOf(segment: Pick<Segment, 'regions'>, layouts: StateLayout): { log: number; logWords: number; root: number; pools: number[] } {
+export function placesOf(
+  segment: Pick<Segment, 'regions'>,
+  layouts: StateLayout,
+): { log: number; logWords: number; root: number; pools: number[] } {
   const region = (name: string, bytes: number): { offset: number; bytes: number } => {
     const found = segment.regions.get(name);
     if (found !== undefined && found.bytes >= bytes) return found;
     const has = found === undefined ? 'no region' : `${found.bytes} bytes for region`;
-    throw new StateError('STATE_LAYOUT', `the segment has ${has} ${name}, the schema needs ${bytes}: it was made for another schema`);
+    throw new StateError(
+      'STATE_LAYOUT',
+      `the segment has ${has} ${name}, the schema needs ${bytes}: it was made for another schema`,
+    );
   };
   const log = region('log', LOG_WORDS_MIN * 4);
   return {
     log: log.offset / 4,
     logWords: 2 ** Math.floor(Math.log2(log.bytes / 4)),
     root: region('root', rootBytes(layouts)).offset / 4,
-    pools: layouts.pools.map((pool, k) => region(poolRegion(k, pool.name), poolPlaces(pool.layout, pool.capacity).bytes).offset / 4),
+    pools: layouts.pools.map(
+      (pool, k) => region(poolRegion(k, pool.name), poolPlaces(pool.layout, pool.capacity).bytes).offset / 4,
+    ),
   };
 }
 
@@ -93,7 +101,7 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
     throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
   }
   const layouts = stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) });
-  const places: PoolPlaces[] = layouts.pools.map((pool) => poolPlaces(pool.layout, pool.capacity));
+  const places: PoolPlaces[] = layouts.pools.map(pool => poolPlaces(pool.layout, pool.capacity));
   const regions: PlanRegion[] = [
     { name: 'log', bytes: logWords * 4, reserve: true },
     { name: 'root', bytes: rootBytes(layouts), reserve: true },
@@ -112,7 +120,12 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
     table: () => [
       { name: 'undo log', bytes: logWords * 4 },
       { name: 'root', bytes: rootBytes(layouts) },
-      ...layouts.pools.map((pool, k) => ({ name: pool.name, bytes: places[k]!.bytes, capacity: pool.capacity, recordBytes: pool.layout.bytes })),
+      ...layouts.pools.map((pool, k) => ({
+        name: pool.name,
+        bytes: places[k]!.bytes,
+        capacity: pool.capacity,
+        recordBytes: pool.layout.bytes,
+      })),
     ],
   };
 }

@@ -218,7 +218,11 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   }
 
   isLive(slot: number, generation: number): boolean {
-    return slot < this.#U[this.#word + HIGH] && (generation & 1) === 1 && this.#U[this.#slots + slot * this.#stride + SLOT_GENERATION] === generation;
+    return (
+      slot < this.#U[this.#word + HIGH] &&
+      (generation & 1) === 1 &&
+      this.#U[this.#slots + slot * this.#stride + SLOT_GENERATION] === generation
+    );
   }
 
   /** @throws StateError `STATE_FREED`, `STATE_FOREIGN` */
@@ -343,7 +347,10 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
 
   #grow(slot: number): void {
     if (slot >= this.capacity) {
-      throw new StateError('STATE_POOL_FULL', `pool \`${this.name}\` full: ${this.capacity} slots, raise capacity in pool(…, { capacity })`);
+      throw new StateError(
+        'STATE_POOL_FULL',
+        `pool \`${this.name}\` full: ${this.capacity} slots, raise capacity in pool(…, { capacity })`,
+      );
     }
     const slots = Math.min(this.capacity, slot + this.#growth());
     this.#pages.reserve(this.#word * 4, this.#reservedBytes(slots));
@@ -369,7 +376,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
 
   /** @returns the slot of a live record or of a ref that is not stale, else -1 */
   #slotOf(record: T | Ref): number {
-    if (typeof record !== 'object' || record === null) throw new TypeError(`pool \`${this.name}\` takes a record or a { slot, generation }`);
+    if (typeof record !== 'object' || record === null)
+      throw new TypeError(`pool \`${this.name}\` takes a record or a { slot, generation }`);
     if (this.#view.is(record)) {
       const base = this.#view.base(record);
       return base === 0 ? -1 : (base - this.#slots) / this.#stride;
@@ -380,7 +388,10 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   }
 
   #foreign(record: object): never {
-    throw new StateError('STATE_FOREIGN', `pool \`${this.name}\` was given ${OWNER in record ? 'a record of another pool or store' : 'something that is no record of it'}`);
+    throw new StateError(
+      'STATE_FOREIGN',
+      `pool \`${this.name}\` was given ${OWNER in record ? 'a record of another pool or store' : 'something that is no record of it'}`,
+    );
   }
 
   /** @internal */
@@ -401,7 +412,13 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
 /** Walk a pool's own words.
  * @param word of the region
  * @param each called for each live record, with the word of its payload */
-export function checkPool(mem: Arrays, pool: PoolLayout, word: number, out: Violation[], each: (word: number, where: string) => void): void {
+export function checkPool(
+  mem: Arrays,
+  pool: PoolLayout,
+  word: number,
+  out: Violation[],
+  each: (word: number, where: string) => void,
+): void {
   const U = mem.u32;
   const where = pool.name;
   const { blocks, slots, stride, payloadWords } = poolPlaces(pool.layout, pool.capacity);
@@ -428,7 +445,8 @@ export function checkPool(mem: Arrays, pool: PoolLayout, word: number, out: Viol
     const wrong = (what: string) => void out.push({ where: at, what });
     const fence = (FENCE ^ slot) >>> 0;
     const end = base + SLOT_HEADER + payloadWords;
-    if (U[base] !== fence || U[end] !== fence) wrong(`fences ${U[base].toString(16)} and ${U[end].toString(16)}, both are to be ${fence.toString(16)}`);
+    if (U[base] !== fence || U[end] !== fence)
+      wrong(`fences ${U[base].toString(16)} and ${U[end].toString(16)}, both are to be ${fence.toString(16)}`);
     for (let k = end + 1; k < base + stride; k++) if (U[k] !== 0) wrong(`padding word ${k - base} is ${U[k]}`);
     const generation = U[base + SLOT_GENERATION];
     const bit = (U[word + BITMAP + (slot >>> 5)] >>> (slot & 31)) & 1;
@@ -439,7 +457,8 @@ export function checkPool(mem: Arrays, pool: PoolLayout, word: number, out: Viol
   }
   const seen = new Set<number>();
   for (let link = U[word + FREE]; link !== 0; ) {
-    if (link > high || seen.has(link)) return bad(`the free list leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
+    if (link > high || seen.has(link))
+      return bad(`the free list leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
     seen.add(link);
     const base = word + slots + (link - 1) * stride;
     if ((U[base + SLOT_GENERATION] & 1) === 1) bad(`slot ${link - 1} is on the free list and live`);

@@ -80,7 +80,10 @@ export function catalogOf(segment: Segment): StateLayout {
  * @throws StateError `STATE_UNSUPPORTED` on a machine that is not x86-64, `STATE_LAYOUT`; SchemaError `SCHEMA_CATALOG` */
 export function openReader(segment: Segment, options: ReaderOptions = {}): StoreReader {
   if (process.arch !== 'x64') {
-    throw new StateError('STATE_UNSUPPORTED', `reads from outside need the store order of x86-64, this machine is ${process.arch}`);
+    throw new StateError(
+      'STATE_UNSUPPORTED',
+      `reads from outside need the store order of x86-64, this machine is ${process.arch}`,
+    );
   }
   return new Reader(segment, options);
 }
@@ -126,7 +129,9 @@ class Reader implements StoreReader {
     this.#rootWord = places.root;
     this.#poolWords = places.pools;
     this.#hidden = options.hidden === true ? { hidden: true } : {};
-    this.layouts.pools.forEach((pool, index) => this.#pools.set(pool.name, { index, places: poolPlaces(pool.layout, pool.capacity) }));
+    this.layouts.pools.forEach((pool, index) =>
+      this.#pools.set(pool.name, { index, places: poolPlaces(pool.layout, pool.capacity) }),
+    );
   }
 
   get commitNo(): number {
@@ -152,7 +157,7 @@ class Reader implements StoreReader {
   }
 
   check(): Violation[] {
-    return this.snapshot((s) => {
+    return this.snapshot(s => {
       const read = (s as unknown as { words(from: number, count: number, into: Arrays, at: number): void }).words;
       const copy = arraysOver(this.segment.sizeBytes);
       read(this.#rootWord, rootBytes(this.layouts) / 4, copy, this.#rootWord);
@@ -162,7 +167,8 @@ class Reader implements StoreReader {
         read(word, slots, copy, word);
         const high = Math.min(copy.u32[word + HIGH], pool.capacity);
         const all = stride * high;
-        for (let from = 0; from < all; from += COPY_WORDS) read(word + slots + from, Math.min(COPY_WORDS, all - from), copy, word + slots + from);
+        for (let from = 0; from < all; from += COPY_WORDS)
+          read(word + slots + from, Math.min(COPY_WORDS, all - from), copy, word + slots + from);
       });
       return checkState(copy, this.layouts, { root: this.#rootWord, pools: this.#poolWords });
     });
@@ -176,7 +182,10 @@ class Reader implements StoreReader {
     };
     const poolOf = (name: string) => {
       const found = this.#pools.get(name);
-      if (found === undefined) throw new TypeError(`there is no pool \`${name}\`; there ${this.#pools.size === 1 ? 'is' : 'are'} ${[...this.#pools.keys()].join(', ') || 'none'}`);
+      if (found === undefined)
+        throw new TypeError(
+          `there is no pool \`${name}\`; there ${this.#pools.size === 1 ? 'is' : 'are'} ${[...this.#pools.keys()].join(', ') || 'none'}`,
+        );
       return { ...found, word: this.#poolWords[found.index]!, layout: this.layouts.pools[found.index]!.layout };
     };
     const entryAt = (mem: Arrays, at: number, slot: number, layout: StateLayout['root']): RecordEntry | undefined => {
@@ -228,7 +237,7 @@ class Reader implements StoreReader {
       entry,
       record: (name, slot) => entry(name, slot)?.value,
       entries,
-      pool: (name) => new Map(entries(name).map(({ slot, value }) => [slot, value])),
+      pool: name => new Map(entries(name).map(({ slot, value }) => [slot, value])),
     };
     return snapshot;
   }
@@ -263,7 +272,8 @@ class Reader implements StoreReader {
       q = (q - ((size + 1) & -2)) | 0;
       if (((q - c0) | 0) < 0) return false;
       if (word >= to || word + size <= from) continue;
-      for (let n = Math.max(0, from - word); n < size && word + n < to; n++) into[word + n + shift] = I[((q + n) & mask) + base];
+      for (let n = Math.max(0, from - word); n < size && word + n < to; n++)
+        into[word + n + shift] = I[((q + n) & mask) + base];
     }
     const now = Atomics.load(I, LOG_POS);
     return ((now - c0) | 0) <= most;

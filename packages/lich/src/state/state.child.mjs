@@ -4,7 +4,12 @@ import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js
 import { openStore, storePlan } from '../../dist/state/index.js';
 
 class Account extends struct({ up: int, down: int, twin: i32, label: text(20), items: map(int, i32, 6) }) {}
-const schema = state({ accounts: pool(Account, { capacity: 256 }), uids: map(int, text(12), 64), total: int, moved: int });
+const schema = state({
+  accounts: pool(Account, { capacity: 256 }),
+  uids: map(int, text(12), 64),
+  total: int,
+  moved: int,
+});
 
 let store;
 
@@ -40,7 +45,11 @@ const orders = {
     store.state.accounts.create({ label: 'never' });
     return { size: store.state.uids.size };
   },
-  get: ({ key }) => ({ value: store.state.uids.get(key), size: store.state.uids.size, accounts: store.state.accounts.size }),
+  get: ({ key }) => ({
+    value: store.state.uids.get(key),
+    size: store.state.uids.size,
+    accounts: store.state.accounts.size,
+  }),
   /** Write at full speed until killed. What holds at each commit: sum of up + down = 0; twin and label follow up; a map
    * holds the keys of one residue. Every third transaction is rolled back, after it has broken all of that. */
   storm({ accounts }) {
@@ -91,7 +100,7 @@ const orders = {
   },
 };
 
-process.on('message', (order) => {
+process.on('message', order => {
   try {
     process.send(orders[order.do](order));
   } catch (error) {

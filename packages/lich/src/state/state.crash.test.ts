@@ -85,7 +85,12 @@ const work: ((w: World) => void)[] = [
   ({ state: s }) => void s.units.create(),
 ];
 
-const logged = (bytes: Uint8Array, segment: Segment): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset + segment.regions.get('root')!.offset, segment.sizeBytes - segment.regions.get('root')!.offset);
+const logged = (bytes: Uint8Array, segment: Segment): Buffer =>
+  Buffer.from(
+    bytes.buffer,
+    bytes.byteOffset + segment.regions.get('root')!.offset,
+    segment.sizeBytes - segment.regions.get('root')!.offset,
+  );
 
 interface Run {
   trace: StoreTrace;
@@ -99,7 +104,8 @@ function record(): Run {
   const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, wrap: trace.wrap('S') });
   const store = openStore(segment, plan) as World;
   const starts: Run['starts'] = [];
-  const note = () => starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
+  const note = () =>
+    starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
   trace.start({ S: segment });
   note();
   for (const step of work) {
@@ -120,7 +126,7 @@ function record(): Run {
 }
 
 /** Open each crash point as the next process would. @returns points that are neither before nor after, or not sound */
-function verify({ trace, segment, starts }: Run, step = 1): { points: number; wrong: string[]; undone: number } {
+function verify({ trace, starts }: Run, step = 1): { points: number; wrong: string[]; undone: number } {
   const wrong: string[] = [];
   let points = 0;
   let undone = 0;
@@ -171,7 +177,9 @@ describe('crash points', () => {
         const last = openStore(third, plan);
         last.recover();
         const result = logged(new Uint8Array(third.buffer), third);
-        const sound = result.equals(starts[transaction]!.bytes) || (transaction + 1 < starts.length && result.equals(starts[transaction + 1]!.bytes));
+        const sound =
+          result.equals(starts[transaction]!.bytes) ||
+          (transaction + 1 < starts.length && result.equals(starts[transaction + 1]!.bytes));
         if (!sound) throw new Error(`store ${n}, killed again after ${m} stores of the recovery`);
       }, 7);
     }, 97);
@@ -180,15 +188,19 @@ describe('crash points', () => {
 
   it('finds the planted bug: data before its log position', () => {
     const run = record();
-    run.trace.mutate((stores) => dataBeforeLog(stores, 'S', LOG_POS * 4));
+    run.trace.mutate(stores => dataBeforeLog(stores, 'S', LOG_POS * 4));
     expect(verify(run).wrong.length).toBeGreaterThan(100);
   });
 
   it('finds log entries with a wrong old word', () => {
     const run = record();
     const log = run.segment.regions.get('log')!;
-    run.trace.mutate((stores) =>
-      stores.map((store, k) => (k % 50 === 0 && store.offset >= log.offset && store.offset < log.offset + log.bytes ? { ...store, bytes: store.bytes.map((b) => b ^ 1) } : store)),
+    run.trace.mutate(stores =>
+      stores.map((store, k) =>
+        k % 50 === 0 && store.offset >= log.offset && store.offset < log.offset + log.bytes
+          ? { ...store, bytes: store.bytes.map(b => b ^ 1) }
+          : store,
+      ),
     );
     expect(verify(run).wrong.length).toBeGreaterThan(20);
   });

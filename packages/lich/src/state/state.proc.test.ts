@@ -55,8 +55,8 @@ describe('a killed owner', () => {
     await owner.kill();
     const segment = attachSegment({ dir, name: 'bank', kind: 'state' });
     const reader = openReader(segment);
-    expect(reader.snapshot((s) => s.root())).toMatchObject({ uids: [[1, 'one']] });
-    expect(reader.snapshot((s) => s.pool('accounts').size)).toBe(0);
+    expect(reader.snapshot(s => s.root())).toMatchObject({ uids: [[1, 'one']] });
+    expect(reader.snapshot(s => s.pool('accounts').size)).toBe(0);
     expect(reader.check()).toEqual([]);
     segment.close();
   });
@@ -95,17 +95,18 @@ describe('reads from outside', () => {
     for (let n = 0; n < reads; n++) {
       seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
       const slot = (seed >>> 8) % ACCOUNTS;
-      const found = reader.snapshot((s) => s.record('accounts', slot)) as Account | undefined;
+      const found = reader.snapshot(s => s.record('accounts', slot)) as Account | undefined;
       const what = found === undefined ? 'gone' : torn(found);
       if (what !== undefined) wrong.push(`read ${n}, slot ${slot}: ${what}`);
       if (n % 200 === 0) {
         // One commit over all records and the root: the sum over all is 0 at each commit.
-        const sum = reader.snapshot((s) => {
+        const sum = reader.snapshot(s => {
           let total = 0;
           for (const a of s.pool('accounts').values()) total += (a as unknown as Account).up;
           return { total, count: s.pool('accounts').size, root: s.root()['total'] };
         });
-        if (sum.total !== 0 || sum.count !== ACCOUNTS || sum.root !== 0) wrong.push(`pool at read ${n}: ${JSON.stringify(sum)}`);
+        if (sum.total !== 0 || sum.count !== ACCOUNTS || sum.root !== 0)
+          wrong.push(`pool at read ${n}: ${JSON.stringify(sum)}`);
       }
     }
     expect(wrong.slice(0, 5)).toEqual([]);

@@ -3,14 +3,25 @@
  *   [words][catalog][log ring][root: payload, stamp, fence][pool 0][pool 1]…
  *
  * One process opens a segment for writing; it makes the views once and keeps them over transactions. */
-import { type AnyKind, check as checkKind, refuse, SchemaError, type StateLayout, type StateOf, type StateSchema, type StructLayout } from '@lich/schema';
+import {
+  type AnyKind,
+  check as checkKind,
+  describeKind,
+  type RefShape,
+  refuse,
+  SchemaError,
+  type StateLayout,
+  type StateOf,
+  type StateSchema,
+  type StructLayout,
+} from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { type AccessorPlan, generate, type Hooks, type NumberedField, type ViewClass } from './accessors.ts';
 import { cellOf, refWords } from './cell.ts';
 import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed, type Placed } from './door.ts';
 import type { ElementSpec } from './elements.ts';
-import { StateError, type Violation } from './errors.ts';
+import type { Violation } from './errors.ts';
 import { ArrayView } from './fixed-array.ts';
 import { type MapSpec, MapView } from './hash-map.ts';
 import { imageOf } from './image.ts';
@@ -22,7 +33,6 @@ import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
 import { Pool, poolPlaces } from './pool.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
-import { describeKind } from '@lich/schema';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
 export interface Store<S = unknown> {
@@ -81,7 +91,7 @@ class StoreImpl implements Store<object> {
     const mem = segment;
     const journal = new Journal();
     const nested = [...plan.layouts.structs.values()];
-    const refs = new Map(poolLayouts.map((pool) => [pool.name, { pool: undefined as Pool<any> | undefined }]));
+    const refs = new Map(poolLayouts.map(pool => [pool.name, { pool: undefined as Pool<any> | undefined }]));
     let fields: readonly NumberedField[] = [];
     const doors: Door[] = [];
     const rootStamp = this.#rootStamp;
@@ -105,29 +115,35 @@ class StoreImpl implements Store<object> {
       unknown(layout, init) {
         const prototype: unknown = Object.getPrototypeOf(init);
         if (prototype !== Object.prototype && prototype !== null) return;
-        const names = new Set(layout.fields.filter((field) => !field.hidden).map((field) => field.name));
-        const name = Object.keys(init).find((key) => !names.has(key));
+        const names = new Set(layout.fields.filter(field => !field.hidden).map(field => field.name));
+        const name = Object.keys(init).find(key => !names.has(key));
         if (name !== undefined) throw new SchemaError('SCHEMA_RANGE', `${layout.name} has no field ${name}`);
       },
-      touch: (stampWord) => this.#touch(stampWord),
+      touch: stampWord => this.#touch(stampWord),
       getText: (word, length) => readText(mem.u16, word, length),
       setText: (word, value) => writeText(mem, context.log, word, value),
       getBytes: (word, length) => readBytes(mem, word, length),
       setBytes: (word, value) => writeBytes(mem, context.log, word, value),
-      setRef(word, number, value) {
+      refOf(number, value) {
         const { owner, field } = fields[number]!;
-        let ref: { slot: number; generation: number } | undefined;
         try {
-          ref = refWords(context, field.kind as never, value);
+          return refWords(context, field.kind as RefShape, value);
         } catch (error) {
+          // Named after the field.
           if (error instanceof SchemaError) refuse(field.name, owner.name, field.kind, value);
           throw error;
         }
+      },
+      setRef(word, ref) {
         context.log.log2(word);
         mem.u32[word] = ref?.slot ?? 0;
         mem.u32[word + 1] = ref?.generation ?? 0;
       },
-      makeView: (number, word, stampWord) => (doors[number] ??= doorOf(fields[number]!.field.kind, `${fields[number]!.owner.name}.${fields[number]!.field.name}`)).make(word, stampWord),
+      makeView: (number, word, stampWord) =>
+        (doors[number] ??= doorOf(
+          fields[number]!.field.kind,
+          `${fields[number]!.owner.name}.${fields[number]!.field.name}`,
+        )).make(word, stampWord),
       freeView: (number, view) => doors[number]!.free(view),
       reviveView: (number, view) => doors[number]!.revive(view),
       assignView: (number, view, value) => doors[number]!.assign(view, value),
@@ -136,7 +152,12 @@ class StoreImpl implements Store<object> {
       log: { base: logWord, words: logWords },
       pools: poolLayouts.map((pool, k) => {
         const places = poolPlaces(pool.layout, pool.capacity);
-        return { layout: pool.layout, slots: words[k]! + places.slots, stride: places.stride, blocks: words[k]! + places.blocks };
+        return {
+          layout: pool.layout,
+          slots: words[k]! + places.slots,
+          stride: places.stride,
+          blocks: words[k]! + places.blocks,
+        };
       }),
       nested,
       root,
@@ -152,14 +173,20 @@ class StoreImpl implements Store<object> {
       mem,
       log: code.log,
       journal,
-      touch: (stampWord) => {
+      touch: stampWord => {
         if (I[stampWord] !== I[STAMP_LO]) this.#touch(stampWord);
       },
       position: () => I[LOG_POS],
       isLive: (pool, slot, generation) => refs.get(pool)?.pool?.isLive(slot, generation) ?? false,
       resolve: (pool, slot, generation) => refs.get(pool)?.pool?.resolve(slot, generation),
     };
-    const area = { base: logWord, words: logWords, from: this.#rootWord, to: Math.floor(segment.sizeBytes / 4), name: segment.name || 'the segment' };
+    const area = {
+      base: logWord,
+      words: logWords,
+      from: this.#rootWord,
+      to: Math.floor(segment.sizeBytes / 4),
+      name: segment.name || 'the segment',
+    };
     this.log = new UndoLog(code.log, I, mem.f64, area, journal, () => segment.writable);
 
     const options = { isLive: context.isLive };
@@ -189,8 +216,12 @@ class StoreImpl implements Store<object> {
       });
     });
     for (const pool of pools) refs.get(pool.name)!.pool = pool;
-    this.pools = new Map(pools.map((pool) => [pool.name, pool]));
-    this.#poolsInOrder = pools.map((pool, k) => ({ pool, from: words[k]!, to: words[k]! + plan.regions[k + 2]!.bytes / 4 }));
+    this.pools = new Map(pools.map(pool => [pool.name, pool]));
+    this.#poolsInOrder = pools.map((pool, k) => ({
+      pool,
+      from: words[k]!,
+      to: words[k]! + plan.regions[k + 2]!.bytes / 4,
+    }));
     this.#markers = code.markers;
 
     for (const layout of nested) {
@@ -208,7 +239,13 @@ class StoreImpl implements Store<object> {
     }
     function elementSpec(kind: AnyKind, element: AnyKind, where: string): ElementSpec {
       const cell = cellOf(element, context);
-      return { kind, cell, door: cell === undefined ? doorOf(element, where) : undefined, context, what: `${where}: ${describeKind(kind)}` };
+      return {
+        kind,
+        cell,
+        door: cell === undefined ? doorOf(element, where) : undefined,
+        context,
+        what: `${where}: ${describeKind(kind)}`,
+      };
     }
     function makeDoor(kind: AnyKind, where: string): Door {
       const fits = (value: unknown): void => {
@@ -221,8 +258,8 @@ class StoreImpl implements Store<object> {
           return {
             kind,
             make: (word, stampWord) => new cls(word, stampWord),
-            free: (view) => cls.free(view),
-            revive: (view) => cls.revive(view, 0),
+            free: view => cls.free(view),
+            revive: view => cls.revive(view, 0),
             assign(view, value) {
               if (view === value) return;
               fits(value);
@@ -284,9 +321,9 @@ class StoreImpl implements Store<object> {
   callOnResume(reason: string): number {
     let count = 0;
     for (const pool of this.pools.values()) {
-      const struct = this.layouts.pools.find((entry) => entry.name === pool.name)?.struct;
+      const struct = this.layouts.pools.find(entry => entry.name === pool.name)?.struct;
       if (typeof (struct?.prototype as { onResume?: unknown } | undefined)?.onResume !== 'function') continue;
-      pool.forEach((record) => {
+      pool.forEach(record => {
         count++;
         (record as { onResume(reason: string): void }).onResume(reason);
       });
@@ -329,7 +366,11 @@ class StoreImpl implements Store<object> {
       return;
     }
     let index = 0;
-    while (index < this.#poolsInOrder.length && !(stampWord >= this.#poolsInOrder[index]!.from && stampWord < this.#poolsInOrder[index]!.to)) index++;
+    while (
+      index < this.#poolsInOrder.length &&
+      !(stampWord >= this.#poolsInOrder[index]!.from && stampWord < this.#poolsInOrder[index]!.to)
+    )
+      index++;
     if (index === this.#poolsInOrder.length) freed();
     this.#markers[index]!(stampWord - 2);
   }
@@ -353,12 +394,16 @@ class StoreImpl implements Store<object> {
   }
 }
 
-function placed(kind: AnyKind, fits: (value: unknown) => void, make: (word: number, stampWord: number) => Placed & object): Door {
+function placed(
+  kind: AnyKind,
+  fits: (value: unknown) => void,
+  make: (word: number, stampWord: number) => Placed & object,
+): Door {
   return {
     kind,
     make,
-    free: (view) => (view as Placed).$free(),
-    revive: (view) => (view as Placed).$revive(),
+    free: view => (view as Placed).$free(),
+    revive: view => (view as Placed).$revive(),
     assign(view, value) {
       if (view === value) return;
       fits(value);
@@ -382,7 +427,7 @@ function structOf(layouts: StateLayout, wanted: StructLayout): object {
     }
     return undefined;
   };
-  for (const layout of [layouts.root, ...layouts.pools.map((pool) => pool.layout)]) {
+  for (const layout of [layouts.root, ...layouts.pools.map(pool => pool.layout)]) {
     for (const field of layout.fields) {
       const found = look(field.kind);
       if (found !== undefined) return found;

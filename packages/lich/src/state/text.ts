@@ -23,7 +23,9 @@ export function readText(u16: Uint16Array, word: number, most: number): string {
   if (length < CACHED_FROM || length > CACHED_TO) return makeText(u16, word, length);
   const place = (word ^ (word >>> 10)) & 1023;
   const known = recent[place];
-  return known.length === length && equalsText(u16, word, known) ? known : (recent[place] = makeText(u16, word, length));
+  return known.length === length && equalsText(u16, word, known)
+    ? known
+    : (recent[place] = makeText(u16, word, length));
 }
 
 function makeText(u16: Uint16Array, word: number, units: number): string {
@@ -31,7 +33,16 @@ function makeText(u16: Uint16Array, word: number, units: number): string {
   let length = units;
   let text = '';
   for (; length >= 8; length -= 8, at += 8) {
-    text += fromCharCode(u16[at], u16[at + 1], u16[at + 2], u16[at + 3], u16[at + 4], u16[at + 5], u16[at + 6], u16[at + 7]);
+    text += fromCharCode(
+      u16[at],
+      u16[at + 1],
+      u16[at + 2],
+      u16[at + 3],
+      u16[at + 4],
+      u16[at + 5],
+      u16[at + 6],
+      u16[at + 7],
+    );
   }
   switch (length) {
     case 1:

@@ -52,7 +52,8 @@ describe('undo log', () => {
     expect(() => (s.n = 1)).toThrow(code('STATE_NO_TRANSACTION'));
     expect(() => log.write(rootWord, 1)).toThrow(code('STATE_NO_TRANSACTION'));
     expect(() => s.cells.create()).toThrow(code('STATE_NO_TRANSACTION'));
-    for (const act of [() => log.commit(), () => log.rollback(), () => log.savepoint(), () => log.rollbackTo(0)]) expect(act).toThrow(code('STATE_NO_TRANSACTION'));
+    for (const act of [() => log.commit(), () => log.rollback(), () => log.savepoint(), () => log.rollbackTo(0)])
+      expect(act).toThrow(code('STATE_NO_TRANSACTION'));
     log.begin();
     expect(() => log.begin()).toThrow(code('STATE_TRANSACTION_OPEN'));
     expect(() => log.nextStamp()).toThrow(code('STATE_TRANSACTION_OPEN'));
@@ -187,16 +188,22 @@ describe('undo log', () => {
     const logPos = made.I[LOG_POS];
     expect(() => open(good).log.recover()).not.toThrow();
     const damage: [string, (I: Int32Array, F: Float64Array) => void][] = [
-      ['odd logPos', (I) => (I[LOG_POS] += 1)],
-      ['odd comPos', (I) => (I[COM_POS] += 1)],
-      ['comPos beyond logPos', (I) => (I[COM_POS] = I[LOG_POS] + 2)],
-      ['more than the ring', (I) => (I[LOG_POS] = I[COM_POS] + 2 ** 20)],
-      ['index in the header', (I) => (I[base + logPos - 2] = 3)],
-      ['index in the words', (I) => (I[base + logPos - 2] = LOG_POS)],
-      ['index past the end', (I) => (I[base + logPos - 2] = made.segment.sizeBytes / 4)],
-      ['range past the end', (I) => (I[base + logPos - 2] = (made.segment.sizeBytes / 4 - 1) | 0x8000_0000)],
-      ['range that is too long', (I) => void ((I[base + logPos - 2] = made.rootWord | 0x8000_0000), (I[base + logPos - 1] = 1000))],
-      ['range before comPos', (I) => void ((I[base + logPos - 2] = made.rootWord | 0x8000_0000), (I[base + logPos - 1] = 100))],
+      ['odd logPos', I => (I[LOG_POS] += 1)],
+      ['odd comPos', I => (I[COM_POS] += 1)],
+      ['comPos beyond logPos', I => (I[COM_POS] = I[LOG_POS] + 2)],
+      ['more than the ring', I => (I[LOG_POS] = I[COM_POS] + 2 ** 20)],
+      ['index in the header', I => (I[base + logPos - 2] = 3)],
+      ['index in the words', I => (I[base + logPos - 2] = LOG_POS)],
+      ['index past the end', I => (I[base + logPos - 2] = made.segment.sizeBytes / 4)],
+      ['range past the end', I => (I[base + logPos - 2] = (made.segment.sizeBytes / 4 - 1) | 0x8000_0000)],
+      [
+        'range that is too long',
+        I => void ((I[base + logPos - 2] = made.rootWord | 0x8000_0000), (I[base + logPos - 1] = 1000)),
+      ],
+      [
+        'range before comPos',
+        I => void ((I[base + logPos - 2] = made.rootWord | 0x8000_0000), (I[base + logPos - 1] = 100)),
+      ],
       ['commitNo', (_, F) => (F[COMMIT_NO / 2] = Number.NaN)],
     ];
     for (const [what, change] of damage) {
@@ -212,7 +219,10 @@ describe('undo log', () => {
     const { log, s, I } = open();
     const seen = (since: number) => {
       const out: number[] = [];
-      (s.cells as unknown as { changedSince(since: number, visit: (slot: number) => void): void }).changedSince(since, (slot: number) => out.push(slot));
+      (s.cells as unknown as { changedSince(since: number, visit: (slot: number) => void): void }).changedSince(
+        since,
+        (slot: number) => out.push(slot),
+      );
       return out;
     };
     log.begin();

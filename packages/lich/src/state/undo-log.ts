@@ -20,7 +20,17 @@
  * which an entry may begin; outside a transaction it lies before logPos, so the same compare refuses. */
 import { StateError } from './errors.ts';
 import type { Journal } from './journal.ts';
-import { COM_POS, COMMIT_NO, ENTRY_WORDS_MAX, FIRST_STAMP, LOG_POS, LOG_SLACK, RANGE, STAMP_HI, STAMP_LO } from './words.ts';
+import {
+  COM_POS,
+  COMMIT_NO,
+  ENTRY_WORDS_MAX,
+  FIRST_STAMP,
+  LOG_POS,
+  LOG_SLACK,
+  RANGE,
+  STAMP_HI,
+  STAMP_LO,
+} from './words.ts';
 
 /** What the generated code hands out. */
 export interface LogCore {
@@ -91,9 +101,9 @@ export class UndoLog {
   readonly #afterRecover: (() => void)[] = [];
   readonly #writable: () => boolean;
   /** Writes are allowed from here on. @throws StateError `STATE_TRANSACTION_OPEN`, `STATE_READ_ONLY` */
-  readonly begin: () => void;
+  begin: () => void;
   /** All writes since `begin` are in force, for ever. @throws StateError `STATE_NO_TRANSACTION` */
-  readonly commit: () => void;
+  commit: () => void;
   /** Logged store of one 32-bit word. @throws StateError `STATE_NO_TRANSACTION`, `STATE_READ_ONLY`, `STATE_LOG_FULL` */
   readonly write: (word: number, value: number) => void;
   /** Logged store of a 64-bit float: two entries, one store. @param word even */
@@ -226,10 +236,13 @@ export class UndoLog {
         count = I[k + 1];
         if (count < 0 || count > ENTRY_WORDS_MAX) this.#corrupt(`the range entry at ${q >>> 0} has ${count} words`);
         next = (q - ((count + 1) & -2) - 2) | 0;
-        if (((next + 2 - comPos) | 0) < 0) this.#corrupt(`the range entry at ${q >>> 0} with ${count} words begins before comPos ${comPos >>> 0}`);
+        if (((next + 2 - comPos) | 0) < 0)
+          this.#corrupt(`the range entry at ${q >>> 0} with ${count} words begins before comPos ${comPos >>> 0}`);
       }
       if (index < from || index + count > to) {
-        this.#corrupt(`the entry at ${q >>> 0} names words ${index}..${index + count - 1}, logged are ${from}..${to - 1}`);
+        this.#corrupt(
+          `the entry at ${q >>> 0} names words ${index}..${index + count - 1}, logged are ${from}..${to - 1}`,
+        );
       }
       q = next;
     }
@@ -274,7 +287,10 @@ export class UndoLog {
 
   #refuse(what: string): never {
     if (this.#core.state() === READ_ONLY) throw readOnly(this.#area.name);
-    throw new StateError('STATE_NO_TRANSACTION', `${what} outside a transaction: state changes only inside a handler, tick or start`);
+    throw new StateError(
+      'STATE_NO_TRANSACTION',
+      `${what} outside a transaction: state changes only inside a handler, tick or start`,
+    );
   }
 
   /** @internal */

@@ -13,7 +13,17 @@
  * Stores are taken in program order. That the machine code keeps this order is for the single-stepper to show. */
 import type { Segment } from '../shm/index.ts';
 
-type TypedArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
+type TypedArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
 
 const TARGET = Symbol('target');
 const SEGMENT = Symbol('segment');
@@ -32,13 +42,18 @@ export class StoreTrace {
 
   /** For `memorySegment({ wrap })`: arrays that write down their stores. */
   wrap(segment: string): <A extends object>(array: A) => A {
-    return (array) => this.#proxy(array as unknown as TypedArray, segment) as never;
+    return array => this.#proxy(array as unknown as TypedArray, segment) as never;
   }
 
   /** Stores from here on are written down; `segments` are as they are now. */
   start(segments: Readonly<Record<string, Segment>>): void {
     this.#stores = [];
-    this.#initial = new Map(Object.entries(segments).map(([name, segment]) => [name, new Uint8Array(segment.buffer).slice(0, segment.sizeBytes)]));
+    this.#initial = new Map(
+      Object.entries(segments).map(([name, segment]) => [
+        name,
+        new Uint8Array(segment.buffer).slice(0, segment.sizeBytes),
+      ]),
+    );
     this.#recording = true;
   }
 
@@ -77,15 +92,19 @@ export class StoreTrace {
   /** Run `work` with Atomics that accept the arrays of this trace. */
   atomics<T>(work: () => T): T {
     const originals = new Map<string, unknown>();
-    const trace = this;
+    const note = (segment: string, target: TypedArray, index: number) => this.#note(segment, target, index);
     for (const name of ['load', 'store', 'add', 'sub', 'and', 'or', 'xor', 'exchange', 'compareExchange'] as const) {
       const original = Atomics[name] as (array: TypedArray, index: number, ...values: unknown[]) => unknown;
       originals.set(name, original);
-      (Atomics as unknown as Record<string, unknown>)[name] = (array: TypedArray & { [TARGET]?: TypedArray; [SEGMENT]?: string }, index: number, ...values: unknown[]) => {
+      (Atomics as unknown as Record<string, unknown>)[name] = (
+        array: TypedArray & { [TARGET]?: TypedArray; [SEGMENT]?: string },
+        index: number,
+        ...values: unknown[]
+      ) => {
         const target = array[TARGET];
         if (target === undefined) return original(array, index, ...values);
         const result = original(target, index, ...values);
-        if (name !== 'load') trace.#note(array[SEGMENT]!, target, index);
+        if (name !== 'load') note(array[SEGMENT]!, target, index);
         return result;
       };
     }
@@ -98,14 +117,14 @@ export class StoreTrace {
 
   #proxy(target: TypedArray, segment: string): TypedArray {
     const stored = (index: number) => this.#note(segment, target, index);
-    const trace = this;
+    const part = (array: TypedArray) => this.#proxy(array, segment);
     return new Proxy(target, {
       get(_, key) {
         if (key === TARGET) return target;
         if (key === SEGMENT) return segment;
         const value = (target as unknown as Record<PropertyKey, unknown>)[key];
         if (typeof value !== 'function') return value;
-        if (key === 'subarray') return (from: number, to: number) => trace.#proxy(target.subarray(from, to) as TypedArray, segment);
+        if (key === 'subarray') return (from: number, to: number) => part(target.subarray(from, to) as TypedArray);
         if (key === 'fill') {
           return (filler: never, from = 0, to = target.length) => {
             for (let k = from; k < to; k++) {
@@ -122,7 +141,8 @@ export class StoreTrace {
             }
           };
         }
-        if (key === 'copyWithin' || key === 'sort' || key === 'reverse') throw new TypeError(`${key} stores in no stated order: use a loop`);
+        if (key === 'copyWithin' || key === 'sort' || key === 'reverse')
+          throw new TypeError(`${key} stores in no stated order: use a loop`);
         return (value as (...args: unknown[]) => unknown).bind(target);
       },
       set(_, key, value) {
@@ -147,7 +167,12 @@ export function dataBeforeLog(stores: TracedStore[], segment: string, logPosOffs
   for (let k = 0; k + 1 < stores.length; k++) {
     const here = stores[k]!;
     const next = stores[k + 1]!;
-    if (here.segment === segment && here.offset === logPosOffset && next.segment === segment && next.offset !== logPosOffset) {
+    if (
+      here.segment === segment &&
+      here.offset === logPosOffset &&
+      next.segment === segment &&
+      next.offset !== logPosOffset
+    ) {
       stores[k] = next;
       stores[k + 1] = here;
       k++;

@@ -24,12 +24,13 @@ const PAGE = 4096;
 const up = (value: number, to: number) => Math.ceil(value / to) * to;
 
 export function memorySegment(options: MemorySegmentOptions): Segment {
-  const { name = 'memory', catalog = '', writable = true, wrap = (array) => array } = options;
+  const { name = 'memory', catalog = '', writable = true, wrap = array => array } = options;
   const catalogBytes = new TextEncoder().encode(catalog);
   const regions = new Map<string, { name: string; offset: number; bytes: number; reserve: boolean }>();
   let at = 2 * PAGE;
   regions.set('words', { name: 'words', offset: PAGE, bytes: PAGE, reserve: true });
-  const specs = catalogBytes.length === 0 ? options.regions : [{ name: 'catalog', bytes: catalogBytes.length }, ...options.regions];
+  const specs =
+    catalogBytes.length === 0 ? options.regions : [{ name: 'catalog', bytes: catalogBytes.length }, ...options.regions];
   for (const spec of specs) {
     const bytes = up(spec.bytes, 64);
     const offset = up(at, bytes >= PAGE ? PAGE : 64);
