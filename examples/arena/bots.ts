@@ -100,16 +100,29 @@ export class Bot {
     else await this.#bank(me);
   }
 
-  /** Towards something worth having, or just somewhere. */
+  /** Towards something worth having, near somebody, or just somewhere. */
   #walk(me: Seen): void {
-    const targets: Place[] = this.#random.chance(0.5)
-      ? [...this.#game.view.heaps, ...[...this.#game.view.items].filter(item => !item.owner)]
-      : this.#others(me);
-    const target = nearest(targets, me) ?? { x: this.#random.int(0, MAP.width), y: this.#random.int(0, MAP.height) };
+    const roll = this.#random.float();
+    const finds = [...this.#game.view.heaps, ...[...this.#game.view.items].filter(item => !item.owner)];
+    const target =
+      (roll < 0.4 ? nearest(finds, me) : undefined) ??
+      (roll < 0.75 ? this.#beside(nearest(this.#others(me), me)) : undefined) ??
+      this.#somewhere();
     const far = Math.hypot(target.x - me.x, target.y - me.y) || 1;
     const dx = (target.x - me.x) / far;
     const dy = (target.y - me.y) / far;
     this.#send('moves', () => this.#game.send('move', { dx, dy }));
+  }
+
+  #somewhere(): Place {
+    return { x: this.#random.int(0, MAP.width), y: this.#random.int(0, MAP.height) };
+  }
+
+  /** Not onto each other: some steps away, where a hit still reaches. */
+  #beside(other: Seen | undefined): Place | undefined {
+    if (!other) return undefined;
+    const angle = this.#random.float() * Math.PI * 2;
+    return { x: other.x + Math.cos(angle) * REACH * 0.7, y: other.y + Math.sin(angle) * REACH * 0.7 };
   }
 
   #hit(me: Seen): void {

@@ -4,7 +4,11 @@ import { Bot, botName } from './bots.ts';
 import { Seeded } from './seeded.ts';
 import { BOTS, gatewayUrls } from './settings.ts';
 
+/** Whoever still waits for an answer then waits in vain. */
+const PATIENCE_MS = 1_000;
+
 export default async function crowd({ signal, log, announce }: NodeContext): Promise<void> {
+  signal.addEventListener('abort', () => setTimeout(() => process.exit(0), PATIENCE_MS).unref(), { once: true });
   const random = new Seeded(Date.now());
   const urls = gatewayUrls();
   const games: Promise<void>[] = [];
@@ -17,6 +21,6 @@ export default async function crowd({ signal, log, announce }: NodeContext): Pro
     games.push(game);
   }
   announce(`${BOTS} bots`);
-  await new Promise(resolve => (signal.aborted ? resolve(undefined) : signal.addEventListener('abort', resolve)));
+  if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
   await Promise.all(games);
 }

@@ -1,5 +1,5 @@
 /** The rules. One message is one transaction: a kill -9 at any instruction leaves either all of a message's work or none,
- * and what was answered is never done twice. So gold is moved in two plain statements, and nothing is checked after. */
+ * and what was answered is never done twice. So gold moves in two plain statements: no kill comes between them. */
 import { type PlayerContext, type TellingContext, service } from 'lich';
 import {
   Arena,

@@ -26,6 +26,7 @@ interface Effect extends Place {
 const RADIUS = 15;
 const EFFECT_MS = 900;
 const PULSE_MS = 700;
+const WIDTHS_MAX = 2_000;
 /** Pixels around the arena that panels cover on a wide window. */
 const PANELS = { top: 82, bottom: 44, side: 312 };
 /** Smaller than this nothing can be read: then the camera follows the player. */
@@ -42,6 +43,7 @@ const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";
 export class View {
   readonly #canvas: HTMLCanvasElement;
   readonly #ink: CanvasRenderingContext2D;
+  readonly #widths = new Map<string, number>();
   #effects: Effect[] = [];
   #pulse = Number.NEGATIVE_INFINITY;
   #camera: Place = { x: MAP.width / 2, y: MAP.height / 2 };
@@ -247,8 +249,8 @@ export class View {
     ink.textBaseline = 'top';
     const top = y + RADIUS + 6;
     const coins = ` ${gold}`;
-    const names = ink.measureText(name).width;
-    const all = names + ink.measureText(coins).width;
+    const names = this.#widthOf(name);
+    const all = names + this.#widthOf(coins);
     ink.textAlign = 'left';
     ink.fillStyle = 'rgb(13 17 23 / 75%)';
     ink.fillText(name + coins, x - all / 2 + 1, top + 1);
@@ -257,6 +259,17 @@ export class View {
     ink.fillStyle = '#f2c063';
     ink.fillText(coins, x - all / 2 + names, top);
     ink.globalAlpha = 1;
+  }
+
+  /** Measuring a text costs more than drawing it. */
+  #widthOf(text: string): number {
+    const key = this.#ink.font + text;
+    let width = this.#widths.get(key);
+    if (width !== undefined) return width;
+    if (this.#widths.size >= WIDTHS_MAX) this.#widths.clear();
+    width = this.#ink.measureText(text).width;
+    this.#widths.set(key, width);
+    return width;
   }
 
   #floats(now: number, scale: number): void {
