@@ -64,7 +64,9 @@ describe('error codes', () => {
     const used = new Set(
       sources.filter(path => basename(path) !== 'errors.ts').flatMap(path => [...quoted(text.get(path)!)]),
     );
-    expect([...closed].filter(code => !used.has(code))).toEqual([]);
+    // In its own errors.ts the set itself is the first mention; a table that throws it is a second one.
+    const thrownHere = (code: string) => [...sets.keys()].some(path => text.get(path)!.split(`'${code}'`).length > 2);
+    expect([...closed].filter(code => !used.has(code) && !thrownHere(code))).toEqual([]);
   });
 
   test('the addon throws codes of the closed sets only', () => {

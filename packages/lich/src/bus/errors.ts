@@ -9,8 +9,6 @@ export type BusCode =
   | 'BUS_NO_ROOM'
   | 'BUS_RECORD_TOO_LARGE'
   | 'BUS_CORRUPT_LANE'
-  | 'BUS_UNKNOWN_MESSAGE'
-  | 'BUS_PROTOCOL_DIFFERS'
   | 'BUS_FULL';
 
 export class BusError extends CodedError<BusCode> {}

@@ -1,4 +1,4 @@
-// HOT: once for each frame and player
+// Runs once for each frame and player: no closures, no allocation but the frame itself.
 /** From the ring into the sockets. What is in the ring was committed; sockets get it in the order of the ring.
  *
  *   up to date   gets new entries as they come, frames for everybody as the same bytes
@@ -65,7 +65,8 @@ export class FanOut {
       if (scene < 0) continue;
       entries++;
       if (ring.slotAt(at) === EVERYBODY) {
-        for (const connection of this.#o.inScene(scene)) if (!connection.isBehind) this.#offer(connection, at, position);
+        for (const connection of this.#o.inScene(scene))
+          if (!connection.isBehind) this.#offer(connection, at, position);
       } else {
         const connection = this.#o.bySlot(ring.slotAt(at), ring.generationAt(at));
         if (connection !== undefined && !connection.isBehind) this.#offer(connection, at, position);
@@ -98,7 +99,8 @@ export class FanOut {
       if (connection.socket.bufferedBytes > this.#o.socketBytes) break;
       const at = ring.at(connection.from);
       connection.from += ring.lengthAt(at);
-      if (ring.sceneAt(at) === session!.scene && this.#isFor(session!, at)) this.#offer(connection, at, connection.from);
+      if (ring.sceneAt(at) === session!.scene && this.#isFor(session!, at))
+        this.#offer(connection, at, connection.from);
       if ((connection.phase as string) === 'closed') break;
     }
     if (connection.from === tail) connection.isBehind = false;
@@ -167,7 +169,9 @@ export class FanOut {
       this.#corked.push(connection);
       socket.cork();
     }
-    const frame = isShared ? this.#sharedFrame(at, end) : this.#frame(at, end, kind === OutKind.PICTURE ? record.pictureN : 0);
+    const frame = isShared
+      ? this.#sharedFrame(at, end)
+      : this.#frame(at, end, kind === OutKind.PICTURE ? record.pictureN : 0);
     this.frames++;
     this.bytes += frame.length;
     socket.send(frame);

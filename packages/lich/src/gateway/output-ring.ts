@@ -1,4 +1,4 @@
-// HOT: once for each frame that goes to players
+// Runs once for each frame that goes to players: words and loops.
 /** Output ring: everything that the scenes said to players, once, until it is overwritten. All of it is under the log: a
  * frame is in the ring in the same transaction that takes it from the scene's lane.
  *
@@ -59,7 +59,7 @@ export class OutputRing {
 
   /** @param rootOffset byte offset of the root region */
   constructor(segment: Segment, log: UndoLog, root: StructLayout, rootOffset: number, onDrop: OnDrop) {
-    const field = (name: string) => root.fields.find((f) => f.name === name)!;
+    const field = (name: string) => root.fields.find(f => f.name === name)!;
     const word = (name: string): number => (rootOffset + field(name).offset) / 4;
     this.#segment = segment;
     this.#S = segment.i32;
@@ -163,7 +163,8 @@ export class OutputRing {
     while (oldest < until && oldest < this.tail) {
       const at = this.at(oldest);
       oldest += S[at + LENGTH];
-      if (S[at + SCENE] !== 0) this.#onDrop(S[at + SCENE] - 1, S[at + SLOT], S[at + GENERATION], this.kindAt(at), oldest);
+      if (S[at + SCENE] !== 0)
+        this.#onDrop(S[at + SCENE] - 1, S[at + SLOT], S[at + GENERATION], this.kindAt(at), oldest);
     }
     this.#log.writeF64(this.#oldestWord, oldest);
   }

@@ -8,13 +8,9 @@ export type RuntimeCode =
   | 'RUNTIME_COMPILE'
   | 'RUNTIME_HANDLER_PROMISE'
   | 'RUNTIME_TIMERS_FULL'
-  | 'RUNTIME_SEND_FULL'
   | 'RUNTIME_SET_ASIDE'
   | 'RUNTIME_UNKNOWN_MESSAGE'
-  | 'RUNTIME_BAD_PAYLOAD'
   | 'RUNTIME_HANDLER_FAILED'
-  | 'RUNTIME_NOT_YOURS'
-  | 'RUNTIME_IN_USE'
-  | 'RUNTIME_STATE_DIFFERS';
+  | 'RUNTIME_IN_USE';
 
 export class RuntimeError extends CodedError<RuntimeCode> {}

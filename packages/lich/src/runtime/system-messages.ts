@@ -8,7 +8,7 @@
  *   JOINED   scene → gateway   session slot   generation  player slot, player generation, tickHz × 1000
  *   OUT      scene → gateway   session slot   generation  byteLength, bytes: kind and body of an OUT frame
  *   CLOSE    scene → gateway   session slot   generation  close code
- *   REFUSED  any → any         type           -           byteLength, UTF-8 text: a message of that type was not handled
+ *   REFUSED  any → any         type           -           -      a message of that type was not handled, or set aside
  *
  * `a` = EVERYBODY in an OUT means each session of that gateway that plays in the sending scene. A session is named by
  * its slot and generation in the gateway's pool, a player by those in the scene's: neither side keeps a table of the

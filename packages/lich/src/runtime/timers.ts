@@ -87,7 +87,7 @@ export class Timers {
     const log = this.#log;
     const count = S[this.#head + COUNT];
     if (count === this.#capacity) {
-      throw new RuntimeError('RUNTIME_TIMERS_FULL', `${count} own messages wait: raise timers.capacity`);
+      throw new RuntimeError('RUNTIME_TIMERS_FULL', `${count} own messages wait: raise limits.timers`);
     }
     const slot = this.#takeSlot();
     const at = this.#slot(slot);

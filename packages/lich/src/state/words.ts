@@ -4,15 +4,17 @@
  *   WORD  FIELD      WRITER  MEANING
  *      0  logPos     owner   u32 count of log words ever written; wraps
  *     16  comPos     owner   logPos of the last commit; equal = nothing is open
- *     32  cur        owner   input that is being handled + 1, 0 = none      | runtime
- *     33  curPos     owner   its position                                   |
- *     34  tries      owner                                                  |
- *     35  lastSuspect owner                                                 |
- *     48  phase      owner                                                  |
- *     64  heartbeat  owner                                                  |
+ *     32  cur        owner   what is being handled, and deaths counted      | runtime/blame.ts
+ *     33  curPos     owner   which one of those                             |
+ *     34  curMore    owner                                                  |
+ *     35  suspect    owner   what the deaths are counted against            |
+ *     36  suspectPos owner                                                  |
+ *     37  suspectMore owner                                                 |
+ *     48  phase      owner   what the node's life is at                     | runtime/core.ts
+ *     64  heartbeat  owner   turns of the loop                              |
  *     80  commitNo   owner   f64, commits so far; may skip, never goes back
  *     96  cut        owner                                                  | keeper
- *    112  now        owner   f64, service time in ms                        | runtime
+ *    112  now        owner   f64, service time in ms                        | runtime/core.ts
  *    128  stampLo    owner   current change stamp, low 32 bits, never < 16
  *    129  stampHi    owner   its high 21 bits
  *    144  formatted  owner   1 once the root holds its initial values
@@ -27,8 +29,10 @@ export const LOG_POS = WORDS_PAGE;
 export const COM_POS = WORDS_PAGE + 16;
 export const CUR = WORDS_PAGE + 32;
 export const CUR_POS = WORDS_PAGE + 33;
-export const TRIES = WORDS_PAGE + 34;
-export const LAST_SUSPECT = WORDS_PAGE + 35;
+export const CUR_MORE = WORDS_PAGE + 34;
+export const SUSPECT = WORDS_PAGE + 35;
+export const SUSPECT_POS = WORDS_PAGE + 36;
+export const SUSPECT_MORE = WORDS_PAGE + 37;
 export const PHASE = WORDS_PAGE + 48;
 export const HEARTBEAT = WORDS_PAGE + 64;
 export const COMMIT_NO = WORDS_PAGE + 80;
