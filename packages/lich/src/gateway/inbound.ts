@@ -14,7 +14,8 @@ export class Inbound {
   /** @throws SchemaError `SCHEMA_WIRE` */
   check(id: number, payload: Uint8Array): void {
     const codec = this.#codecs[id];
-    if (codec === undefined) throw new SchemaError('SCHEMA_WIRE', `message ${id} is none that a client may send`, { severity: 'warn' });
+    if (codec === undefined)
+      throw new SchemaError('SCHEMA_WIRE', `message ${id} is none that a client may send`, { severity: 'warn' });
     const reader = this.#reader.reset(payload);
     codec.read(reader);
     reader.end();

@@ -13,7 +13,6 @@ import {
   CodedError,
   type HelloFrame,
   type MessageFrame,
-  OutKind,
   readClientFrame,
   SchemaError,
   syncPlanOf,
@@ -24,20 +23,22 @@ import {
   writeWelcome,
 } from '@lich/schema';
 import { FULL, HANDLED } from '../bus/index.ts';
-import { CLOSE, type Core, errorData, EVERYBODY, INPUT, JOIN, JOINED, LEAVE, type Logic, OUT, PICTURE, REFUSED, type Service } from '../runtime/index.ts';
+import { type Core, errorData, INPUT, JOIN, LEAVE, type Logic, PICTURE, type Service } from '../runtime/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import type { ClientSocket } from './client-socket.ts';
-import { Connection, LiveSession } from './connection.ts';
+import { Connection, type LiveSession } from './connection.ts';
 import { GatewayError } from './errors.ts';
 import { FanOut } from './fan-out.ts';
+import { FromScenes } from './from-scenes.ts';
 import { Counts, type GatewayFigures } from './figures.ts';
 import { Inbound } from './inbound.ts';
 import type { GatewaySettings } from './options.ts';
-import { OutputRing, TOO_LARGE } from './output-ring.ts';
+import type { OutputRing } from './output-ring.ts';
 import { place } from './placement.ts';
 import { Rate } from './rate.ts';
 import { NOT_YET, type Session } from './session.ts';
+import { SessionTable } from './session-table.ts';
 
 /** The service behind a gateway, and the nodes that run it. */
 export interface GatewayTarget {
@@ -68,8 +69,15 @@ const INTERNAL = 1011;
 const LANE_FULL = Symbol('the lane is full');
 
 export class GatewayLogic implements Logic {
-  readonly deliver = (sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number =>
-    this.#deliver(sender, type, a, b, lanes, word, words);
+  readonly deliver = (
+    sender: number,
+    type: number,
+    a: number,
+    b: number,
+    lanes: Segment,
+    word: number,
+    words: number,
+  ): number => this.#deliver(sender, type, a, b, lanes, word, words);
   /** Set before the core runs. */
   listener: Listener | undefined;
   readonly #core: Core;
@@ -80,31 +88,22 @@ export class GatewayLogic implements Logic {
   readonly #inbound: Inbound;
   readonly #sceneNames: readonly string[];
   readonly #scenes: readonly number[];
-  readonly #sessions: Pool<Session>;
+  readonly #sessions: SessionTable;
+  readonly #fromScenes: FromScenes;
   readonly #ring: OutputRing;
   readonly #fanOut: FanOut;
   readonly #writer = new Writer();
   readonly #counts = new Counts();
 
-  readonly #bySlot: (LiveSession | undefined)[] = [];
-  readonly #byToken = new Map<string, LiveSession>();
   readonly #connections = new Set<Connection>();
   readonly #inScene = new Map<number, Set<Connection>>();
-  /** Sessions without a socket, the one that is away longest first. */
-  readonly #away = new Set<LiveSession>();
-  /** Sessions that end as soon as their scene's lane takes it. */
-  readonly #ending = new Set<LiveSession>();
   /** Connections with frames that wait for room in a lane. */
   readonly #held = new Set<Connection>();
   /** Connections that were not told of all that is taken. */
   readonly #untold = new Set<Connection>();
-  /** What the lanes said about sessions, for after the commit. */
-  readonly #joined: LiveSession[] = [];
-  readonly #closing: { session: LiveSession; code: number }[] = [];
   #housekeepingMs = 0;
   #tellMs = 0;
   #retryMs = 0;
-  #warnedTooLarge = false;
   #stopped = false;
 
   constructor(core: Core, settings: GatewaySettings, { service, nodes }: GatewayTarget) {
@@ -112,29 +111,26 @@ export class GatewayLogic implements Logic {
     this.#settings = settings;
     this.#service = service;
     this.#stateHash = syncPlanOf(service.state).hash;
-    this.#mePool = service.state.pools.findIndex((pool) => pool.name === service.spec.me);
-    if (this.#mePool < 0) throw new GatewayError('GATEWAY_NO_SERVICE', `service ${service.name} has no players: give it \`me\``);
+    this.#mePool = service.state.pools.findIndex(pool => pool.name === service.spec.me);
+    if (this.#mePool < 0)
+      throw new GatewayError('GATEWAY_NO_SERVICE', `service ${service.name} has no players: give it \`me\``);
     this.#inbound = new Inbound(service.protocol);
     this.#sceneNames = nodes;
-    this.#scenes = nodes.map((name) => core.directory.byName(name).index);
-    const { store } = core;
-    this.#sessions = store.pools.get('sessions')! as Pool<Session>;
-    const rootOffset = store.segment.regions.get('root')!.offset;
-    this.#ring = new OutputRing(store.segment, store.log, store.layouts.root, rootOffset, (scene, slot, generation, kind, end) =>
-      this.#dropped(scene, slot, generation, kind, end),
-    );
+    this.#scenes = nodes.map(name => core.directory.byName(name).index);
+    this.#sessions = new SessionTable(core.store.pools.get('sessions')! as Pool<Session>);
+    this.#fromScenes = new FromScenes(core, this.#sessions);
+    this.#ring = this.#fromScenes.ring;
     for (const scene of this.#scenes) this.#inScene.set(scene, new Set());
     this.#fanOut = new FanOut({
       ring: this.#ring,
       socketBytes: settings.socketBytes,
-      inScene: (scene) => this.#inScene.get(scene) ?? [],
+      inScene: scene => this.#inScene.get(scene) ?? [],
       bySlot: (slot, generation) => {
-        const session = this.#bySlot[slot];
-        const connection = session?.generation === generation ? session.connection : undefined;
+        const connection = this.#sessions.bySlot(slot, generation)?.connection;
         return connection?.phase === 'open' ? connection : undefined;
       },
       all: () => this.#connections,
-      askPicture: (connection) => this.#askPicture(connection.session!),
+      askPicture: connection => this.#askPicture(connection.session!),
       close: (connection, code, reason) => this.#close(connection, code, reason),
     });
   }
@@ -149,17 +145,11 @@ export class GatewayLogic implements Logic {
   resumed(): void {
     const core = this.#core;
     core.transact(() => {
-      this.#sessions.forEach((record) => {
+      this.#sessions.pool.forEach(record => {
         if (record.phase === 'playing' && record.awaySinceMs === 0) record.awaySinceMs = core.now;
       });
     });
-    const sessions: LiveSession[] = [];
-    this.#sessions.forEach((record, slot) => sessions.push(this.#register(slot, record)));
-    sessions.sort((a, b) => a.record.awaySinceMs - b.record.awaySinceMs);
-    for (const session of sessions) {
-      if (session.record.phase === 'playing') this.#away.add(session);
-      if (session.record.phase === 'leaving') this.#ending.add(session);
-    }
+    this.#sessions.load();
   }
 
   async open(): Promise<void> {
@@ -187,29 +177,14 @@ export class GatewayLogic implements Logic {
     return {
       name: this.#core.name,
       epoch: this.#core.life.epoch,
-      sessions: this.#sessions.size,
+      sessions: this.#sessions.pool.size,
       sockets: this.#connections.size,
-      away: this.#away.size,
+      away: this.#sessions.away.size,
       framesOut: this.#fanOut.frames,
       bytesOut: this.#fanOut.bytes,
       ...counts,
       closed: { ...closed },
     };
-  }
-
-  #register(slot: number, record: Session): LiveSession {
-    const session = new LiveSession(slot, this.#sessions.generationOf(slot), record);
-    while (this.#bySlot.length <= slot) this.#bySlot.push(undefined);
-    this.#bySlot[slot] = session;
-    this.#byToken.set(keyOf(record.token), session);
-    return session;
-  }
-
-  #forget(session: LiveSession, token: string): void {
-    this.#bySlot[session.slot] = undefined;
-    this.#byToken.delete(token);
-    this.#away.delete(session);
-    this.#ending.delete(session);
   }
 
   // Sockets.
@@ -222,7 +197,12 @@ export class GatewayLogic implements Logic {
       socket.close(CloseCode.TOO_MANY_SESSIONS, `${this.#connections.size} sockets are open`);
       return undefined;
     }
-    const connection = new Connection(socket, new Rate(framesPerSecond, burst, performance.now()), this.#core.updateNow(), helloMs);
+    const connection = new Connection(
+      socket,
+      new Rate(framesPerSecond, burst, performance.now()),
+      this.#core.updateNow(),
+      helloMs,
+    );
     this.#connections.add(connection);
     this.#core.kick();
     return connection;
@@ -252,9 +232,9 @@ export class GatewayLogic implements Logic {
     session.connection = undefined;
     this.#inScene.get(session.scene)?.delete(connection);
     const { record } = session;
-    if (record.phase !== 'playing' || this.#ending.has(session)) return;
+    if (record.phase !== 'playing' || this.#sessions.ending.has(session)) return;
     this.#core.transact(() => (record.awaySinceMs = this.#core.now));
-    this.#away.add(session);
+    this.#sessions.away.add(session);
   }
 
   #close(connection: Connection, code: number, reason: string): void {
@@ -272,10 +252,18 @@ export class GatewayLogic implements Logic {
     connection.heard = true;
     if (!connection.rate.take(performance.now())) {
       const { framesPerSecond, burst } = this.#settings;
-      return this.#close(connection, CloseCode.TOO_FAST, `more than ${framesPerSecond} frames a second, ${burst} at once`);
+      return this.#close(
+        connection,
+        CloseCode.TOO_FAST,
+        `more than ${framesPerSecond} frames a second, ${burst} at once`,
+      );
     }
     if (bytes.length > this.#settings.maxFrameBytes) {
-      return this.#close(connection, CloseCode.FRAME_TOO_LARGE, `a frame of ${bytes.length} bytes, at most ${this.#settings.maxFrameBytes}`);
+      return this.#close(
+        connection,
+        CloseCode.FRAME_TOO_LARGE,
+        `a frame of ${bytes.length} bytes, at most ${this.#settings.maxFrameBytes}`,
+      );
     }
     if (!isBinary) return this.#close(connection, CloseCode.MALFORMED, 'a text frame');
     if (connection.held.length === 0 && this.#handle(connection, bytes)) return;
@@ -284,7 +272,8 @@ export class GatewayLogic implements Logic {
       this.#held.add(connection);
       connection.socket.pause();
     }
-    if (connection.held.push(bytes) > HELD_FRAMES_MAX) this.#close(connection, CloseCode.TOO_FAST, 'too many frames wait');
+    if (connection.held.push(bytes) > HELD_FRAMES_MAX)
+      this.#close(connection, CloseCode.TOO_FAST, 'too many frames wait');
     this.#core.kick();
   }
 
@@ -293,7 +282,8 @@ export class GatewayLogic implements Logic {
     try {
       const frame = readClientFrame(bytes);
       if (frame.type === 'hello') return this.#hello(connection, frame);
-      if (connection.phase !== 'open') throw new SchemaError('SCHEMA_WIRE', `${frame.type} before the session is welcome`);
+      if (connection.phase !== 'open')
+        throw new SchemaError('SCHEMA_WIRE', `${frame.type} before the session is welcome`);
       if (frame.type === 'message') return this.#message(connection, frame);
       if (frame.type === 'ack' && frame.seq > 0) connection.session!.acknowledged = true;
       if (frame.type === 'bye') this.#bye(connection);
@@ -334,15 +324,21 @@ export class GatewayLogic implements Logic {
     if (connection.phase !== 'hello') throw new SchemaError('SCHEMA_WIRE', 'a second HELLO');
     const { protocol } = this.#service;
     if (hello.version !== WIRE_VERSION || hello.protocolHash !== protocol.hash || hello.stateHash !== this.#stateHash) {
-      this.#close(connection, CloseCode.PROTOCOL_DIFFERS, 'update the client: wire version, protocol or synced state differ');
+      this.#close(
+        connection,
+        CloseCode.PROTOCOL_DIFFERS,
+        'update the client: wire version, protocol or synced state differ',
+      );
       return true;
     }
-    return hello.token === undefined ? this.#newSession(connection) : this.#resume(connection, hello.token, hello.lastSeq);
+    return hello.token === undefined
+      ? this.#newSession(connection)
+      : this.#resume(connection, hello.token, hello.lastSeq);
   }
 
   #newSession(connection: Connection): boolean {
     const { maxSessions, joinMs } = this.#settings;
-    if (this.#sessions.size >= maxSessions) {
+    if (this.#sessions.pool.size >= maxSessions) {
       this.#close(connection, CloseCode.TOO_MANY_SESSIONS, `${maxSessions} sessions`);
       return true;
     }
@@ -350,13 +346,13 @@ export class GatewayLogic implements Logic {
     const scene = this.#scenes[place(token, this.#sceneNames)]!;
     let record: Session | undefined;
     const done = this.#tryTransact(() => {
-      record = this.#sessions.create({ token, scene });
-      const { slot, generation } = this.#sessions.refOf(record);
+      record = this.#sessions.pool.create({ token, scene });
+      const { slot, generation } = this.#sessions.pool.refOf(record);
       this.#claim({ scene }, JOIN, slot, generation, 0);
       this.#core.bus.outbox.commitClaim();
     });
     if (!done) return false;
-    const session = this.#register(this.#sessions.refOf(record!).slot, record!);
+    const session = this.#sessions.add(this.#sessions.pool.refOf(record!).slot, record!);
     connection.session = session;
     session.connection = connection;
     connection.phase = 'joining';
@@ -366,12 +362,12 @@ export class GatewayLogic implements Logic {
   }
 
   #resume(connection: Connection, token: Uint8Array, lastSeq: number): boolean {
-    const session = this.#byToken.get(keyOf(token));
+    const session = this.#sessions.byToken(token);
     if (session === undefined || session.record.phase === 'joining') {
       this.#close(connection, CloseCode.BAD_TOKEN, 'no session here has this token');
       return true;
     }
-    if (session.record.phase === 'leaving' || this.#ending.has(session)) {
+    if (session.record.phase === 'leaving' || this.#sessions.ending.has(session)) {
       this.#close(connection, CloseCode.SESSION_ENDED, 'the session ended');
       return true;
     }
@@ -384,7 +380,7 @@ export class GatewayLogic implements Logic {
     if (wantsPicture && record.pictureAt !== NOT_YET && !this.#askPicture(session)) return false;
     const older = session.connection;
     if (older !== undefined) this.#close(older, CloseCode.REPLACED, 'a newer socket has taken the session');
-    this.#away.delete(session);
+    this.#sessions.away.delete(session);
     if (record.awaySinceMs !== 0) this.#core.transact(() => (record.awaySinceMs = 0));
     connection.session = session;
     session.connection = connection;
@@ -412,7 +408,14 @@ export class GatewayLogic implements Logic {
     const { record } = session;
     const me = { poolIndex: this.#mePool, slot: record.playerSlot, generation: record.playerGeneration };
     const writer = this.#writer.reset();
-    writeWelcome(writer, { token: record.token, resumed, lastN: record.lastIn, seq, me, tickHz: record.tickMilliHz / 1000 });
+    writeWelcome(writer, {
+      token: record.token,
+      resumed,
+      lastN: record.lastIn,
+      seq,
+      me,
+      tickHz: record.tickMilliHz / 1000,
+    });
     connection.phase = 'open';
     connection.toldTaken = record.lastIn;
     this.#inScene.get(session.scene)?.add(connection);
@@ -429,7 +432,8 @@ export class GatewayLogic implements Logic {
       this.#counts.repeated++;
       return true;
     }
-    if (n !== record.lastIn + 1 || n > 0xffff_ffff) throw new SchemaError('SCHEMA_WIRE', `message ${n} after ${record.lastIn}`);
+    if (n !== record.lastIn + 1 || n > 0xffff_ffff)
+      throw new SchemaError('SCHEMA_WIRE', `message ${n} after ${record.lastIn}`);
     this.#inbound.check(message.id, payload);
     const taken = this.#tryTransact(() => {
       const at = this.#claim(session, INPUT, session.slot, session.generation, 20 + payload.length);
@@ -463,7 +467,7 @@ export class GatewayLogic implements Logic {
 
   #bye(connection: Connection): void {
     const session = connection.session!;
-    this.#ending.add(session);
+    this.#sessions.ending.add(session);
     this.#close(connection, CloseCode.SESSION_ENDED, 'the player left');
     this.#end(session);
   }
@@ -471,7 +475,7 @@ export class GatewayLogic implements Logic {
   /** The player leaves the scene and the session is no more. Outside transactions; tried again when a lane is full. */
   #end(session: LiveSession): void {
     const { record } = session;
-    const token = keyOf(record.token);
+    const { token } = record;
     // Where the scene closed the session itself there is no player any more.
     const hasPlayer = record.playerGeneration !== 0;
     const ended = this.#tryTransact(() => {
@@ -481,15 +485,15 @@ export class GatewayLogic implements Logic {
         this.#core.lanes.i32[at + 1] = record.playerGeneration;
         this.#core.bus.outbox.commitClaim();
       }
-      this.#sessions.destroy(record);
+      this.#sessions.pool.destroy(record);
     });
     if (ended) {
-      this.#forget(session, token);
+      this.#sessions.remove(session, token);
       this.#counts.left++;
       return;
     }
-    this.#away.delete(session);
-    this.#ending.add(session);
+    this.#sessions.away.delete(session);
+    this.#sessions.ending.add(session);
     // For the next life, should there be one before there is room.
     if (record.phase !== 'leaving') this.#core.transact(() => (record.phase = 'leaving'));
   }
@@ -498,133 +502,16 @@ export class GatewayLogic implements Logic {
 
   #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     try {
-      if (this.#inScene.has(sender)) this.#fromScene(sender, type, a, b >>> 0, lanes, word, words);
+      if (this.#inScene.has(sender)) this.#fromScenes.take(sender, type, a, b >>> 0, lanes, word, words);
     } catch (error) {
       const { log } = this.#core.store;
       log.rollback();
       this.#core.log.error('a message of a scene could not be taken', { sender, type, ...errorData(error) });
       log.begin();
+      // Whom it was for learns that something is missing.
+      this.#fromScenes.missed(sender, type, a, b >>> 0);
     }
     return HANDLED;
-  }
-
-  #fromScene(scene: number, type: number, slot: number, generation: number, lanes: Segment, word: number, words: number): void {
-    if (type === OUT) {
-      const byteLength = lanes.i32[word];
-      if (byteLength < 1 || byteLength > (words - 1) * 4) {
-        throw new SchemaError('SCHEMA_WIRE', `output of ${byteLength} bytes in a record of ${words} words`);
-      }
-      this.#out(scene, slot, generation, lanes.i32, word + 1, byteLength);
-    } else if (type === JOINED) {
-      const session = this.#sessionOf(scene, slot, generation);
-      if (session?.record.phase !== 'joining') return;
-      const { record } = session;
-      record.phase = 'playing';
-      record.playerSlot = lanes.u32[word];
-      record.playerGeneration = lanes.u32[word + 1];
-      record.tickMilliHz = lanes.u32[word + 2];
-      record.joinedAt = this.#ring.tail;
-      if (session.connection === undefined) record.awaySinceMs = this.#core.now;
-      this.#joined.push(session);
-    } else if (type === CLOSE) this.#closeBy(scene, slot, generation, lanes.u32[word]);
-    else if (type === REFUSED) this.#refused(scene, slot);
-  }
-
-  #sessionOf(scene: number, slot: number, generation: number): LiveSession | undefined {
-    const session = this.#bySlot[slot];
-    return session?.generation === generation && session.scene === scene ? session : undefined;
-  }
-
-  #out(scene: number, slot: number, generation: number, from: Int32Array, word: number, byteLength: number): void {
-    const ring = this.#ring;
-    const session = slot === EVERYBODY ? undefined : this.#sessionOf(scene, slot, generation);
-    if (slot !== EVERYBODY && session === undefined) return;
-    const before = ring.tail;
-    const kind = from[word] & 0xff;
-    const end = ring.append(scene, slot, generation, from, word, byteLength);
-    if (end === TOO_LARGE) return this.#tooLarge(scene, slot, generation, byteLength);
-    if (session === undefined) return;
-    const { record } = session;
-    if (kind === OutKind.PICTURE) {
-      record.pictureAt = end;
-      record.pictured = true;
-      if (record.earlyFrom !== 0) this.#repeatEarly(session, before);
-    } else if (!record.pictured && record.earlyFrom === 0) record.earlyFrom = before;
-  }
-
-  /** What a session was told before its first picture (by `join`) is told again behind it: a client takes nothing before.
-   * @param until where the picture's entry begins */
-  #repeatEarly(session: LiveSession, until: number): void {
-    const ring = this.#ring;
-    const { record } = session;
-    let position = record.earlyFrom;
-    record.earlyFrom = 0;
-    while (position < until) {
-      // What was overwritten meanwhile is noted as lost: the client learns it.
-      if (position < ring.oldest) position = ring.oldest;
-      const at = ring.at(position);
-      const length = ring.lengthAt(at);
-      const isTheirs = ring.slotAt(at) === session.slot && ring.generationAt(at) === session.generation;
-      if (ring.sceneAt(at) === session.scene && isTheirs && ring.appendAgain(position) === 0) break;
-      position += length;
-    }
-  }
-
-  #tooLarge(scene: number, slot: number, generation: number, byteLength: number): void {
-    this.#lose(scene, slot, generation);
-    const session = this.#sessionOf(scene, slot, generation);
-    // Had it been a picture: whoever comes back asks for another, which may be smaller.
-    if (session !== undefined) session.record.pictureAt = this.#ring.tail;
-    if (this.#warnedTooLarge) return;
-    this.#warnedTooLarge = true;
-    const text = `a frame of ${byteLength} bytes, the output ring takes ${this.#ring.capacityBytes / 4}: raise outputBytes`;
-    this.#core.log.error('output was lost', errorData(new GatewayError('GATEWAY_OUTPUT_TOO_LARGE', text)));
-  }
-
-  #lose(scene: number, slot: number, generation: number): void {
-    const end = this.#ring.appendGap(scene, slot, generation);
-    if (slot === EVERYBODY) this.#ring.noteLostIn(scene, end);
-    else this.#sessionOf(scene, slot, generation)!.record.lostAt = end;
-  }
-
-  #dropped(scene: number, slot: number, generation: number, kind: number, end: number): void {
-    // A picture makes up for pictures, deltas, and the news that the scene lives again; gaps were noted when they came.
-    if (kind !== OutKind.EVENT && kind !== OutKind.REPLY) return;
-    if (slot === EVERYBODY) return this.#ring.noteLostIn(scene, end);
-    const session = this.#sessionOf(scene, slot, generation >>> 0);
-    if (session !== undefined) session.record.lostAt = end;
-  }
-
-  #closeBy(scene: number, slot: number, generation: number, code: number): void {
-    if (code === CloseCode.OUTPUT_LOST) {
-      if (slot === EVERYBODY || this.#sessionOf(scene, slot, generation) !== undefined) this.#lose(scene, slot, generation);
-      return;
-    }
-    for (const session of this.#sessionsOf(scene, slot, generation)) this.#closeSession(session, code);
-  }
-
-  #sessionsOf(scene: number, slot: number, generation: number): LiveSession[] {
-    if (slot === EVERYBODY) return this.#bySlot.filter((session) => session?.scene === scene) as LiveSession[];
-    const session = this.#sessionOf(scene, slot, generation);
-    return session === undefined ? [] : [session];
-  }
-
-  /** MALFORMED is about one socket; with any other code the scene has ended the session. */
-  #closeSession(session: LiveSession, code: number): void {
-    if (code !== CloseCode.MALFORMED) {
-      session.record.phase = 'leaving';
-      if (code === CloseCode.SESSION_ENDED || code === CloseCode.NO_SCENE) session.record.playerGeneration = 0;
-    }
-    this.#closing.push({ session, code });
-  }
-
-  /** The scene does not take players: its JOINs are not answered one by one. */
-  #refused(scene: number, type: number): void {
-    this.#core.log.warn('a scene refused a message', { scene: this.#core.directory.byIndex(scene)?.name, type });
-    if (type !== JOIN) return;
-    for (const session of this.#sessionsOf(scene, EVERYBODY, 0)) {
-      if (session.record.phase === 'joining') this.#closeSession(session, CloseCode.NO_SCENE);
-    }
   }
 
   // Between messages.
@@ -649,20 +536,20 @@ export class GatewayLogic implements Logic {
   }
 
   get #isHeldUp(): boolean {
-    return this.#held.size + this.#ending.size + this.#fanOut.stuck.size > 0;
+    return this.#held.size + this.#sessions.ending.size + this.#fanOut.stuck.size > 0;
   }
 
   nextMs(): number {
     let next = Number.POSITIVE_INFINITY;
     if (this.#isHeldUp) next = this.#retryMs;
     if (this.#untold.size > 0) next = Math.min(next, this.#tellMs);
-    if (this.#connections.size + this.#away.size > 0) next = Math.min(next, this.#housekeepingMs);
+    if (this.#connections.size + this.#sessions.away.size > 0) next = Math.min(next, this.#housekeepingMs);
     return next;
   }
 
   #welcomeJoined(): number {
-    const count = this.#joined.length;
-    for (const session of this.#joined.splice(0)) {
+    const count = this.#fromScenes.joined.length;
+    for (const session of this.#fromScenes.joined.splice(0)) {
       const { connection, record } = session;
       if (connection === undefined) {
         // Its client is gone and never learned the token.
@@ -677,17 +564,17 @@ export class GatewayLogic implements Logic {
   }
 
   #closeClosed(): number {
-    const count = this.#closing.length;
-    for (const { session, code } of this.#closing.splice(0)) {
-      if (code !== CloseCode.MALFORMED) this.#ending.add(session);
+    const count = this.#fromScenes.closing.length;
+    for (const { session, code } of this.#fromScenes.closing.splice(0)) {
+      if (code !== CloseCode.MALFORMED) this.#sessions.ending.add(session);
       if (session.connection !== undefined) this.#close(session.connection, code, 'by the service');
-      if (code !== CloseCode.MALFORMED && this.#bySlot[session.slot] === session) this.#end(session);
+      if (code !== CloseCode.MALFORMED && this.#sessions.has(session)) this.#end(session);
     }
     return count;
   }
 
   #retry(): void {
-    for (const session of this.#ending) this.#end(session);
+    for (const session of this.#sessions.ending) this.#end(session);
     this.#fanOut.retry();
     for (const connection of this.#held) {
       while (connection.held.length > 0 && this.#handle(connection, connection.held[0]!)) connection.held.shift();
@@ -699,15 +586,17 @@ export class GatewayLogic implements Logic {
 
   #keepHouse(nowMs: number): void {
     const { leaveAfterMs, pingMs } = this.#settings;
-    for (const session of this.#away) {
+    for (const session of this.#sessions.away) {
       if (session.record.awaySinceMs + leaveAfterMs > nowMs) break;
-      this.#away.delete(session);
+      this.#sessions.away.delete(session);
       this.#end(session);
     }
     for (const connection of this.#connections) {
       const isHeld = connection.held.length > 0;
-      if (connection.phase === 'hello' && !isHeld && nowMs >= connection.deadlineMs) this.#close(connection, CloseCode.MALFORMED, 'no HELLO came');
-      else if ((connection.phase === 'joining' || connection.phase === 'hello') && nowMs >= connection.deadlineMs) this.#close(connection, CloseCode.NO_SCENE, 'no scene answers');
+      if (connection.phase === 'hello' && !isHeld && nowMs >= connection.deadlineMs)
+        this.#close(connection, CloseCode.MALFORMED, 'no HELLO came');
+      else if ((connection.phase === 'joining' || connection.phase === 'hello') && nowMs >= connection.deadlineMs)
+        this.#close(connection, CloseCode.NO_SCENE, 'no scene answers');
       else if (connection.phase === 'open' && nowMs >= connection.pingedMs + pingMs) this.#ping(connection, nowMs);
     }
   }
@@ -725,8 +614,4 @@ export class GatewayLogic implements Logic {
     connection.pingedMs = nowMs;
     connection.socket.ping();
   }
-}
-
-function keyOf(token: Uint8Array): string {
-  return String.fromCharCode(...token);
 }

@@ -81,7 +81,8 @@ export function settingsOf(options: GatewayOptions): GatewaySettings {
   if (typeof options !== 'object' || options === null) bad('', 'has no options', '{ ws: 7777 }');
   const given = options as unknown as Record<string, unknown>;
   for (const key of Object.keys(given)) {
-    if (!(key in NUMBERS) && !(key in TEXTS)) bad(key, 'is no option', [...Object.keys(NUMBERS), ...Object.keys(TEXTS)].join(', '));
+    if (!(key in NUMBERS) && !(key in TEXTS))
+      bad(key, 'is no option', [...Object.keys(NUMBERS), ...Object.keys(TEXTS)].join(', '));
   }
   const settings = { ...DEFAULTS, ...dropUndefined(given) } as unknown as GatewaySettings;
   for (const [key, [lo, hi]] of Object.entries(NUMBERS)) {
@@ -96,7 +97,8 @@ export function settingsOf(options: GatewayOptions): GatewaySettings {
   }
   const { outputBytes, framesPerSecond, burst } = settings;
   if ((outputBytes & (outputBytes - 1)) !== 0) bad('outputBytes', `is ${outputBytes}`, 'a power of two');
-  if (burst < framesPerSecond / 10) bad('burst', `is ${burst}`, `at least a tenth of framesPerSecond, ${framesPerSecond}`);
+  if (burst < framesPerSecond / 10)
+    bad('burst', `is ${burst}`, `at least a tenth of framesPerSecond, ${framesPerSecond}`);
   return settings;
 }
 
@@ -104,9 +106,10 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value.l
 const TEXTS: Readonly<Record<string, readonly [test: (value: unknown) => boolean, want: string]>> = {
   host: [isText, "an address such as '127.0.0.1'"],
   to: [isText, 'the name of a service of the topology'],
-  path: [(value) => isText(value) && (value as string).startsWith('/'), "a path such as '/game'"],
+  path: [value => isText(value) && (value as string).startsWith('/'), "a path such as '/game'"],
   origins: [
-    (value) => Array.isArray(value) && value.length > 0 && value.every((origin) => /^[a-z]+:\/\/[^/]+$/.test(String(origin))),
+    value =>
+      Array.isArray(value) && value.length > 0 && value.every(origin => /^[a-z]+:\/\/[^/]+$/.test(String(origin))),
     "a list such as ['https://game.example']",
   ],
 };

@@ -43,7 +43,7 @@ export function gatewayCore(o: GatewayNodeOptions): GatewayNode {
       fields: outputFields(settings.outputBytes, DEFAULT_LIMITS.nodes),
       ...coreLimits(limits),
     },
-    (core) => {
+    core => {
       logic = new GatewayLogic(core, settings, target);
       server = new WsServer(settings, instance, logic);
       logic.listener = server;
@@ -54,13 +54,19 @@ export function gatewayCore(o: GatewayNodeOptions): GatewayNode {
 }
 
 /** The service that players join. @throws GatewayError `GATEWAY_NO_SERVICE` */
-export function targetOf(to: string | undefined, services: ReadonlyMap<string, { readonly service: Service; readonly nodes: readonly string[] }>): GatewayTarget {
+export function targetOf(
+  to: string | undefined,
+  services: ReadonlyMap<string, { readonly service: Service; readonly nodes: readonly string[] }>,
+): GatewayTarget {
   const withPlayers = [...services].filter(([, { service }]) => service.spec.me !== undefined);
   const names = withPlayers.map(([name]) => name).join(', ') || 'none';
   const found = to === undefined ? (withPlayers.length === 1 ? withPlayers[0]![1] : undefined) : services.get(to);
   if (found?.service.spec.me !== undefined) return found;
   const wanted = to === undefined ? 'one service with players' : `service ${to} with players`;
-  throw new GatewayError('GATEWAY_NO_SERVICE', `the gateway wants ${wanted}; the topology has: ${names}. Say which by \`to\``);
+  throw new GatewayError(
+    'GATEWAY_NO_SERVICE',
+    `the gateway wants ${wanted}; the topology has: ${names}. Say which by \`to\``,
+  );
 }
 
 /** Called by the node's process. */
@@ -71,7 +77,7 @@ export default async function run(context: NodeContext): Promise<void> {
   const { id } = new Directory(dir, DEFAULT_LIMITS.nodes).byName(name);
   const node = gatewayCore({ dir, name, id, settings, target, log, limits, instance });
   signal.addEventListener('abort', () => node.core.stop(), { once: true });
-  await node.core.run((role) => {
+  await node.core.run(role => {
     if (role !== 'owner') return;
     log.info('serving', { ...node.core.life, address: node.address() });
     context.announce(node.address());

@@ -70,32 +70,40 @@ export class WsServer implements Listener {
       const error = await this.#listen();
       if (error === undefined) return;
       if (error.code !== 'EADDRINUSE' || performance.now() > giveUpMs) {
-        throw new GatewayError('GATEWAY_LISTEN', `cannot listen on ${this.#settings.host}:${this.#port}: ${error.message}; give another port as ws`, {
-          cause: error,
-        });
+        throw new GatewayError(
+          'GATEWAY_LISTEN',
+          `cannot listen on ${this.#settings.host}:${this.#port}: ${error.message}; give another port as ws`,
+          {
+            cause: error,
+          },
+        );
       }
-      await new Promise((resolve) => setTimeout(resolve, LISTEN_AGAIN_MS));
+      await new Promise(resolve => setTimeout(resolve, LISTEN_AGAIN_MS));
     }
   }
 
   #listen(): Promise<NodeJS.ErrnoException | undefined> {
-    return new Promise((resolve) => {
-      const failed = (error: NodeJS.ErrnoException): void => resolve(error);
-      this.#server.once('error', failed);
-      this.#server.listen(this.#port, this.#settings.host, 511, () => {
-        this.#server.off('error', failed);
-        resolve(undefined);
-      });
+    return new Promise(resolve => {
+      const server = this.#server;
+      const done = (error?: NodeJS.ErrnoException): void => {
+        server.off('error', done);
+        server.off('listening', done);
+        resolve(error);
+      };
+      server.on('error', done);
+      server.on('listening', done);
+      server.listen(this.#port, this.#settings.host);
     });
   }
 
   /** The sockets were told; what does not go by itself is dropped. */
   async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
+    const closed = new Promise(resolve => this.#server.close(resolve));
     this.#server.closeIdleConnections();
     const timer = setTimeout(() => this.#server.closeAllConnections(), END_MS);
-    for (const socket of GatewaySocket.open) if (socket.server === this) setTimeout(() => socket.terminate(), END_MS).unref();
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, END_MS * 2))]);
+    for (const socket of GatewaySocket.open)
+      if (socket.server === this) setTimeout(() => socket.terminate(), END_MS).unref();
+    await Promise.race([closed, new Promise(resolve => setTimeout(resolve, END_MS * 2))]);
     clearTimeout(timer);
   }
 
@@ -115,8 +123,11 @@ export class WsServer implements Listener {
     const { path } = this.#settings;
     if (path !== undefined && request.url?.split('?')[0] !== path) return refuse(socket, '404 Not Found');
     const { origin } = request.headers;
-    if (this.#origins !== undefined && !(origin !== undefined && this.#origins.has(origin))) return refuse(socket, '403 Forbidden');
-    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#opened(webSocket as GatewaySocket, socket as Socket));
+    if (this.#origins !== undefined && !(origin !== undefined && this.#origins.has(origin)))
+      return refuse(socket, '403 Forbidden');
+    this.#sockets.handleUpgrade(request, socket, head, webSocket =>
+      this.#opened(webSocket as GatewaySocket, socket as Socket),
+    );
   }
 
   #opened(webSocket: GatewaySocket, socket: Socket): void {
@@ -168,7 +179,7 @@ const BINARY = { binary: true, compress: false, fin: true };
 function faceOf(webSocket: WebSocket, socket: Socket): ClientSocket {
   const isOpen = (): boolean => webSocket.readyState === WebSocket.OPEN;
   return {
-    send: (frame) => {
+    send: frame => {
       if (isOpen()) webSocket.send(frame, BINARY);
     },
     // Reasons travel in a control frame of 125 bytes.
