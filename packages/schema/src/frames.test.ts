@@ -58,6 +58,7 @@ test('frames of the gateway come back', () => {
           w.raw(body);
         });
         expect(S.readGatewayFrame(frame)).toEqual({ type: 'out', seq, ackN, kind, body });
+        expect(S.readGatewayFrame(bytesOf(w => S.writeTaken(w, ackN)))).toEqual({ type: 'taken', n: ackN });
       },
     ),
   );
