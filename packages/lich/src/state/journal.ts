@@ -8,23 +8,27 @@ export interface ViewOwner {
   undoRemove(slot: number, view: object): void;
 }
 
-export class Journal {
-  #owners: ViewOwner[] = [];
-  #slots: number[] = [];
-  #views: (object | undefined)[] = [];
-  #positions: number[] = [];
+/** Entries that the arrays keep room for between transactions. */
+const KEPT = 4096;
 
-  /** Entries. Read at every commit, hence a plain field. */
+export class Journal {
+  readonly #owners: (ViewOwner | undefined)[] = [];
+  readonly #slots: number[] = [];
+  readonly #views: (object | undefined)[] = [];
+  readonly #positions: number[] = [];
+
+  /** Entries; a commit sets it to 0. */
   size = 0;
 
   /** @param view the view that was freed, or undefined when the slot was taken
    * @param position logPos after the change was logged */
   add(owner: ViewOwner, slot: number, view: object | undefined, position: number): void {
-    this.size++;
-    this.#owners.push(owner);
-    this.#slots.push(slot);
-    this.#views.push(view);
-    this.#positions.push(position);
+    if (this.size === 0 && this.#owners.length > KEPT) this.clear();
+    const at = this.size++;
+    this.#owners[at] = owner;
+    this.#slots[at] = slot;
+    this.#views[at] = view;
+    this.#positions[at] = position;
   }
 
   clear(): void {
@@ -37,14 +41,15 @@ export class Journal {
 
   /** Undo everything noted after `position`. */
   undo(position: number): void {
-    while (this.#owners.length > 0) {
-      const last = this.#owners.length - 1;
-      if (((this.#positions[last] - position) | 0) <= 0) return;
-      this.size--;
-      const owner = this.#owners.pop()!;
-      const slot = this.#slots.pop()!;
-      const view = this.#views.pop();
-      this.#positions.pop();
+    while (this.size > 0) {
+      const at = this.size - 1;
+      if (((this.#positions[at] - position) | 0) <= 0) return;
+      this.size = at;
+      const owner = this.#owners[at]!;
+      const slot = this.#slots[at];
+      const view = this.#views[at];
+      this.#owners[at] = undefined;
+      this.#views[at] = undefined;
       if (view === undefined) owner.undoAdd(slot);
       else owner.undoRemove(slot, view);
     }

@@ -98,7 +98,7 @@ class StoreImpl implements Store<object> {
     const I = mem.i32;
 
     const hooks: Hooks = {
-      full: () => this.log.refuseWrite(),
+      refuseWrite: () => this.log.refuseWrite(),
       refuseBegin: () => this.log.refuseBegin(),
       refuseCommit: () => this.log.refuseCommit(),
       freed,
@@ -119,7 +119,7 @@ class StoreImpl implements Store<object> {
         const name = Object.keys(init).find(key => !names.has(key));
         if (name !== undefined) throw new SchemaError('SCHEMA_RANGE', `${layout.name} has no field ${name}`);
       },
-      touch: stampWord => this.#touch(stampWord),
+      touch: stampWord => context.touch(stampWord),
       getText: (word, length) => readText(mem.u16, word, length),
       setText: (word, value) => writeText(mem, context.log, word, value),
       getBytes: (word, length) => readBytes(mem, word, length),

@@ -17,7 +17,7 @@
  *
  * The hot part is text: it is compiled in one `new Function` with the accessors of a store, so that all of them share
  * `lim` in one context and the typed arrays are constants to the compiler. `lim` is per process: the last position at
- * which an entry may begin; outside a transaction it lies before logPos, so the same compare refuses. */
+ * which an entry may begin; outside a transaction it is below all of them, so the same compare refuses. */
 import { StateError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import {
@@ -36,9 +36,11 @@ import {
 export interface LogCore {
   begin(): void;
   commit(): void;
-  /** CLOSED, OPEN or READ_ONLY. */
+  /** CLOSED, OPEN, READ_ONLY or FAILED. */
   state(): number;
   setState(state: number): void;
+  /** No view is sure any more that its record has the current stamp. */
+  restamp(): void;
   /** Log one word that the caller stores to next. */
   log(word: number): void;
   /** Log two neighbouring words that the caller stores to next. */
@@ -52,28 +54,34 @@ export const CLOSED = 0;
 export const OPEN = 1;
 /** Until `recover` in a process that becomes the owner. */
 export const READ_ONLY = 2;
+/** The log was full in the middle of something: only a rollback is left. */
+export const FAILED = 3;
+
+/** `lim` when nothing is open: below every position but one, so that the compare of a write refuses. Open it is odd. */
+const SHUT = -0x8000_0000;
 
 /** The text of one logged word `i`, for inlining. In scope: `A` = the Int32Array of the segment, `L` = that of the ring
- * alone, `M` = its mask, `full`, `lim`. Leaves `q`, `k` and `R` behind. */
-export const LOG_WORD = `const q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;`;
+ * alone, `M` = its mask, `full`, `lim`. Leaves `q`, `k` and `R` behind. The compare does not heed that positions wrap;
+ * `full` does, and returns when there is room after all. */
+export const LOG_WORD = `const q=A[${LOG_POS}];if(q>lim)full(q);const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;`;
 
-/** Text of the log's functions. In scope: `I`, `F`, `L`, `M`, `journal`, `full`, `refuseBegin`, `refuseCommit`. */
+/** Text of the log's functions. In scope: `I`, `F`, `L`, `M`, `journal`, `refuseWrite`, `refuseBegin`, `refuseCommit`. */
 export function logSource(words: number): string {
   const capacity = words - LOG_SLACK;
   return `
-var lim=0,open=${CLOSED};
-function begin(){if(open!==${CLOSED})refuseBegin();open=${OPEN};lim=(I[${COM_POS}]+${capacity})|0;}
-function commit(){if(open!==${OPEN})refuseCommit();const A=I,q=A[${LOG_POS}];A[${COM_POS}]=q;F[${COMMIT_NO >> 1}]=F[${COMMIT_NO >> 1}]+1;
-lim=(q-1)|0;open=${CLOSED};if(journal.size!==0)journal.clear();}
-function state(){return open}
-function setState(s){open=s;if(s!==${OPEN})lim=(I[${LOG_POS}]-1)|0;}
+var lim=${SHUT};
+function begin(){if(lim!==${SHUT})refuseBegin();lim=(I[${COM_POS}]+${capacity + 1})|0;}
+function commit(){if((lim&1)===0)refuseCommit();const A=I;A[${COM_POS}]=A[${LOG_POS}];F[${COMMIT_NO >> 1}]=F[${COMMIT_NO >> 1}]+1;lim=${SHUT};journal.size=0;}
+function state(){return(lim&1)!==0?${OPEN}:(lim-(${SHUT}))/2}
+function setState(s){lim=s===${OPEN}?(I[${COM_POS}]+${capacity + 1})|0:s===${CLOSED}?${SHUT}:${SHUT}+s*2;}
+function full(q){if((lim&1)===0||((lim-q)|0)<0)refuseWrite();}
 function log(i){const A=I;${LOG_WORD}}
-function log2(i){const A=I,R=L,q=A[${LOG_POS}];if(((lim-q)|0)<0)full();const k=q&M,m=(q+2)&M;
+function log2(i){const A=I,R=L,q=A[${LOG_POS}];if(q>lim)full(q);const k=q&M,m=(q+2)&M;
 R[k]=i;R[k+1]=A[i];R[m]=i+1;R[m+1]=A[i+1];A[${LOG_POS}]=(q+4)|0;}
 function write(i,v){const A=I;${LOG_WORD}A[i]=v;}
 function writeF64(i,v){log2(i);F[i>>1]=v;}
 function keep(i,n){while(n>${ENTRY_WORDS_MAX - 2}){part(i,${ENTRY_WORDS_MAX - 2});i+=${ENTRY_WORDS_MAX - 2};n-=${ENTRY_WORDS_MAX - 2};}if(n>0)part(i,n);}
-function part(i,n){const A=I,R=L,q=A[${LOG_POS}],p=(q+((n+1)&-2))|0;if(((lim-p)|0)<0)full();
+function part(i,n){const A=I,R=L,q=A[${LOG_POS}],p=(q+((n+1)&-2))|0;if(p>lim)full(p);
 for(let k=0;k<n;k++)R[(q+k)&M]=A[i+k];
 const k=p&M;R[k]=i|${RANGE | 0};R[k+1]=n;A[${LOG_POS}]=(p+2)|0;}
 `;
@@ -128,7 +136,8 @@ export class UndoLog {
   }
 
   get open(): boolean {
-    return this.#core.state() === OPEN;
+    const state = this.#core.state();
+    return state === OPEN || state === FAILED;
   }
 
   /** Commits so far, over all lives. */
@@ -151,34 +160,38 @@ export class UndoLog {
     // The high word first: read in between, a stamp looks newer than it is, and what changed is only seen once more.
     this.#I[STAMP_HI] = Math.floor(next / 0x1_0000_0000);
     this.#I[STAMP_LO] = lo < FIRST_STAMP ? FIRST_STAMP : lo;
+    this.#core.restamp();
     return this.stamp;
   }
 
   /** A place to come back to inside the open transaction. */
   savepoint(): number {
-    if (this.#core.state() !== OPEN) this.#refuse('savepoint');
+    if (!this.open) this.#refuse('savepoint');
     return this.#I[LOG_POS];
   }
 
   /** Undo what was written since the savepoint. The transaction stays open. */
   rollbackTo(savepoint: number): void {
-    if (this.#core.state() !== OPEN) this.#refuse('rollbackTo');
+    if (!this.open) this.#refuse('rollbackTo');
     const size = (this.#I[LOG_POS] - savepoint) | 0;
     const whole = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
     if (size < 0 || size > whole) throw new TypeError(`rollbackTo(${savepoint}): no savepoint of this transaction`);
     this.#undo(savepoint);
     this.#journal.undo(savepoint);
+    this.#core.setState(OPEN);
+    this.#core.restamp();
     for (const fn of this.#afterRollback) fn();
   }
 
   /** Undo the open transaction. Views of records that it made are freed; views of records that it destroyed live again. */
   rollback(): void {
-    if (this.#core.state() !== OPEN) this.#refuse('rollback');
+    if (!this.open) this.#refuse('rollback');
     const from = this.#I[COM_POS];
     this.#undo(from);
     this.#journal.undo(from);
     this.#I[COM_POS] = this.#I[LOG_POS];
     this.#core.setState(CLOSED);
+    this.#core.restamp();
     for (const fn of this.#afterRollback) fn();
   }
 
@@ -197,7 +210,7 @@ export class UndoLog {
    * @returns words of log that were undone
    * @throws StateError `STATE_CORRUPT`, before anything is written */
   recover(): { undone: number } {
-    if (this.#core.state() === OPEN) this.refuseBegin();
+    if (this.open) this.refuseBegin();
     if (!this.#writable()) throw readOnly(this.#area.name);
     const undone = this.examine();
     const I = this.#I;
@@ -270,7 +283,9 @@ export class UndoLog {
 
   /** What the generated code calls when an entry has no room. @internal */
   refuseWrite(): never {
-    if (this.#core.state() === OPEN) {
+    if (this.#core.state() === OPEN || this.#core.state() === FAILED) {
+      // What was cut off in the middle must not be committed, even if a handler catches this.
+      this.#core.setState(FAILED);
       const used = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
       throw new StateError(
         'STATE_LOG_FULL',
@@ -282,6 +297,7 @@ export class UndoLog {
 
   /** @internal */
   refuseCommit(): never {
+    if (this.#core.state() === FAILED) this.refuseWrite();
     return this.#refuse('commit');
   }
 
