@@ -373,6 +373,11 @@ describe('a client that does not read', () => {
     // Once told, it is not told again.
     const third = rig.client().hello(token, again.lastSeq);
     expect(third.welcome).toMatchObject({ seq: again.lastSeq });
+    // Who joined after it was lost has lost nothing.
+    const fresh = await rig.joined();
+    fresh.drop();
+    const back = rig.client().hello(fresh.welcome!.token, fresh.lastSeq);
+    expect(back.welcome).toMatchObject({ seq: fresh.lastSeq });
   });
 
   test('who is away while deltas are overwritten keeps its place and its replies', async () => {
