@@ -26,7 +26,7 @@ export interface BusOptions {
   readonly limits: BusLimits;
   readonly suspect: SuspectWords;
   readonly deliver: Deliver;
-  readonly onCorrupt: (error: BusError, sender: number) => void;
+  readonly onCorrupt: (error: BusError | ShmError, sender: number) => void;
 }
 
 export class Bus {
@@ -36,6 +36,7 @@ export class Bus {
   readonly inbox: Inbox;
   readonly bells: Bells;
   readonly #dir: string;
+  readonly #onCorrupt: (error: BusError | ShmError, sender: number) => void;
   readonly #limits: BusLimits;
   readonly #lanes: Segment;
   readonly #peerLanes: (Segment | undefined)[];
@@ -44,12 +45,17 @@ export class Bus {
   readonly #isPending: Uint8Array;
   readonly #markPending: (sender: number) => void;
   readonly #ring: (peer: number) => void;
+  /** a ready bit was set by a node that the directory did not show yet, or (at the start of a life) by nobody */
+  #strangers = false;
+  /** A life begins with small batches: its first messages run in cold code, and are waited for. */
+  #batch = 1;
 
   constructor(o: BusOptions) {
     this.self = o.self;
     this.directory = o.directory;
     this.bells = o.bells;
     this.#dir = o.dir;
+    this.#onCorrupt = o.onCorrupt;
     this.#limits = o.limits;
     this.#lanes = o.lanes;
     this.#peerLanes = new Array<Segment | undefined>(o.limits.nodes).fill(undefined);
@@ -70,6 +76,10 @@ export class Bus {
     o.store.onRollback(() => this.outbox.rolledBack());
     this.#markPending = (sender) => {
       if (this.#isPending[sender] === 1) return;
+      if (this.directory.byIndex(sender) === undefined) {
+        this.#strangers = true;
+        return;
+      }
       this.#isPending[sender] = 1;
       this.#pending.push(sender);
     };
@@ -89,8 +99,10 @@ export class Bus {
     try {
       return (this.#peerLanes[index] = attachSegment({ dir: this.#dir, name: node.name, kind: 'lanes' }));
     } catch (error) {
-      if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return undefined;
-      throw error;
+      if (!(error instanceof ShmError)) throw error;
+      // Not there yet, or not one of ours to read: that sender has nothing for us, and the others go on.
+      if (error.code !== 'SHM_NOT_FOUND') this.#onCorrupt(error, index);
+      return undefined;
     }
   }
 
@@ -106,16 +118,21 @@ export class Bus {
    * @returns records handled; 0 = nothing waits (or what waits is held back) */
   poll(): number {
     this.bells.takeReady(this.self.index, this.#markPending);
+    if (this.#strangers) {
+      this.#strangers = false;
+      this.sweep();
+    }
     const pending = this.#pending;
     let done = 0;
     for (let turns = pending.length; turns > 0; turns--) {
       const sender = pending.shift()!;
       this.#isPending[sender] = 0;
-      const n = this.inbox.drain(sender, BATCH);
-      if (n === BATCH) this.#markPending(sender);
+      const n = this.inbox.drain(sender, this.#batch);
+      if (n === this.#batch) this.#markPending(sender);
       if (n > 0) this.publish();
       done += n;
     }
+    if (this.#batch < BATCH) this.#batch *= 2;
     return done;
   }
 
@@ -129,8 +146,9 @@ export class Bus {
     this.#markPending(sender);
   }
 
-  /** Look at all senders at the next poll. */
+  /** Look at all senders at the next poll, at those too that are new since. */
   sweep(): void {
+    this.directory.refresh();
     for (const node of this.directory.all()) this.#markPending(node.index);
   }
 

@@ -24,6 +24,7 @@ export class Directory {
   readonly #byIndex: (NodeEntry | undefined)[] = [];
   readonly #byName = new Map<string, NodeEntry>();
   readonly #byId = new Map<number, NodeEntry>();
+  #all: readonly NodeEntry[] = [];
 
   constructor(dir: string, maxNodes: number) {
     this.#path = join(dir, 'nodes');
@@ -66,8 +67,9 @@ export class Directory {
     }
   }
 
+  /** As known since the last `refresh`: O(1), does not look at files. */
   byIndex(index: number): NodeEntry | undefined {
-    return this.#byIndex[index] ?? (this.refresh(), this.#byIndex[index]);
+    return this.#byIndex[index];
   }
 
   /** @throws BusError `BUS_UNKNOWN_NODE` */
@@ -77,12 +79,14 @@ export class Directory {
     throw new BusError('BUS_UNKNOWN_NODE', `no node ${name} in ${this.#path}; known: ${[...this.#byName.keys()].join(', ')}`);
   }
 
+  /** By index, as known since the last `refresh`. */
   all(): readonly NodeEntry[] {
-    return [...this.#byName.values()].sort((a, b) => a.index - b.index);
+    return this.#all;
   }
 
   /** Look for nodes that were entered since. */
   refresh(): void {
+    const before = this.#byName.size;
     for (const file of readdirSync(this.#path)) {
       if (!/^\d{4}$/.test(file) || this.#byIndex[Number(file)]) continue;
       const index = Number(file);
@@ -95,6 +99,7 @@ export class Directory {
       const sameId = this.#byId.get(id);
       if (!sameId || sameId.index > index) this.#byId.set(id, entry);
     }
+    if (this.#byName.size !== before) this.#all = [...this.#byName.values()].sort((a, b) => a.index - b.index);
   }
 }
 

@@ -97,7 +97,7 @@ async function runService(spec: NodeSpec, loaded: LoadedTopology, name: string, 
 export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
   signal.addEventListener('abort', () => core.stop(), { once: true });
   await core.run((role) => {
-    core.log.info(role === 'owner' ? 'serving' : 'standing by', role === 'owner' ? { ...core.life } : {});
+    core.log.info(role === 'owner' ? 'serving' : 'standing by', role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {});
     if (role === 'owner') onSignals(end);
     if (role === 'owner' && signal.aborted) core.stop();
   });

@@ -104,6 +104,8 @@ export class Segment {
   #writable: boolean;
   #outcome: Outcome;
   #closed = false;
+  /** The reserved bitmap as it was at the last `touchNew`. */
+  #touched: Uint8Array | undefined;
   readonly #bitmap: number;
   readonly #catalog: { offset: number; bytes: number };
 
@@ -220,6 +222,21 @@ export class Segment {
     this.#mustCover(offset, bytes);
     for (const [at, length] of this.#runs(offset, bytes, true)) {
       native().populate(this.u8.subarray(at, at + length), length, this.#writable, this.path);
+    }
+  }
+
+  /** `touch` for what was reserved since the last call: what a standby calls again and again.
+   * @remarks One pass over the bitmap, a bit for 64 KiB, where nothing is new. */
+  touchNew(): void {
+    this.#mustBeOpen();
+    const reserved = this.regions.get('reserved')!;
+    this.#touched ??= new Uint8Array(reserved.bytes);
+    for (let k = 0; k < reserved.bytes; k++) {
+      const now = this.u8[reserved.offset + k]!;
+      if (now === this.#touched[k]) continue;
+      this.#touched[k] = now;
+      const from = k * 8 * GRANULE_BYTES;
+      this.touch(from, Math.min(8 * GRANULE_BYTES, this.sizeBytes - from));
     }
   }
 
