@@ -29,6 +29,8 @@ import { LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 export const SLOT_HEADER = 4;
 export const SLOT_GENERATION = 1;
 export const SLOT_STAMP = 2;
+/** Fence words are this ^ slot. */
+export const FENCE = 0x4c43_4853;
 
 /** Static functions of a generated view class. */
 export interface ViewClass {
@@ -54,6 +56,8 @@ export interface PoolCode {
   readonly slots: number;
   readonly stride: number;
   readonly blocks: number;
+  /** Words from a slot to its second fence. */
+  readonly fence: number;
 }
 
 /** What the generated text calls. */
@@ -66,6 +70,8 @@ export interface Hooks {
   bad(field: number, value: unknown): void;
   /** Refuse a name in `init` that is no field. */
   unknown(layout: StructLayout, init: object): void;
+  /** The fences of a slot are not what they should be. */
+  broken(pool: number, slot: number): never;
   touch(stampWord: number): void;
   getText(word: number, length: number): string;
   setText(word: number, value: string): void;
@@ -327,17 +333,20 @@ take(${name},${names},${own},{${body}});
   }
 }
 
-/** Text that stamps a record of a pool, and the block of 64 slots that it is in. Written out, it is longer than what V8
- * inlines, and should be: inlined it would use up the budget of the writes that it serves. */
+/** Text that stamps a record of a pool, and the block of 64 slots that it is in, after a look at its fences: whoever wrote
+ * beyond a record is found before more is written. Written out as it is, it is longer than what V8 inlines (460 bytes of
+ * bytecode), and has to be: inlined it would use up the budget of the writes that it serves. */
 function markerSource(index: number, pool: PoolCode): string {
   const logged = (word: string, value: string) =>
-    `{const i=${word},q=A[${LOG_POS}];if(q>lim)full(q);const k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;A[i]=${value};}`;
+    `{const i=${word},q=A[${LOG_POS}];if(q>lim)full(q);const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;A[i]=${value};}`;
+  const body = `const A=I,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}],slot=((b-${pool.slots})/${pool.stride})|0,f=${FENCE}^slot;
+if(A[b]!==f||A[(b+${pool.fence})|0]!==f)broken(${index},slot);
+${logged(`(b+${SLOT_STAMP})|0`, 'lo')}${logged(`(b+${SLOT_STAMP + 1})|0`, 'hi')}
+const s=${pool.blocks}+(slot>>>6)*2;
+if(A[s]!==lo||A[s+1]!==hi){${logged('s', 'lo')}${logged('s+1', 'hi')}}`;
   return `
-function mark${index}(b){const A=I,R=L,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}];
-${logged(`b+${SLOT_STAMP}`, 'lo')}${logged(`b+${SLOT_STAMP + 1}`, 'hi')}
-const s=${pool.blocks}+(((b-${pool.slots})/${pool.stride})>>>6)*2;
-if(A[s]!==lo||A[s+1]!==hi){${logged('s', 'lo')}${logged('s+1', 'hi')}}}
-function view${index}(v){const b=v.$b;if(b===0)freed();mark${index}(b);v.$t=now.t;}
+function mark${index}(b){${body}}
+function view${index}(v){const b=v.$b;if(b===0)freed();${body}v.$t=now.t;}
 `;
 }
 

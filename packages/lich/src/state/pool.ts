@@ -25,7 +25,7 @@
  * A ref is slot and generation: it reads undefined once the record is gone, and never leads to the next one. */
 import { type PoolLayout, type Ref, RECORD_REF, type RecordRef, type StructLayout } from '@lich/schema';
 import type { Pool as PoolFace } from '@lich/schema';
-import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
+import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
 import { OWNER } from './cell.ts';
 import type { Violation } from './errors.ts';
 import { StateError } from './errors.ts';
@@ -38,7 +38,6 @@ export const LIVE = 1;
 export const FREE = 2;
 const RESERVED = 3;
 export const BITMAP = 16;
-const FENCE = 0x4c43_4853;
 
 /** Word offsets inside a pool's region, and its size. */
 export interface PoolPlaces {

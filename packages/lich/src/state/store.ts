@@ -21,7 +21,7 @@ import { cellOf, refWords } from './cell.ts';
 import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed, type Placed } from './door.ts';
 import type { ElementSpec } from './elements.ts';
-import type { Violation } from './errors.ts';
+import { StateError, type Violation } from './errors.ts';
 import { ArrayView } from './fixed-array.ts';
 import { type MapSpec, MapView } from './hash-map.ts';
 import { imageOf } from './image.ts';
@@ -119,6 +119,14 @@ class StoreImpl implements Store<object> {
         const name = Object.keys(init).find(key => !names.has(key));
         if (name !== undefined) throw new SchemaError('SCHEMA_RANGE', `${layout.name} has no field ${name}`);
       },
+      broken(index, slot) {
+        const { name } = poolLayouts[index]!;
+        throw new StateError(
+          'STATE_CORRUPT',
+          `the fences of ${name}[${slot}] were overwritten: something wrote beyond a record; run \`lich check\``,
+          { severity: 'fatal' },
+        );
+      },
       touch: stampWord => context.touch(stampWord),
       getText: (word, length) => readText(mem.u16, word, length),
       setText: (word, value) => writeText(mem, context.log, word, value),
@@ -157,6 +165,7 @@ class StoreImpl implements Store<object> {
           slots: words[k]! + places.slots,
           stride: places.stride,
           blocks: words[k]! + places.blocks,
+          fence: 4 + places.payloadWords,
         };
       }),
       nested,
