@@ -152,7 +152,7 @@ export class FromScenes {
   #closeSession(session: LiveSession, code: number): void {
     if (code !== CloseCode.MALFORMED) {
       session.record.phase = 'leaving';
-      if (code === CloseCode.SESSION_ENDED || code === CloseCode.NO_SCENE) session.record.playerGeneration = 0;
+      if (code === CloseCode.NO_SCENE) session.record.playerGeneration = 0;
     }
     this.closing.push({ session, code });
   }

@@ -1,6 +1,7 @@
 import type { Runnable } from '../runtime/index.ts';
 import { GatewayError } from './errors.ts';
 
+/** What `gateway({…})` takes. */
 export interface GatewayOptions {
   /** Port for WebSockets. With `count` above 1, instance i listens on ws + i - 1. 0 = any free port. */
   readonly ws: number;

@@ -139,6 +139,8 @@ export class Players {
   #leave(gateway: number, session: number, generation: number, slot: number, playerGeneration: number): number {
     const { core, pool, spec, outgoing } = this.#o;
     const { log } = core.store;
+    // One LEAVE comes for each session that joined, also where the service has destroyed the record itself.
+    outgoing.count(gateway, -1);
     const me = this.#player(gateway, session, generation, slot, playerGeneration);
     if (me === undefined) return HANDLED;
     try {
@@ -148,9 +150,9 @@ export class Players {
       core.dropHooks();
       core.log.error('the leave handler threw; the player leaves all the same', errorData(error));
       log.begin();
+      outgoing.count(gateway, -1);
     }
     if (pool.has(me)) pool.destroy(me);
-    outgoing.count(gateway, -1);
     return HANDLED;
   }
 
@@ -218,7 +220,7 @@ export class Players {
 
   /** The handler threw, or the payload was no good: everything is undone but the number; the player is told. */
   #refuse(error: unknown, inbound: Inbound, gateway: number, session: number, generation: number, n: number): void {
-    const { core, writer, outgoing } = this.#o;
+    const { core, outgoing } = this.#o;
     this.#o.count('failed');
     if (error instanceof SchemaError && error.code === 'SCHEMA_WIRE') {
       outgoing.close(gateway, session, generation, CloseCode.MALFORMED);
@@ -228,7 +230,6 @@ export class Players {
     // Coded errors are made to be read; what a bug says stays in the log.
     const coded = error instanceof CodedError;
     this.answerError(gateway, session, generation, n, coded ? error.code : 'RUNTIME_HANDLER_FAILED', coded ? error.message : `${inbound.spec.name} failed and was undone`);
-    void writer;
   }
 
   /** Tell a player that its message `n` was not done. @throws MustWait */
