@@ -83,7 +83,8 @@ export class Inbox {
   readonly #inWord: number;
   readonly #held: (HeldLane | undefined)[];
   readonly #failed: Uint8Array;
-  readonly #dirty: number[] = [];
+  readonly #dirty: Int32Array;
+  #dirtyCount = 0;
   readonly #isDirty: Uint8Array;
 
   constructor(o: InboxOptions) {
@@ -93,6 +94,7 @@ export class Inbox {
     this.#inWord = o.lanes.regions.get('in')!.offset / 4;
     this.#held = new Array<HeldLane | undefined>(o.nodes).fill(undefined);
     this.#failed = new Uint8Array(o.nodes);
+    this.#dirty = new Int32Array(o.nodes);
     this.#isDirty = new Uint8Array(o.nodes);
   }
 
@@ -205,17 +207,17 @@ export class Inbox {
   #markDirty(sender: number): void {
     if (this.#isDirty[sender] === 1) return;
     this.#isDirty[sender] = 1;
-    this.#dirty.push(sender);
+    this.#dirty[this.#dirtyCount++] = sender;
   }
 
   /** Show the cursors in O, after their commits. */
   publish(): void {
     const dirty = this.#dirty;
-    for (let k = 0; k < dirty.length; k++) {
+    for (let k = 0; k < this.#dirtyCount; k++) {
       this.#isDirty[dirty[k]] = 0;
       Atomics.store(this.#O, this.#inWord + dirty[k] * ENTRY_WORDS, this.#S[this.#o.words.in + dirty[k]]);
     }
-    dirty.length = 0;
+    this.#dirtyCount = 0;
   }
 
   publishAll(): void {

@@ -78,8 +78,9 @@ export class Outbox {
   readonly #dataWord: number;
   readonly #inTableOf: (peer: number) => InTable | undefined;
   readonly #open: (OpenLane | undefined)[];
-  /** slots that O does not show as S has them */
-  readonly #dirty: number[] = [];
+  /** slots that O does not show as S has them: a list and its length, since emptying an Array costs more than a publish */
+  readonly #dirty: Int32Array;
+  #dirtyCount = 0;
   readonly #dirtyKind: Uint8Array;
   /** this transaction made, sealed or freed a lane */
   #changed = false;
@@ -98,6 +99,7 @@ export class Outbox {
     this.#outWord = o.lanes.regions.get('out')!.offset / 4;
     this.#dataWord = o.lanes.regions.get('data')!.offset / 4;
     this.#open = new Array<OpenLane | undefined>(o.limits.nodes).fill(undefined);
+    this.#dirty = new Int32Array(o.limits.lanes);
     this.#dirtyKind = new Uint8Array(o.limits.lanes);
     this.reload();
   }
@@ -282,18 +284,19 @@ export class Outbox {
    * @param ring told the node index of each receiver that has something new */
   publish(ring: (peer: number) => void): void {
     const dirty = this.#dirty;
-    if (dirty.length === 0) return;
-    for (let k = 0; k < dirty.length; k++) {
+    const count = this.#dirtyCount;
+    if (count === 0) return;
+    for (let k = 0; k < count; k++) {
       const slot = dirty[k];
       if (this.#dirtyKind[slot] === DIRTY_ENTRY) this.#publishEntry(slot);
       else Atomics.store(this.#O, this.#entry(slot) + OUT_TAIL, this.#S[this.#field(slot, OUT_TAIL)]);
     }
-    for (let k = 0; k < dirty.length; k++) {
+    for (let k = 0; k < count; k++) {
       const slot = dirty[k];
       this.#dirtyKind[slot] = 0;
       if (this.#S[this.#field(slot, OUT_FLAGS)] !== 0) ring(this.#S[this.#field(slot, OUT_PEER)]);
     }
-    dirty.length = 0;
+    this.#dirtyCount = 0;
     this.#changed = false;
   }
 
@@ -357,7 +360,7 @@ export class Outbox {
 
   #markDirty(slot: number, kind: number): void {
     const before = this.#dirtyKind[slot];
-    if (before === 0) this.#dirty.push(slot);
+    if (before === 0) this.#dirty[this.#dirtyCount++] = slot;
     if (before < kind) this.#dirtyKind[slot] = kind;
   }
 
