@@ -5,6 +5,7 @@ import type { ClientError } from './errors.ts';
 import { GameClient, type Game } from './game.ts';
 import { findWebSocket, type WebSocketConstructor } from './socket.ts';
 
+/** What `connect` takes. */
 export interface ConnectOptions<P extends Protocol, S extends StateSchema> {
   /** What can be said: the same value as the server's. */
   readonly protocol: P;

@@ -40,12 +40,14 @@ export type ClientCode =
   | 'CLIENT_REFUSED'
   | 'CLIENT_NO_WEBSOCKET';
 
+/** What a `ClientError` takes along. */
 export interface ClientErrorOptions extends CodedErrorOptions {
   readonly retried?: boolean;
   readonly closeCode?: number;
   readonly remoteCode?: string;
 }
 
+/** What went wrong at a client; `ClientCode` lists when, and `retried` says whether it goes on by itself. */
 export class ClientError extends CodedError<ClientCode> {
   /** True when the client goes on by itself: it connects again. */
   readonly retried: boolean;

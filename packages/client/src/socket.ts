@@ -12,6 +12,9 @@ export interface WebSocketLike {
 /** A class such as the browser's `WebSocket`, or that of the package `ws`. */
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
+/** The close code of a connection that ended without one. */
+const ABNORMAL = 1006;
+
 /** @internal */
 export interface SocketEvents {
   opened(): void;
@@ -32,13 +35,14 @@ export class Socket {
     socket.binaryType = 'arraybuffer';
     socket.addEventListener('open', () => this.#over || events.opened());
     socket.addEventListener('message', (event: { data: unknown }) => this.#over || events.message(event.data));
-    socket.addEventListener('close', (event: { code: number; reason: string }) => {
+    const ended = (code: number, reason: string): void => {
       if (this.#over) return;
       this.#over = true;
-      events.closed(event.code, event.reason);
-    });
-    // `close` follows and says what is known; without a listener `ws` would throw.
-    socket.addEventListener('error', () => undefined);
+      events.closed(code, reason);
+    };
+    socket.addEventListener('close', (event: { code: number; reason: string }) => ended(event.code, event.reason));
+    // Not only `close`: Node 22 leaves it out when a handshake fails. Nothing that came after would say more.
+    socket.addEventListener('error', (event: { message?: string }) => ended(ABNORMAL, event.message ?? ''));
   }
 
   /** @param frame not changed afterwards: it may be read later */
