@@ -12,7 +12,9 @@ import { filesBelow } from './lib/tree.mjs';
 
 const root = join(import.meta.dirname, '..');
 const pages = [
-  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'UPGRADING.md'].map(name => join(root, name)).filter(existsSync),
+  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'UPGRADING.md']
+    .map(name => join(root, name))
+    .filter(existsSync),
   ...filesBelow(join(root, 'docs'), path => path.endsWith('.md')),
 ];
 

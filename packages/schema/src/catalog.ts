@@ -13,6 +13,7 @@ import type { StructClass } from './struct.ts';
 import { validateStructClass } from './struct.ts';
 import { bytes, text } from './text.ts';
 
+/** `format` of a catalog that this version reads and writes. */
 export const CATALOG_FORMAT = 1;
 
 /** A kind in JSON: its tag, or an object with its parameters. */
@@ -26,24 +27,28 @@ export type CatalogKind =
   | { readonly tag: 'map'; readonly key: CatalogKind; readonly of: CatalogKind; readonly capacity: number }
   | { readonly tag: 'ref'; readonly pool: string };
 
+/** Offset and bytes as in `FieldLayout`. */
 export interface CatalogField {
   readonly name: string;
   readonly kind: CatalogKind;
   readonly offset: number;
   readonly bytes: number;
 }
+/** Bytes, alignment and fields of a struct. */
 export interface CatalogStruct {
   readonly name: string;
   readonly bytes: number;
   readonly align: number;
   readonly fields: readonly CatalogField[];
 }
+/** A pool and the layout of its records. */
 export interface CatalogPool {
   readonly name: string;
   readonly capacity: number;
   /** The record, with the runtime's hidden fields; named after its class. */
   readonly record: CatalogStruct;
 }
+/** A state described as JSON. */
 export interface Catalog {
   readonly format: number;
   /** Structs that are nested somewhere, each after those that it contains. */
@@ -72,6 +77,7 @@ export interface StateLayout {
   readonly structs: ReadonlyMap<string, StructLayout>;
 }
 
+/** What the runtime adds to a state. */
 export interface HiddenParts {
   /** Fields added to the records of a pool, by the pool's name. Their names start with `$`. */
   readonly hidden?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;

@@ -21,6 +21,7 @@ import type { MessageSpec } from './protocol.ts';
 import { recordRefOf } from './ref-value.ts';
 import { malformed, type Reader, type Writer } from './wire.ts';
 
+/** Writes and reads a struct in the client wire format. O(bytes). */
 export interface Codec {
   /** Append a value. Takes a plain object, a record or a mirror. A field may be missing when it is a ref or has an
    * initial value. @throws SchemaError `SCHEMA_RANGE`, nothing is appended then */
@@ -29,6 +30,7 @@ export interface Codec {
   read(reader: Reader): Record<string, unknown>;
 }
 
+/** What a codec refuses besides what the kinds say. */
 export interface CodecOptions {
   /** Refuse NaN and the infinities in f32 and f64, both ways: for what clients send, since one NaN in a position
    * spreads through everything that is computed from it. Default false. */

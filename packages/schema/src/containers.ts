@@ -10,15 +10,18 @@ declare const KEY: unique symbol;
 // What these read and take is worked out from the element when it is used (types.ts), not here: a class may then have
 // containers of refs to itself, whose type is not known while its own base is.
 
+/** The kind of `array(element, n)`. */
 export interface ArrayKind<E, Syncs extends boolean = boolean> extends KindBase<any, any, Syncs, 'array'> {
   readonly [ELEMENT]: E;
   readonly sync: ArrayKind<E, true>;
   /** What `values` does not reach starts as zero. */
   init(values: readonly InOf<E>[]): ArrayKind<E, Syncs>;
 }
+/** The kind of `list(element, capacity)`. Never sent to clients. */
 export interface ListKind<E> extends KindBase<any, any, false, 'list'> {
   readonly [ELEMENT]: E;
 }
+/** The kind of `map(key, value, capacity)`. Never sent to clients. */
 export interface MapKind<K, V> extends KindBase<any, any, false, 'map'> {
   readonly [KEY]: K;
   readonly [ELEMENT]: V;

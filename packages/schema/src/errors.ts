@@ -2,6 +2,7 @@
  * must not go on. */
 export type Severity = 'warn' | 'error' | 'fatal';
 
+/** What an error takes along. */
 export interface CodedErrorOptions {
   /** What led to this error, kept as it was thrown. */
   readonly cause?: unknown;
@@ -50,4 +51,5 @@ export type SchemaCode =
   | 'SCHEMA_WIRE'
   | 'SCHEMA_CATALOG';
 
+/** A mistake in a declaration, or a value or bytes that do not fit; `SchemaCode` lists when. */
 export class SchemaError extends CodedError<SchemaCode> {}

@@ -24,7 +24,9 @@
 import type { Ref } from './ref-value.ts';
 import { malformed, Reader, type Writer } from './wire.ts';
 
+/** Version of the client frames: HELLO says it, and a gateway takes no other. */
 export const WIRE_VERSION = 1;
+/** Bytes of a session token. */
 export const TOKEN_BYTES = 16;
 
 /** Why a gateway closed a socket. A client reconnects after codes where `mayRetry` says so. */
@@ -51,6 +53,7 @@ export const CloseCode = {
   NO_SCENE: 4503,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
+/** `MALFORMED`, `BAD_TOKEN`, … */
 export type CloseName = keyof typeof CloseCode;
 
 /** The name of a close code, or undefined for one that is not ours. */
@@ -72,8 +75,11 @@ export function mayRetry(code: number): boolean {
 }
 
 const HASH_UNITS_MAX = 64;
+/** Longest reason of an EPOCH, in UTF-16 units. */
 export const REASON_UNITS_MAX = 64;
+/** Longest code of a refused REPLY, in UTF-16 units. */
 export const ERROR_CODE_UNITS_MAX = 64;
+/** Longest message of a refused REPLY, in UTF-16 units. */
 export const ERROR_MESSAGE_UNITS_MAX = 1024;
 
 const HELLO = 1;
@@ -84,6 +90,7 @@ const WELCOME = 1;
 const OUT = 2;
 const TAKEN = 3;
 
+/** What an OUT frame carries. */
 export const OutKind = { PICTURE: 1, DELTA: 2, EVENT: 3, REPLY: 4, EPOCH: 5 } as const;
 export type OutKind = (typeof OutKind)[keyof typeof OutKind];
 
@@ -112,6 +119,7 @@ export interface AckFrame {
 export interface ByeFrame {
   readonly type: 'bye';
 }
+/** What a client sends, decoded. */
 export type ClientFrame = HelloFrame | MessageFrame | AckFrame | ByeFrame;
 
 export interface WelcomeFrame {
@@ -140,10 +148,12 @@ export interface TakenFrame {
   readonly type: 'taken';
   readonly n: number;
 }
+/** What a gateway sends, decoded. */
 export type GatewayFrame = WelcomeFrame | OutFrame | TakenFrame;
 
 // client -> gateway
 
+/** The first frame of a connection. */
 export function writeHello(writer: Writer, hello: Omit<HelloFrame, 'type' | 'version'>): void {
   writer.u8(HELLO);
   writer.u8(WIRE_VERSION);
@@ -161,11 +171,13 @@ export function writeMessage(writer: Writer, n: number, ackSeq: number, id: numb
   writer.varint(id);
 }
 
+/** All output up to `seq` was handled. */
 export function writeAck(writer: Writer, seq: number): void {
   writer.u8(ACK);
   writer.varint(seq);
 }
 
+/** The player leaves now. */
 export function writeBye(writer: Writer): void {
   writer.u8(BYE);
 }
@@ -215,6 +227,7 @@ export function readClientFrame(bytes: Uint8Array): ClientFrame {
 
 // gateway -> client
 
+/** The session is taken. @throws TypeError for a token that is not 16 bytes */
 export function writeWelcome(writer: Writer, welcome: Omit<WelcomeFrame, 'type'>): void {
   if (welcome.token.length !== TOKEN_BYTES)
     throw new TypeError(`a token has ${TOKEN_BYTES} bytes, not ${welcome.token.length}`);
@@ -320,6 +333,7 @@ export function readEvent(body: Uint8Array): { readonly id: number; readonly pay
   return { id: reader.varint(), payload: reader.rest() };
 }
 
+/** A reply: its payload, or why there is none. */
 export type ReplyBody =
   | { readonly n: number; readonly ok: true; readonly payload: Uint8Array }
   | { readonly n: number; readonly ok: false; readonly code: string; readonly message: string };

@@ -8,12 +8,14 @@ import { SchemaError } from './errors.ts';
 import type { StructLayout } from './layout.ts';
 import type { StructClass } from './struct.ts';
 
+/** Bytes: a value begins at a multiple of them. */
 export type Align = 1 | 2 | 4 | 8;
 
 export type WholeTag = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'int';
 export type FloatTag = 'f32' | 'f64';
 export type BigTag = 'u64' | 'i64';
 export type KeyTag = WholeTag | BigTag | 'oneOf' | 'text' | 'ref';
+/** What tells kinds apart in code. */
 export type KindTag =
   | WholeTag
   | FloatTag
@@ -57,6 +59,7 @@ export interface Kind<Out, In = Out, Syncs extends boolean = boolean, Tag extend
 export type AnyKindBase = KindBase<any, any, boolean, KindTag>;
 /** What a field may be declared as: a kind, or a struct class for a nested struct. */
 export type FieldKind = AnyKindBase | StructClass;
+/** Fields by name, in declared order. */
 export interface Fields {
   readonly [name: string]: FieldKind;
 }
@@ -91,6 +94,7 @@ export interface TextShape extends Shape<'text'> {
 export interface BytesShape extends Shape<'bytes'> {
   readonly length: number;
 }
+/** A struct inside a record, an array, a list or a map. */
 export interface StructShape extends Shape<'struct'> {
   readonly layout: StructLayout;
   /** Undefined when the layout was read from a catalog. */
@@ -173,6 +177,7 @@ export function makeKind(shape: Given<AnyKind>): any {
   return new KindObject(shape);
 }
 
+/** Is this a kind? A struct class is none: `kindOf` makes one of it. */
 export function isKind(value: unknown): value is AnyKind {
   return value instanceof KindObject;
 }

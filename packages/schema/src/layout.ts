@@ -49,6 +49,7 @@ import { isKind, makeKind, type Align, type AnyKind, type ListShape, type MapSha
 import { isStructClass } from './struct-mark.ts';
 import type { StructClass } from './struct.ts';
 
+/** Where one field lies. */
 export interface FieldLayout {
   readonly name: string;
   readonly kind: AnyKind;
@@ -62,6 +63,7 @@ export interface FieldLayout {
   readonly hidden: boolean;
 }
 
+/** Where the fields of a struct lie, hidden ones last. */
 export interface StructLayout {
   readonly name: string;
   /** A multiple of align. */
@@ -71,6 +73,7 @@ export interface StructLayout {
   readonly fields: readonly FieldLayout[];
 }
 
+/** Byte offsets of a list, from its start; see the top of this file. */
 export interface ListLayout {
   readonly bytes: number;
   readonly align: Align;
@@ -90,6 +93,7 @@ export interface ListLayout {
   readonly payload: number;
 }
 
+/** Byte offsets of a map, from its start; see the top of this file. */
 export interface MapLayout {
   readonly bytes: number;
   readonly align: Align;
@@ -117,6 +121,7 @@ export interface MapLayout {
 /** A structure may not be larger than what a 32-bit offset can address with room to spare. */
 const STRUCT_BYTES_MAX = 0x4000_0000;
 
+/** @returns the least multiple of `align` that is not below `offset` */
 export function alignUp(offset: number, align: number): number {
   return Math.ceil(offset / align) * align;
 }

@@ -6,6 +6,7 @@ import { RECORD_REF, type RecordRef, type Ref } from './ref-value.ts';
 import type { StructClass } from './struct.ts';
 import type { Mirror } from './types.ts';
 
+/** How a mirror answers for refs: its own, and those that it holds. */
 export interface MirrorOptions {
   /** What `recordRefOf(mirror)` answers, so that the mirror can be sent where a ref is taken. */
   readonly ref?: RecordRef;

@@ -33,6 +33,7 @@ export interface MessageSpec {
   readonly reply: StructLayout | undefined;
 }
 
+/** What can be said: messages, numbered in declared order. */
 export interface Protocol<M = any> {
   readonly declared: M;
   /** By id. */

@@ -4,6 +4,7 @@ export interface Ref {
   readonly generation: number;
 }
 
+/** A ref that may say which pool it leads into. */
 export interface RecordRef extends Ref {
   /** The pool that the record lives in, where known. */
   readonly pool?: string;
@@ -13,6 +14,7 @@ export interface RecordRef extends Ref {
  * it as a getter on their prototype, mirrors as a hidden own property; it reads undefined on a freed record. */
 export const RECORD_REF: unique symbol = Symbol.for('lich.ref') as never;
 
+/** Anything that `recordRefOf` can ask for its ref. */
 export interface Referable {
   readonly [RECORD_REF]: RecordRef | undefined;
 }

@@ -7,6 +7,7 @@ declare const TARGET: unique symbol;
 /** What a ref field takes: a record of the pool, a client's mirror of one, its ref, or undefined for none. */
 export type RefInput<T> = T | Ref | Referable | undefined;
 
+/** The kind of `ref(pool)`: slot and generation, 8 bytes. */
 export interface RefKind<T, Syncs extends boolean = boolean>
   extends KindBase<T | undefined, RefInput<T>, Syncs, 'ref'> {
   readonly [TARGET]: T;

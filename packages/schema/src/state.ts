@@ -7,12 +7,14 @@ import { validateStructClass, type StructClass } from './struct.ts';
 import type { InOf, OutOf, Problem } from './types.ts';
 import type { Pool } from './views.ts';
 
+/** Records in a pool that names no capacity. */
 export const POOL_CAPACITY_DEFAULT = 65_536;
 /** Slots are numbered with room for marks above. */
 export const POOL_CAPACITY_MAX = 0x4000_0000;
 
 const POOL: unique symbol = Symbol.for('lich.pool') as never;
 
+/** What `pool(Class, options)` takes. */
 export interface PoolOptions {
   /** Most records at a time, 1..2^30. Default 65,536; memory is used only by records that existed at some time. */
   readonly capacity?: number;
@@ -38,6 +40,7 @@ export function pool<C extends StructClass>(struct: C, options: PoolOptions = {}
   return Object.freeze({ [POOL]: true as const, struct, capacity });
 }
 
+/** Is this a pool as declared by `pool(Class)`? */
 export function isPool(value: unknown): value is PoolDecl {
   return typeof value === 'object' && value !== null && (value as { [POOL]?: unknown })[POOL] === true;
 }

@@ -17,8 +17,10 @@ import type { StateSchema } from './state.ts';
 import type { StructClass } from './struct.ts';
 import { malformed, Reader, type Writer } from './wire.ts';
 
+/** Sync fields for each word of a mask. */
 export const MASK_BITS = 28;
 
+/** A field that clients see. */
 export interface SyncField {
   readonly name: string;
   /** Its number among the pool's sync fields, which is its bit in the mask. */
@@ -27,6 +29,7 @@ export interface SyncField {
   readonly codec: ValueCodec;
 }
 
+/** A pool that clients see something of. */
 export interface SyncPool {
   readonly name: string;
   /** Its number among the state's pools. */
@@ -38,6 +41,7 @@ export interface SyncPool {
   readonly maskWords: number;
 }
 
+/** What clients see of a state; server and client make the same one. */
 export interface SyncPlan {
   /** Pools with sync fields, in declared order. */
   readonly pools: readonly SyncPool[];

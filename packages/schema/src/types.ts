@@ -16,6 +16,7 @@ export interface Problem<Sentence extends string> {
 
 /** Carries the fields of a record class in its instance type; no object has it. */
 declare const FIELDS: unique symbol;
+/** A record of any class with these fields. */
 export interface Recordlike<F> {
   readonly [FIELDS]: F;
 }
@@ -76,10 +77,12 @@ export type PlainOf<K> =
 
 /** What `create` takes for a record type: any of its fields as plain values. For other types, the type itself. */
 export type Init<T> = T extends Recordlike<infer F> ? InitFields<F> : T;
+/** What a record can be made from: any of its fields. */
 export type InitFields<F> = { readonly [K in keyof F]?: InOf<F[K]> };
 
 /** What `plain(record)` gives: refs as slot and generation, lists and arrays as arrays, maps as arrays of [key, value]. */
 export type Plain<T> = T extends Recordlike<infer F> ? PlainFields<F> : T;
+/** A record as plain data: all of its fields. */
 export type PlainFields<F> = { -readonly [K in keyof F]: PlainOf<F[K]> };
 
 type Syncing<K> =

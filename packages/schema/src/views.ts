@@ -49,6 +49,7 @@ export interface List<T, I = Init<T>, P = Plain<T>> extends Iterable<T> {
 export interface HashMap<K, V, KI = K, VI = Init<V>> extends Iterable<[K, V]> {
   readonly size: number;
   readonly capacity: number;
+  /** O(1), as `has`, `set` and `delete`. */
   get(key: KI): V | undefined;
   has(key: KI): boolean;
   /** Store under a key; an existing value is overwritten in place and keeps its place in the order.
@@ -69,14 +70,19 @@ export interface Pool<T> extends Iterable<T> {
   readonly name: string;
   readonly size: number;
   readonly capacity: number;
-  /** Make a record; what `init` leaves out has its initial or zero value. @throws StateError `STATE_POOL_FULL` */
+  /** Make a record; what `init` leaves out has its initial or zero value. `init` is checked as a whole before a byte is
+   * written. @throws StateError `STATE_POOL_FULL`; SchemaError `SCHEMA_RANGE`; ShmError `SHM_NO_MEMORY` */
   create(init?: Init<T>): T;
-  /** @returns false when it was gone already. */
+  /** Its refs read undefined from now on, its view throws. @returns false when it was gone already.
+   * @throws StateError `STATE_FOREIGN` for a record of another pool */
   destroy(record: T | Ref): boolean;
+  /** The live record in a slot, 0..capacity-1. O(1). */
   get(slot: number): T | undefined;
   /** The record that a ref leads to, or undefined when that one is gone. */
   resolve(slot: number, generation: number): T | undefined;
+  /** @throws StateError `STATE_FREED`, `STATE_FOREIGN` */
   refOf(record: T): Ref;
+  /** Is it live, and of this pool? */
   has(record: T | Ref): boolean;
   /** Faster than iteration. */
   forEach(fn: (record: T, slot: number) => void): void;

@@ -16,6 +16,7 @@ import { type InTable, Outbox } from './outbox.ts';
 /** Records that one sender may have handled before the others get their turn, and before all is published. */
 export const BATCH = 32;
 
+/** What a bus stands on. */
 export interface BusOptions {
   readonly dir: string;
   readonly self: NodeEntry;
@@ -29,6 +30,7 @@ export interface BusOptions {
   readonly onCorrupt: (error: BusError | ShmError, sender: number) => void;
 }
 
+/** One node's end of the bus; used by the thread of its loop alone. */
 export class Bus {
   readonly self: NodeEntry;
   readonly directory: Directory;

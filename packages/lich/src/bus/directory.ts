@@ -9,6 +9,7 @@ import { linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSy
 import { join } from 'node:path';
 import { BusError } from './errors.ts';
 
+/** A node: name, id and index stay together for the life of the cluster. */
 export interface NodeEntry {
   /** 0..limits.nodes-1 */
   readonly index: number;
@@ -18,6 +19,7 @@ export interface NodeEntry {
   readonly id: number;
 }
 
+/** The nodes of a cluster, as this process knows them. Reads files when it meets a name that it does not know. */
 export class Directory {
   readonly #path: string;
   readonly #maxNodes: number;

@@ -11,4 +11,5 @@ export type BusCode =
   | 'BUS_CORRUPT_LANE'
   | 'BUS_FULL';
 
+/** A message that cannot be sent, a node that is not there, a lane that cannot be read. */
 export class BusError extends CodedError<BusCode> {}

@@ -40,6 +40,7 @@ export const ENTRY_WORDS = 16;
 export const UNIT_BYTES = 65_536;
 export const UNIT_WORDS = UNIT_BYTES / 4;
 
+/** Sizes that all nodes of a cluster agree on (`nodes`), and of one node's lanes segment. They are part of its layout. */
 export interface BusLimits {
   /** Nodes of one cluster on one host. Default 256. */
   readonly nodes: number;
@@ -51,6 +52,7 @@ export interface BusLimits {
   readonly maxLaneBytes: number;
 }
 
+/** What a topology entry without `limits` has. */
 export const DEFAULT_LIMITS: BusLimits = {
   nodes: 256,
   lanes: 256,

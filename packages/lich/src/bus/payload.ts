@@ -12,6 +12,7 @@ export interface RefDoor {
   resolve(pool: string, slot: number, generation: number): unknown;
 }
 
+/** Writes and reads the payload of one message type in a segment. */
 export interface PayloadCodec {
   readonly bytes: number;
   /** @param at byte offset of the payload, a multiple of 16

@@ -26,10 +26,12 @@ export function typeOf(tag: number, id: number): number {
   return ((tag << 16) | id) | 0;
 }
 
+/** @returns the protocol tag of a type word */
 export function tagOf(type: number): number {
   return type >>> 16;
 }
 
+/** @returns the message id of a type word */
 export function idOf(type: number): number {
   return type & 0xffff;
 }

@@ -22,6 +22,7 @@ const NOW = (WORDS_PAGE + 112) / 2;
 
 /** What the words page says about a node's life, for those who look from outside. */
 export const PHASES = ['none', 'recovering', 'starting', 'serving', 'closed'] as const;
+/** Where a node's life is at. */
 export type Phase = (typeof PHASES)[number];
 
 /** @returns the phase of a node, from its state segment */
@@ -34,6 +35,7 @@ export function heartbeatOf(state: Segment): number {
   return Atomics.load(state.i32, HEARTBEAT);
 }
 
+/** What a node is made of. */
 export interface CoreOptions {
   readonly dir: string;
   readonly name: string;
@@ -67,6 +69,7 @@ export interface Logic {
   close(): void | Promise<void>;
 }
 
+/** One process of one node. Made, then `run` once. */
 export class Core {
   readonly dir: string;
   readonly name: string;

@@ -13,4 +13,5 @@ export type RuntimeCode =
   | 'RUNTIME_HANDLER_FAILED'
   | 'RUNTIME_IN_USE';
 
+/** A service, topology or config that cannot be, or a handler that may not do what it does. */
 export class RuntimeError extends CodedError<RuntimeCode> {}

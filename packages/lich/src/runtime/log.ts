@@ -2,6 +2,7 @@
  * file. Written at once, so that a process's last words are on disk before it dies. */
 import { writeSync } from 'node:fs';
 
+/** What handlers and nodes log with. At most five lines of one message in a second; the rest is counted. */
 export interface Log {
   info(message: string, data?: Readonly<Record<string, unknown>>): void;
   warn(message: string, data?: Readonly<Record<string, unknown>>): void;

@@ -11,6 +11,7 @@ import { ServiceLogic, serviceLayout } from './service-logic.ts';
 import type { Service } from './service.ts';
 import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
 
+/** Which node a process is to be. */
 export interface NodeSpec {
   readonly topologyFile: string;
   readonly dir: string;

@@ -5,6 +5,7 @@
  * Stream: sfc32 (Chris Doty-Humphrey's small fast chaotic generator). Good for games; not for secrets. */
 import type { UndoLog } from '../state/index.ts';
 
+/** Random numbers of a handler: the same again when the message is handled again. Not for secrets. */
 export interface Random {
   /** A whole number in lo..hi, both included. */
   int(lo: number, hi: number): number;

@@ -10,6 +10,7 @@ import type { Random } from './random.ts';
 /** Why this life began. */
 export type LifeReason = 'created' | 'restart' | 'crash' | 'deploy' | 'restore';
 
+/** One life of a node, from taking its lock to its end. */
 export interface Life {
   /** Counts the lives of this node, from 1. */
   readonly epoch: number;
@@ -28,15 +29,18 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
   readonly random: Random;
   readonly life: Life;
   readonly log: Log;
-  /** Tell all players. @throws BusError `BUS_RECORD_TOO_LARGE` */
+  /** Tell all players, once this message has committed. @throws BusError `BUS_RECORD_TOO_LARGE` */
   publish<N extends NamesOf<P, 'event'>>(name: N, payload: SendOf<P, N>): void;
-  /** Say something to myself: handled as a message of its own, after this one commits. */
+  /** Say something to myself: handled as a message of its own, after this one commits.
+   * @throws RuntimeError `RUNTIME_TIMERS_FULL` */
   post<N extends NamesOf<P, 'own'>>(name: N, payload: SendOf<P, N>): void;
-  /** The same, `ms` of service time later. @throws RuntimeError `RUNTIME_TIMERS_FULL` */
+  /** The same, `ms` of service time later: 0 to 100 years, over restarts. O(log n).
+   * @throws RuntimeError `RUNTIME_TIMERS_FULL`; RangeError */
   after<N extends NamesOf<P, 'own'>>(ms: number, name: N, payload: SendOf<P, N>): void;
   /** Send a command to another service. Part of this transaction.
    * @param to the service, and which instance of it (default 1)
-   * @returns false when its lane is full and may not grow: a value, not an error */
+   * @returns false when its lane is full and may not grow: a value, not an error
+   * @throws BusError `BUS_UNKNOWN_NODE`, `BUS_RECORD_TOO_LARGE`, `BUS_NO_ROOM`, `BUS_TOO_MANY_LANES` */
   send<Q extends Protocol, N extends NamesOf<Q, 'command'>>(to: Target<Q>, name: N, payload: SendOf<Q, N>, instance?: number): boolean;
   /** Run `fn` so that a throw undoes what it did, and nothing else. @returns its result, or undefined after a throw */
   attempt<R>(record: object | undefined, fn: () => R): R | undefined;
@@ -47,7 +51,8 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
 /** A message from a player: `me` is its record. */
 export interface PlayerContext<S extends StateSchema, P extends Protocol, C, Me> extends Context<S, P, C> {
   readonly me: Me;
-  /** Tell one player. */
+  /** Tell one player, once this message has committed; a player that is away gets it when it is back. While the lane to
+   * its gateway is full, a player's message waits and is handled again; elsewhere this throws BusError `BUS_FULL`. */
   tell<N extends NamesOf<P, 'event'>>(player: Me, name: N, payload: SendOf<P, N>): void;
 }
 
@@ -85,6 +90,7 @@ export type TellingContext<S extends StateSchema, P extends Protocol, C, Me> = [
   ? Context<S, P, C>
   : Omit<PlayerContext<S, P, C, Me>, 'me'>;
 
+/** What `service(name, spec)` takes. */
 export interface ServiceSpec<S extends StateSchema, P extends Protocol, C extends object, M extends PoolNames<S> = never> {
   readonly state: S;
   readonly protocol: P;
@@ -110,6 +116,7 @@ export interface ServiceSpec<S extends StateSchema, P extends Protocol, C extend
 
 export type PlayerOf<S extends StateSchema, M extends string> = [M] extends [never] ? never : RecordOfPool<S, M>;
 
+/** A service as defined: the default export of its file. */
 export interface Service<S extends StateSchema = StateSchema, P extends Protocol = Protocol> extends Target<P> {
   readonly state: S;
   readonly spec: AnySpec;
@@ -166,6 +173,7 @@ function bad(name: string, what: string, want: string): never {
   throw new RuntimeError('RUNTIME_BAD_SERVICE', `service ${name}: ${what}; want ${want}`);
 }
 
+/** Was this made by `service()`? Also true across copies of the package. */
 export function isService(value: unknown): value is Service {
   return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[SERVICE] === true;
 }

@@ -19,6 +19,7 @@ export interface Runnable {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** One kind of node. */
 export interface TopologyEntry {
   /** A service file, relative to the topology file; or a runnable. */
   readonly run: string | Runnable;
@@ -32,6 +33,7 @@ export interface TopologyEntry {
   readonly limits?: NodeLimits;
 }
 
+/** Sizes of a node's segments. All but `logBytes` are part of the layout: changing them needs new segments. */
 export interface NodeLimits {
   /** Bytes of the undo log, a power of two. Default 16 MiB. The largest transaction takes at most this. */
   readonly logBytes?: number;
@@ -45,6 +47,7 @@ export interface NodeLimits {
 
 const TOPOLOGY: unique symbol = Symbol.for('lich.topology') as never;
 
+/** A topology as checked. */
 export interface Topology {
   readonly [TOPOLOGY]: true;
   readonly entries: ReadonlyMap<string, Required<Pick<TopologyEntry, 'run' | 'count' | 'standby'>> & TopologyEntry>;
@@ -80,6 +83,7 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topo
   return { [TOPOLOGY]: true, entries: checked };
 }
 
+/** Was this made by `topology()`? Also true across copies of the package. */
 export function isTopology(value: unknown): value is Topology {
   return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[TOPOLOGY] === true;
 }

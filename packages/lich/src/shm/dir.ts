@@ -36,6 +36,7 @@ export interface FoundSegment {
   readonly problem: ShmError | undefined;
 }
 
+/** A node as it lies in a directory, running or not. */
 export interface FoundNode {
   readonly name: string;
   /** Who holds the owner lock; `undefined` when nobody alive does. */

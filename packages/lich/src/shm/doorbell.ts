@@ -27,13 +27,17 @@ const BELL_BYTES = 128;
 const ARMED_BYTES = 64;
 const LINE_BYTES = 64;
 
+/** `armed`: no ring is needed. */
 export const AWAKE = 0;
+/** `armed`: the thread waits on the futex word. */
 export const ASLEEP_BLOCKED = 1;
+/** `armed`: the event loop polls the FIFO. */
 export const ASLEEP_LOOP = 2;
 
 /** Longest sleep: after it the sleeper looks for itself. */
 export const SWEEP_MS = 50;
 
+/** Ready bits and sleep words of all nodes of a cluster. All of it is hints. */
 export class Bells {
   readonly dir: string;
   readonly maxNodes: number;

@@ -29,6 +29,7 @@ export const SHM_CODES = [
   'SHM_IO',
 ] as const;
 
+/** One of `SHM_CODES`. */
 export type ShmCode = (typeof SHM_CODES)[number];
 
 /** An operating failure of the `shm` room. Nothing that throws it has changed a file that was there before. */

@@ -10,6 +10,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ShmError, coded, rethrow } from './errors.ts';
 import { native } from './native.ts';
 
+/** What a segment is: the truth of a node, what it sends, or the bells of a cluster. */
 export type SegmentKind = 'state' | 'lanes' | 'bells';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;

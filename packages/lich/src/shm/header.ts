@@ -43,13 +43,16 @@ import { WASM_PAGE_BYTES } from './native.ts';
 
 export const FORMAT_VERSION = 1;
 export const HEADER_BYTES = 4096;
+/** The unit of alignment of large regions. */
 export const PAGE_BYTES = 4096;
 export const REGIONS_MAX = 40;
 export const REGION_NAME_BYTES = 40;
+/** Most bytes of a segment: 4 GiB. */
 export const SEGMENT_BYTES_MAX = 4_294_967_296;
 /** Unit in which pages are reserved and segments are sized. */
 export const GRANULE_BYTES = WASM_PAGE_BYTES;
 
+/** Where the region `words` begins. */
 export const WORDS_OFFSET = 4096;
 export const WORDS_BYTES = 4096;
 /** Byte offsets inside the region `words`. */
@@ -70,6 +73,7 @@ if (REGION_TABLE + REGIONS_MAX * REGION_BYTES !== 3072 || REGION_NAME_BYTES + 24
   throw new Error('header.ts: the region table does not fit its place');
 }
 
+/** A part of a segment, as its header says it. */
 export interface Region {
   readonly name: string;
   /** Byte offset in the segment. */
@@ -79,6 +83,7 @@ export interface Region {
   readonly reserve: boolean;
 }
 
+/** A region that is to be made. */
 export interface RegionSpec {
   readonly name: string;
   /** Size; rounded up to a multiple of 64. */

@@ -67,6 +67,7 @@ const RESERVED = [
 
 const TID_MASK = 0x3fffffff;
 
+/** Who took the lock. */
 export interface Owner {
   readonly pid: number;
   readonly tid: number;
@@ -80,6 +81,7 @@ export interface Owner {
   readonly sinceMs: number;
 }
 
+/** How a process of the node ended: one of the two, signal or code. */
 export interface ExitNote {
   /** `SIGKILL`, … where a signal ended it. */
   readonly signal?: string;
@@ -242,6 +244,8 @@ function releaseAtExit(): void {
   });
 }
 
+/** The lock of one node, as this process has it open. One thread of a process uses it; a lock that is held cannot be waited
+ * for by the same process. */
 export class OwnerLock {
   readonly path: string;
   readonly name: string;

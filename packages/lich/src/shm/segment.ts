@@ -56,6 +56,7 @@ const CLEAN_INDEX = (WORDS_OFFSET + CLEAN_OFFSET) / 4;
 const EPOCH_INDEX = (WORDS_OFFSET + EPOCH_OFFSET) / 4;
 const LAST_BOOT = WORDS_OFFSET + LAST_BOOT_OFFSET;
 
+/** How this process came to the segment: it made it, took it over for writing, or reads it. */
 export type Outcome = 'created' | 'resumed' | 'attached';
 
 /** What `open*` found out and `Segment` takes over. */
@@ -373,6 +374,7 @@ export class Segment {
   }
 }
 
+/** Which segment. */
 export interface SegmentId {
   /** Directory of the cluster; see `runtimeDir`. */
   readonly dir: string;
@@ -381,6 +383,7 @@ export interface SegmentId {
   readonly kind: SegmentKind;
 }
 
+/** What `createSegment` takes. */
 export interface CreateOptions extends SegmentId {
   /** 64 bits, or a text that is hashed to 64 bits. */
   readonly layoutHash: bigint | string;
@@ -391,6 +394,7 @@ export interface CreateOptions extends SegmentId {
   readonly maxBytes?: number;
 }
 
+/** What `attachSegment` takes. */
 export interface AttachOptions extends SegmentId {
   /** Refuse another layout; default: any. */
   readonly layoutHash?: bigint | string;

@@ -30,6 +30,7 @@ export type StateCode =
   | 'STATE_SNAPSHOT'
   | 'STATE_UNSUPPORTED';
 
+/** A transaction, a view or a segment that cannot go on; `StateCode` lists when. */
 export class StateError extends CodedError<StateCode> {}
 
 /** One broken invariant, found by a `check()`. */

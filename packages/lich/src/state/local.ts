@@ -3,6 +3,7 @@
  * rolled back, because it may have been made from values that never were. */
 import type { Store } from './store.ts';
 
+/** Made by `local()`: data of this process for records of one class. */
 export interface Local<T extends object, L> {
   /** The data of a record, made now if there is none. */
   (record: T): L;

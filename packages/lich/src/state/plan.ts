@@ -13,6 +13,7 @@ import { StateError } from './errors.ts';
 import { type PoolPlaces, poolPlaces } from './pool.ts';
 import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
 
+/** What a plan takes besides the schema. */
 export interface StorePlanOptions {
   /** Words of the undo log, a power of two, 2^12..2^28; default 2^22 (16 MiB). One transaction may use all of them. */
   readonly logWords?: number;
@@ -22,6 +23,7 @@ export interface StorePlanOptions {
   readonly system?: Readonly<Record<string, unknown>>;
 }
 
+/** A region that `createSegment` makes for a store. */
 export interface PlanRegion {
   readonly name: string;
   readonly bytes: number;
@@ -37,6 +39,7 @@ export interface SizeRow {
   readonly recordBytes?: number;
 }
 
+/** Where everything of a state will be: made before a segment exists, the same in every process. */
 export interface StorePlan<S extends StateSchema = StateSchema> {
   readonly schema: S;
   readonly layouts: StateLayout;

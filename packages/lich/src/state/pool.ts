@@ -80,6 +80,7 @@ const GROWTH_BYTES = 256 * 1024;
 /** Most views that are made ahead at a time: a millisecond or two. */
 const SPARES_MAX = 1024;
 
+/** All records of one class, in the owner's process. `Pool` of @lich/schema is what handlers see of it. */
 export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   readonly name: string;
   readonly capacity: number;

@@ -46,6 +46,7 @@ export interface Snapshot {
   entries(name: string): RecordEntry[];
 }
 
+/** Reads a state segment that another process may be writing. */
 export interface StoreReader {
   readonly segment: Segment;
   readonly layouts: StateLayout;
@@ -59,6 +60,7 @@ export interface StoreReader {
   check(): Violation[];
 }
 
+/** What `openReader` takes. */
 export interface ReaderOptions {
   /** Show the runtime's fields (`$…`) too. Default false. */
   readonly hidden?: boolean;

@@ -35,6 +35,7 @@ import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
+/** A state segment in its owner's process: typed state, log, pools. */
 export interface Store<S = unknown> {
   readonly segment: Segment;
   readonly log: UndoLog;

@@ -99,6 +99,7 @@ export interface LogArea {
   readonly name: string;
 }
 
+/** Transactions of one segment, one at a time. A logged word costs two stores and its position more than an unlogged one. */
 export class UndoLog {
   readonly #core: LogCore;
   readonly #I: Int32Array;

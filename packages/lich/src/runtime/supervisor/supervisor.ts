@@ -17,6 +17,7 @@ import { type LoadedTopology, buildTopology } from '../load.ts';
 import { type NodeSpec, START_FAILED, statusPath } from '../node-process.ts';
 import { type NodePlan, nodesOf } from '../topology.ts';
 
+/** What a supervisor saw; pids are of this host. */
 export type SupervisorEvent =
   | { readonly type: 'started'; readonly node: string; readonly pid: number }
   | { readonly type: 'ready'; readonly node: string; readonly address: string | undefined; readonly pid: number }
@@ -24,6 +25,7 @@ export type SupervisorEvent =
   | { readonly type: 'takeover'; readonly node: string; readonly pid: number }
   | { readonly type: 'gaveUp'; readonly node: string; readonly logFile: string };
 
+/** What a supervisor takes. */
 export interface SupervisorOptions {
   /** The topology's source file. */
   readonly file: string;
@@ -60,6 +62,7 @@ const LOOP_MS = 5_000;
 const BACKOFF_MAX_MS = 5_000;
 const STOP_MS = 5_000;
 
+/** Starts and keeps the processes of one topology in one directory. One supervisor a directory. */
 export class Supervisor {
   readonly dir: string;
   readonly #file: string;
