@@ -1,8 +1,7 @@
 /** The other process: a service that sends transfers to the bank and is told of each one that is done. */
 import { state, u32 } from '@lich/schema';
-import { nowNs } from 'lich/shm';
 import { service } from 'lich/runtime';
-import { helperInput, pin } from '../lib/tools.ts';
+import { Blocks, helperInput, pin } from '../lib/tools.ts';
 import { BankProtocol, coreOf, FeederProtocol, type Transfer, transfers } from './game.ts';
 
 export interface FeederInput {
@@ -16,7 +15,7 @@ export interface FeederInput {
 }
 
 export interface FeederResult {
-  /** Transfers a second, from the first answer to the last; its first tenth is warm-up. */
+  /** Transfers a second, as the answers come. */
   readonly perSecond: number;
 }
 
@@ -24,10 +23,10 @@ const { dir, burst, total, mode } = helperInput<FeederInput>();
 const bank = { name: 'bank', protocol: BankProtocol };
 const next = transfers();
 const t: Transfer = { from: 0, to: 0, amount: 0 };
-const warm = Math.floor(total / 10);
+// Of many windows each: a shorter block may be a backlog that is worked off.
+const blocks = new Blocks(Math.floor(total / 50));
 let sent = 0;
 let done = 0;
-let from = 0;
 
 const feeder = service('feeder', {
   state: state({ round: u32 }),
@@ -45,8 +44,8 @@ const feeder = service('feeder', {
     },
     done(ctx) {
       done++;
-      if (done === warm) from = nowNs();
-      if (done === total) ctx.onCommit(() => process.send!({ perSecond: ((total - warm) / (nowNs() - from)) * 1e9 }));
+      blocks.add();
+      if (done === total) ctx.onCommit(() => process.send!({ perSecond: 1e9 / blocks.medianNs }));
       if (sent === total) return;
       if (mode === 'window') {
         next(t);

@@ -57,11 +57,14 @@ class Killer {
     );
   }
 
-  /** Begin, and go on until `core.stop()`. */
-  start(): Promise<{ ended: Promise<void> }> {
-    return new Promise(resolve => {
-      const ended = this.core.run(() => resolve({ ended }));
-    });
+  /** Begin, and go on until `core.stop()`.
+   * @returns once it serves, with the promise of its end */
+  async start(): Promise<{ ended: Promise<void> }> {
+    let serves = (): void => {};
+    const serving = new Promise<void>(resolve => (serves = resolve));
+    const ended = this.core.run(() => serves());
+    await serving;
+    return { ended };
   }
 
   ask(): Promise<Handled> {
