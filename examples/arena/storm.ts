@@ -23,6 +23,7 @@ const LOOK_MS = 40;
 /** A bound that nothing should come near: what takes longer is a failure of its own. */
 const PATIENCE_MS = 30_000;
 const FINDINGS_SHOWN = 12;
+const SLOWEST_SHOWN = 5;
 
 class Storm {
   readonly #options: Options;
@@ -155,6 +156,20 @@ class Storm {
     process.stderr.write(`kill ${n} of ${kills}: ${target}, pid ${pid}; findings so far: ${findings}\n`);
   }
 
+  /** A gap that all bots saw is the scene's; one that few saw is theirs, or their gateway's. */
+  #showSlowest({ gaps }: BotsReport): void {
+    const lives = new Map<number, number[]>();
+    for (const { epoch, gapMs } of gaps) lives.set(epoch, [...(lives.get(epoch) ?? []), gapMs]);
+    const slowest = [...lives]
+      .filter(([epoch]) => !this.#cold.has(epoch))
+      .map(([epoch, all]) => ({ epoch, bots: all.length, ...spreadOf(all) }))
+      .sort((a, b) => b.max - a.max)
+      .slice(0, SLOWEST_SHOWN);
+    for (const { epoch, bots, p50, max } of slowest) {
+      process.stderr.write(`among the longest gaps: life ${epoch}, ${bots} bots, p50 ${p50} ms, longest ${max} ms\n`);
+    }
+  }
+
   #result(report: BotsReport, seconds: number): StormResult {
     const gaps = (cold: boolean): Spread =>
       spreadOf(report.gaps.filter(({ epoch }) => this.#cold.has(epoch) === cold).map(({ gapMs }) => gapMs));
@@ -166,6 +181,7 @@ class Storm {
     ];
     for (const finding of findings.slice(0, FINDINGS_SHOWN)) process.stderr.write(`${finding}\n`);
     if (findings.length > FINDINGS_SHOWN) process.stderr.write(`… and ${findings.length - FINDINGS_SHOWN} more\n`);
+    if (!this.#options.quiet) this.#showSlowest(report);
     return {
       kills: Object.values(this.#killed).reduce((a, b) => a + b, 0),
       takeovers: this.#takeovers,
