@@ -159,7 +159,9 @@ export class Inbox {
   #isSane(sender: number, lane: HeldLane, head: number, length: number, tail: number): boolean {
     const left = (tail - head) | 0;
     const toEnd = lane.size - (head & lane.mask);
-    if (length >= RECORD_ALIGN_WORDS && length % RECORD_ALIGN_WORDS === 0 && length <= left && length <= toEnd) return true;
+    // A tail more than a ring ahead would have the old records of the ring read again.
+    const fits = left <= lane.size && length <= left && length <= toEnd;
+    if (fits && length >= RECORD_ALIGN_WORDS && length % RECORD_ALIGN_WORDS === 0) return true;
     this.#fail(
       sender,
       `lane ${lane.laneId} of ${lane.segment.path}: record of ${length} words at position ${head >>> 0}, ` +

@@ -174,7 +174,7 @@ export class Outbox {
         `a record of ${need * 4} bytes is larger than half of the largest lane, ${maxWords * 4} bytes: raise limits.maxLaneBytes`,
       );
     }
-    let size = open ? open.size * 4 : UNIT_WORDS;
+    let size = Math.max(UNIT_WORDS, open ? open.size * 4 : 0);
     while (size < need * 2) size *= 2;
     if (size > maxWords) size = maxWords;
     if (open && open.size >= size) return undefined;

@@ -215,11 +215,11 @@ export class LaneNode {
 
 /** Have everything that was committed shown, handled and given back. @returns what is not as it must be */
 export function settle(cluster: readonly LaneNode[]): string[] {
-  for (let round = 0; round < 1_000; round++) {
+  for (let round = 0; round < 50; round++) {
     let done = 0;
     for (const node of cluster) node.publish();
     for (const node of cluster) {
-      for (const peer of cluster) done += node.drain(peer.index, 1_000);
+      for (const peer of cluster) done += node.drain(peer.index, 500);
     }
     if (done === 0) break;
   }
