@@ -3,7 +3,7 @@
  *
  * A handler gets its payload as a fresh plain object: that stays valid after the handler, and costs less than a view
  * that has to be guarded against use after its record is gone. */
-import { type AnyKind, check, type FieldLayout, recordRefOf, refuse, type StructLayout, zeroOf } from '@lich/schema';
+import { type AnyKind, check, type FieldLayout, recordRefOf, refuse, SchemaError, show, type StructLayout, zeroOf } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 
 /** Turns what a ref field holds into what a handler sees. */
@@ -28,7 +28,13 @@ type ReadField = (from: Segment, at: number) => unknown;
 export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout.name): PayloadCodec {
   const writers = layout.fields.map((field) => writerOf(field.kind));
   const readers = layout.fields.map((field) => readerOf(field.kind, door));
-  const checks = layout.fields.map((field, k) => `const v${k} = value[${JSON.stringify(field.name)}]; ${checkCode(field, k)}`);
+  // As on the wire, a field that has an initial value may be left out.
+  const initial = layout.fields.map((field) => (field.initial === undefined ? undefined : zeroOf(field.kind)));
+  const checks = layout.fields.map((field, k) => {
+    const given = `value[${JSON.stringify(field.name)}]`;
+    const taken = initial[k] === undefined ? given : `${given} === undefined ? initial[${k}] : ${given}`;
+    return `const v${k} = ${taken}; ${checkCode(field, k)}`;
+  });
   const stores = layout.fields.map((field, k) => storeCode(field, k));
   const loads = layout.fields.map((field, k) => `${JSON.stringify(field.name)}: ${loadCode(field, k)}`);
   const make = new Function(
@@ -38,14 +44,19 @@ export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout
     'owner',
     'writers',
     'readers',
+    'initial',
+    'notObject',
     `'use strict';
      const bad = (k, v) => refuse(fields[k].name, owner, fields[k].kind, v);
      return {
-       write(to, at, value) { ${checks.join('\n')} ${stores.join('\n')} },
+       write(to, at, value) { if (typeof value !== 'object' || value === null) notObject(value); ${checks.join('\n')} ${stores.join('\n')} },
        read(from, at) { return { ${loads.join(', ')} }; },
      };`,
   );
-  const { write, read } = make(refuse, check, layout.fields, owner, writers, readers) as Pick<PayloadCodec, 'write' | 'read'>;
+  const notObject = (value: unknown): never => {
+    throw new SchemaError('SCHEMA_RANGE', `${owner}: ${show(value)} is not an object with its fields`);
+  };
+  const { write, read } = make(refuse, check, layout.fields, owner, writers, readers, initial, notObject) as Pick<PayloadCodec, 'write' | 'read'>;
   return { bytes: layout.bytes, write, read };
 }
 
@@ -150,6 +161,7 @@ function writerOf(kind: AnyKind): WriteField {
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;
+      if (!kind.whole) return (to, at, value) => void (to[view][at >> shift] = value as number);
       return (to, at, value) => void (to[view][at >> shift] = (value as number) + 0);
     }
   }
