@@ -120,7 +120,13 @@ async function runRunnable(spec: NodeSpec, loaded: LoadedTopology, name: string,
     announce: (address) => announce(spec.dir, name, address),
   };
   const module = isRelative(run.module) ? await importFile(sibling(loaded, run.module)) : ((await import(run.module)) as Record<string, unknown>);
-  await (module.default as (context: NodeContext) => unknown)(context);
+  // One that only waits for its signal has nothing else that keeps the process.
+  const alive = setInterval(() => {}, 60_000);
+  try {
+    await (module.default as (context: NodeContext) => unknown)(context);
+  } finally {
+    clearInterval(alive);
+  }
 }
 
 async function loadServices(loaded: LoadedTopology): ReturnType<NodeContext['services']> {
