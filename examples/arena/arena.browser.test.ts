@@ -223,6 +223,8 @@ describe.skipIf(!need('linux') || !need('chromium'))('the arena in a browser', (
   test('stops in order and leaves nothing behind', async () => {
     expect(look.check()).toEqual([]);
     expect(brokenRules(look.world())).toEqual([]);
+    // Nobody ended but those that the button killed.
+    expect(cluster.ended.filter(({ node, how }) => node !== SCENE || how !== 'SIGKILL')).toEqual([]);
     expect(await cluster.stop()).toEqual({ code: 0, left: [] });
   });
 });
