@@ -12,7 +12,7 @@ export const WEB_PORT = number('LICH_ARENA_PORT', 8080);
 export const GATEWAY_PORT = number('LICH_ARENA_WS', 7777);
 export const GATEWAYS = number('LICH_ARENA_GATEWAYS', 1);
 /** Company for whoever opens the page. */
-export const BOTS = number('LICH_ARENA_BOTS', 20);
+export const BOTS = number('LICH_ARENA_BOTS', 50);
 
 export const gatewayUrls = (): string[] =>
   Array.from({ length: GATEWAYS }, (_, k) => `ws://127.0.0.1:${GATEWAY_PORT + k}`);

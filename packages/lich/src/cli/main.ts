@@ -1,5 +1,6 @@
 /** The `lich` command: one file per verb, loaded when it is called. */
 import { CodedError } from '@lich/schema';
+import { UsageError } from './usage.ts';
 
 interface Verb {
   readonly usage: string;
@@ -36,8 +37,12 @@ async function main(args: readonly string[]): Promise<number> {
     return await verb.run(rest);
   } catch (error) {
     process.stderr.write(`lich ${name}: ${describe(error)}\n`);
-    return (error as { code?: string }).code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? 2 : 1;
+    return isUsage(error) ? 2 : 1;
   }
+}
+
+function isUsage(error: unknown): boolean {
+  return error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
 }
 
 /** What people read: the code and the message; the stack only of what should not have happened. */

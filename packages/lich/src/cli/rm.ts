@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { RuntimeError } from '../runtime/index.ts';
 import { listSegments, removeCluster, removeNode, runtimeDir } from '../shm/index.ts';
+import { UsageError } from './usage.ts';
 
 /** `lich rm`: the only command that destroys state, and not while an owner lives. */
 export function remove(args: readonly string[]): number {
@@ -17,7 +17,7 @@ export function remove(args: readonly string[]): number {
     process.stdout.write(removeAll(dir) ? `${dir} is removed\n` : `${dir} keeps files that are not Lich's\n`);
     return 0;
   }
-  if (positionals.length === 0) throw new RuntimeError('RUNTIME_BAD_CONFIG', 'name the nodes to remove, or say --all');
+  if (positionals.length === 0) throw new UsageError('name the nodes to remove, or say --all');
   for (const name of positionals) {
     for (const path of removeNode(dir, name)) process.stdout.write(`removed ${path}\n`);
   }

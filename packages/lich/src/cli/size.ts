@@ -1,13 +1,14 @@
 import { parseArgs } from 'node:util';
 import { DEFAULT_LIMITS, lanesRegions } from '../bus/index.ts';
-import { buildTopology, coreLimits, loadService, nodePlan, RuntimeError } from '../runtime/index.ts';
+import { buildTopology, coreLimits, loadService, nodePlan } from '../runtime/index.ts';
+import { UsageError } from './usage.ts';
 import { checkRoom, runtimeDir, sizeOfSegment } from '../shm/index.ts';
 
 /** `lich size`: what a topology's segments may grow to, before anything starts. @returns 1 when they cannot fit */
 export async function size(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: { dir: { type: 'string' } } });
   const [file] = positionals;
-  if (file === undefined) throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', 'want a topology file: lich size topology.ts');
+  if (file === undefined) throw new UsageError('want a topology file: lich size topology.ts');
   if (values.dir !== undefined) process.env.LICH_DIR = values.dir;
   const loaded = await buildTopology(file);
   let total = 0;

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { listSegments, runtimeDir } from '../shm/index.ts';
 import { removeAll } from './rm.ts';
+import { UsageError } from './usage.ts';
 import { RuntimeError, Supervisor, type SupervisorEvent } from '../runtime/index.ts';
 
 /** `lich up`: run a topology in the foreground until SIGINT or SIGTERM. @returns the exit code */
@@ -11,7 +12,7 @@ export async function up(args: readonly string[]): Promise<number> {
     options: { dir: { type: 'string' }, keep: { type: 'boolean', default: false } },
   });
   const [file] = positionals;
-  if (file === undefined || positionals.length > 1) throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', 'want one topology file: lich up topology.ts');
+  if (file === undefined || positionals.length > 1) throw new UsageError('want one topology file: lich up topology.ts');
   if (values.dir !== undefined) process.env.LICH_DIR = values.dir;
   const dir = runtimeDir();
   const left = listSegments(dir);

@@ -10,7 +10,6 @@ import { Bus, busFields, type Deliver, Directory, DEFAULT_LIMITS, lanesRegions, 
 import { attachSegment, Bells, createSegment, Doorbell, OwnerLock, type Segment, ShmError, SWEEP_MS } from '../shm/index.ts';
 import { openStore, type Store, storePlan, type StorePlan } from '../state/index.ts';
 import { Blame, CUR, countDeath, OWN, suspectWords } from './blame.ts';
-import { RuntimeError } from './errors.ts';
 import { errorData, type Log } from './log.ts';
 import type { Life, LifeReason } from './service.ts';
 
@@ -28,11 +27,6 @@ export type Phase = (typeof PHASES)[number];
 /** @returns the phase of a node, from its state segment */
 export function phaseOf(state: Segment): Phase {
   return PHASES[Atomics.load(state.i32, PHASE)] ?? 'none';
-}
-
-/** Turns of the loop so far: stands still while the node hangs. */
-export function heartbeatOf(state: Segment): number {
-  return Atomics.load(state.i32, HEARTBEAT);
 }
 
 /** What a node is made of. */
@@ -440,8 +434,3 @@ export function planOf(o: Pick<CoreOptions, 'state' | 'hidden' | 'fields' | 'log
 const STANDBY_SLICE_MS = 100;
 const TIDY_MS = 250;
 const LANE_IDLE_MS = 30_000;
-
-/** Refuse to run what another process of the same node holds for good. */
-export function refuseInUse(name: string, pid: number): never {
-  throw new RuntimeError('RUNTIME_IN_USE', `node ${name} runs already, as process ${pid}`);
-}

@@ -1,4 +1,4 @@
-export { Core, type CoreOptions, heartbeatOf, type Logic, type Phase, phaseOf, PHASES } from './core.ts';
+export { Core, type CoreOptions, type Logic, type Phase, phaseOf, PHASES } from './core.ts';
 export { type RuntimeCode, RuntimeError } from './errors.ts';
 export { buildTopology, loadConfig, loadService, type LoadedTopology, loadTopology } from './load.ts';
 export { createLog, errorData, type Log } from './log.ts';

@@ -85,7 +85,7 @@ export class Outgoing {
 
   /** A system message of a few words. @returns false when the lane is full */
   words(gateway: number, type: number, session: number, generation: number, payload: readonly number[]): boolean {
-    const at = this.#bus.outbox.claim(gateway, type, session, generation, payload.length * 4);
+    const at = this.#claim(gateway, type, session, generation, payload.length * 4);
     if (at === FULL) return false;
     for (let k = 0; k < payload.length; k++) this.#lanes.i32[at + k] = payload[k]!;
     this.#bus.outbox.commitClaim();
@@ -93,12 +93,22 @@ export class Outgoing {
   }
 
   #send(gateway: number, type: number, a: number, b: number, bytes: Uint8Array): boolean {
-    const at = this.#bus.outbox.claim(gateway, type, a, b, 4 + bytes.length);
+    const at = this.#claim(gateway, type, a, b, 4 + bytes.length);
     if (at === FULL) return false;
     this.#lanes.i32[at] = bytes.length;
     this.#lanes.u8.set(bytes, (at + 1) * 4);
     this.#bus.outbox.commitClaim();
     return true;
+  }
+
+  /** No room for a first lane is, to those who send, the same as a full one: it passes when lanes are given back. */
+  #claim(gateway: number, type: number, a: number, b: number, bytes: number): number {
+    try {
+      return this.#bus.outbox.claim(gateway, type, a, b, bytes);
+    } catch (error) {
+      if (error instanceof BusError && (error.code === 'BUS_NO_ROOM' || error.code === 'BUS_TOO_MANY_LANES')) return FULL;
+      throw error;
+    }
   }
 
   /** Is there a gateway that missed something? */

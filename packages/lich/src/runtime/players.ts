@@ -24,7 +24,7 @@ import {
   writeReply,
   writeReplyError,
 } from '@lich/schema';
-import { HANDLED, HOLD } from '../bus/index.ts';
+import { HANDLED } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import type { Core } from './core.ts';
@@ -82,25 +82,21 @@ export class Players {
     );
   }
 
-  /** A gateway's message, inside a transaction. @returns undefined when the type is not one of these */
+  /** A gateway's message, inside a transaction.
+   * @returns undefined when the type is not one of these
+   * @throws MustWait when the lane to the gateway is full: the message stays where it is */
   deliver(gateway: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number | undefined {
-    try {
-      switch (type) {
-        case JOIN:
-          return this.#join(gateway, a, b);
-        case INPUT:
-          return this.#input(gateway, a, b, lanes, word, words);
-        case LEAVE:
-          return this.#leave(gateway, a, b, lanes.i32[word], lanes.i32[word + 1]);
-        case PICTURE:
-          return this.#picture(gateway, a, b);
-        default:
-          return undefined;
-      }
-    } catch (error) {
-      // The inbox undoes what was begun; the record stays where it is until the gateway has drained its lane.
-      if (error instanceof MustWait) return HOLD;
-      throw error;
+    switch (type) {
+      case JOIN:
+        return this.#join(gateway, a, b);
+      case INPUT:
+        return this.#input(gateway, a, b, lanes, word, words);
+      case LEAVE:
+        return this.#leave(gateway, a, b, lanes.i32[word], lanes.i32[word + 1]);
+      case PICTURE:
+        return this.#picture(gateway, a, b);
+      default:
+        return undefined;
     }
   }
 

@@ -27,7 +27,7 @@ import type { Config } from './config.ts';
 import type { Core, Logic } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import { errorData } from './log.ts';
-import { Outgoing, outgoingFields } from './outgoing.ts';
+import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { type Random, StateRandom } from './random.ts';
 import { Ticker } from './ticker.ts';
@@ -64,6 +64,9 @@ export function tagOfProtocol(protocol: Protocol): number {
   return (Number.parseInt(protocol.hash.slice(-8), 16) % (SYSTEM_TAG - 1)) + 1;
 }
 
+/** How long an own message that cannot be handled now waits before it is tried again. */
+const FULL_WAIT_MS = 5;
+
 /** Own messages handled in one turn of the loop before lanes get their turn again. */
 const OWN_BATCH = 32;
 
@@ -94,6 +97,8 @@ export class ServiceLogic implements Logic {
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
+  /** Own messages wait until then: a lane was full, or a suspect waits for its exit note. */
+  #waitMs = 0;
   /** Since the process began, for `figures`. */
   readonly counts = { handled: 0, failed: 0, ignored: 0, unknown: 0, ticks: 0, skippedTicks: 0 };
 
@@ -219,18 +224,19 @@ export class ServiceLogic implements Logic {
     this.#random.restart();
     const { blame } = core;
     const isSuspect = !blame.over && blame.isSuspect(sender + 1, core.bus.inbox.headOf(sender));
-    if (isSuspect) {
-      const verdict = blame.verdict(performance.now());
-      if (verdict === 'wait') return HOLD;
-      if (verdict === 'set aside') {
-        core.acquit();
-        return this.#setAside(sender, type, a, b, lanes, word, words);
-      }
+    const blamed = isSuspect ? blame.verdict(performance.now()) : 'run';
+    if (blamed === 'wait') return HOLD;
+    let verdict = HANDLED;
+    try {
+      if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);
+      else if (tagOf(type) === this.#tag) verdict = this.#command(sender, type, lanes, word, words);
+      else verdict = this.#players?.deliver(sender, type, a, b, lanes, word, words) ?? this.#unknown(sender, type);
+    } catch (error) {
+      // What the runtime itself cannot do for a message must not end the process: it waits where a lane is full, and is
+      // given up, with a line in the log, where anything else is wrong.
+      if (error instanceof MustWait) return HOLD;
+      this.#undo(error, `of the runtime (type ${type >>> 0} from node ${sender})`);
     }
-    const verdict =
-      tagOf(type) === this.#tag
-        ? this.#command(sender, type, lanes, word, words)
-        : (this.#players?.deliver(sender, type, a, b, lanes, word, words) ?? this.#unknown(sender, type));
     if (isSuspect && verdict === HANDLED) core.acquit();
     return verdict;
   }
@@ -318,8 +324,9 @@ export class ServiceLogic implements Logic {
 
   step(nowMs: number): number {
     let done = 0;
-    for (let slot = this.#timers.due(nowMs); slot >= 0 && done < OWN_BATCH; slot = this.#timers.due(nowMs)) {
-      if (!this.#own(slot)) break;
+    while (done < OWN_BATCH && nowMs >= this.#waitMs) {
+      const slot = this.#timers.due(nowMs);
+      if (slot < 0 || !this.#own(slot)) break;
       done++;
     }
     const steps = this.#ticker?.due() ?? 0;
@@ -330,7 +337,7 @@ export class ServiceLogic implements Logic {
   }
 
   nextMs(): number {
-    return Math.min(this.#timers.nextDueMs(), this.#ticker?.nextMs() ?? Number.POSITIVE_INFINITY);
+    return Math.min(Math.max(this.#timers.nextDueMs(), this.#waitMs), this.#ticker?.nextMs() ?? Number.POSITIVE_INFINITY);
   }
 
   /** @returns false when it has to wait */
@@ -341,7 +348,10 @@ export class ServiceLogic implements Logic {
     const generation = this.#timers.generationOf(slot);
     const isSuspect = !core.blame.over && core.blame.isSuspect(OWN, slot, generation);
     const verdict = isSuspect ? core.blame.verdict(performance.now()) : 'run';
-    if (verdict === 'wait') return false;
+    if (verdict === 'wait') {
+      this.#waitMs = core.now + FULL_WAIT_MS;
+      return false;
+    }
     const message = this.#service.protocol.messages[this.#timers.typeOf(slot)];
     if (isSuspect) core.acquit();
     S[CUR_POS] = slot;
@@ -363,11 +373,18 @@ export class ServiceLogic implements Logic {
         this.counts.handled++;
       }
     } catch (error) {
+      if (error instanceof MustWait) {
+        log.rollback();
+        core.dropHooks();
+        S[CUR] = S[CUR] & 0xff;
+        this.#waitMs = core.now + FULL_WAIT_MS;
+        return false;
+      }
       this.#undo(error, message?.name ?? 'of an own message');
       this.#timers.remove(slot);
     }
     log.commit();
-    S[CUR] = 0;
+    S[CUR] = isSuspect ? 0 : S[CUR] & 0xff;
     return true;
   }
 
@@ -399,12 +416,16 @@ export class ServiceLogic implements Logic {
     const { log, segment } = core.store;
     const since = segment.f64[this.#syncedWord >> 1];
     const line = log.nextStamp();
-    core.transact(() => {
-      if (this.#outgoing.anyStale) this.#outgoing.catchUp(CloseCode.OUTPUT_LOST);
-      const ops = scan.delta(since, core.life.epoch, this.tick);
-      if (ops > 0) this.#outgoing.toEverybody(this.#writer.view());
-      log.writeF64(this.#syncedWord, line);
-    });
+    try {
+      core.transact(() => {
+        if (this.#outgoing.anyStale) this.#outgoing.catchUp(CloseCode.OUTPUT_LOST);
+        const ops = scan.delta(since, core.life.epoch, this.tick);
+        if (ops > 0) this.#outgoing.toEverybody(this.#writer.view());
+        log.writeF64(this.#syncedWord, line);
+      });
+    } catch (error) {
+      core.log.error('players could not be shown what changed; it is tried again with the next tick', errorData(error));
+    }
   }
 
   // What handlers send.

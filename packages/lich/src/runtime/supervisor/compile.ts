@@ -5,7 +5,6 @@
  *   project/            nearest package.json above the topology
  *     topology.ts   →   project/.lich/build/topology.js
  *     scene.ts      →   project/.lich/build/scene.js        bare imports still find project/node_modules */
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
@@ -112,9 +111,4 @@ function writeWhenChanged(path: string, text: string): void {
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, text);
   renameSync(temporary, path);
-}
-
-/** A short name for the code of a file, for logs and catalogs. */
-export function fingerprint(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
