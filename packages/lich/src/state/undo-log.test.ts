@@ -78,8 +78,18 @@ describe('undo log', () => {
     expect(() => {
       for (let k = 0; k < 3; k++) words.fill(k);
     }).toThrow(/raise logWords/);
+    // What was cut off in the middle cannot be committed, even if somebody caught the error.
+    expect(() => log.commit()).toThrow(code('STATE_LOG_FULL'));
     log.rollback();
     expect(words.get(0)).toBe(0);
+    log.begin();
+    const here = log.savepoint();
+    expect(() => {
+      for (let k = 0; k < 3; k++) words.fill(k);
+    }).toThrow(code('STATE_LOG_FULL'));
+    log.rollbackTo(here);
+    expect(() => words.set(0, 1)).toThrow(code('STATE_LOG_FULL'));
+    log.rollback();
 
     const reader = open(undefined, false);
     expect(() => reader.log.begin()).toThrow(code('STATE_READ_ONLY'));

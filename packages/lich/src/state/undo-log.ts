@@ -282,6 +282,13 @@ export class UndoLog {
     }
   }
 
+  /** Throw now what `count` more logged words, or the commit, would throw: while it can still be answered.
+   * @throws StateError `STATE_LOG_FULL` */
+  mustHaveRoom(count: number): void {
+    const used = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
+    if (this.#core.state() === FAILED || used + count * 2 > this.#area.words - LOG_SLACK) this.refuseWrite();
+  }
+
   /** What the generated code calls when an entry has no room. @internal */
   refuseWrite(): never {
     if (this.#core.state() === OPEN || this.#core.state() === FAILED) {

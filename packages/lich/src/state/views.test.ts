@@ -537,6 +537,17 @@ describe('the store', () => {
     expect(plan.table().map(row => row.name)).toEqual(['undo log', 'root', 'units', 'twins', 'others']);
   });
 
+  it('does not write to a record whose fences were overwritten', () => {
+    const u = tx(() => units().create({ name: 'A' }));
+    store.log.nextStamp();
+    const pool = store.pools.get('units')!;
+    store.segment.i32[pool.payloadWord(0) - 4]! ^= 1;
+    store.log.begin();
+    expect(() => (u.hp = 1)).toThrow(code('STATE_CORRUPT'));
+    expect(() => units().destroy(u)).toThrow(/fences of units\[0\]/);
+    store.log.rollback();
+  });
+
   it('finds damage', () => {
     tx(() => units().create({ name: 'A', path: [{}, {}], bag: [[1, {}]] }));
     const word = store.pools.get('units')!.payloadWord(0);
