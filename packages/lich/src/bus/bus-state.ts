@@ -5,13 +5,16 @@
  *   $in         u32, one per node index                             head: this node's cursor in that sender's stream
  *   $pos        u32, one per node index                             where the next lane to that receiver begins, while
  *                                                                   none is open
+ *   $peers      f64, one per node index                             when that node's lanes segment was made, as this
+ *                                                                   node met it; 0 = never met. Another one is another
+ *                                                                   life of the name: both streams begin at 0 again
  *   $lastLane   u32                                                 last lane id given; never given again
  *   $units      u32, one per 64 KiB unit of the data region         0 free, n the unit begins a ring of n units,
  *                                                                   UNIT_INSIDE it belongs to the ring that begins before
  *
  * Invariants: the rings of used out entries are disjoint and are exactly the taken units; at most one used entry a peer
  * is not sealed; laneId <= $lastLane; tail - (the receiver's head) <= size. */
-import { array, type StructLayout, struct, u32 } from '@lich/schema';
+import { array, f64, type StructLayout, struct, u32 } from '@lich/schema';
 import type { BusLimits } from './lanes-layout.ts';
 import { UNIT_BYTES } from './lanes-layout.ts';
 
@@ -25,6 +28,7 @@ export function busFields(limits: BusLimits) {
     $out: array(OutLane, limits.lanes),
     $in: array(u32, limits.nodes),
     $pos: array(u32, limits.nodes),
+    $peers: array(f64, limits.nodes),
     $lastLane: u32,
     $units: array(u32, limits.dataBytes / UNIT_BYTES),
   };
@@ -38,6 +42,7 @@ export interface BusWords {
   readonly out: number;
   readonly in: number;
   readonly pos: number;
+  readonly peers: number;
   readonly lastLane: number;
   readonly units: number;
 }
@@ -49,5 +54,5 @@ export function busWords(root: StructLayout, rootOffset: number): BusWords {
     if (!field) throw new TypeError(`root layout has no field ${name}`);
     return (rootOffset + field.offset) / 4;
   };
-  return { out: word('$out'), in: word('$in'), pos: word('$pos'), lastLane: word('$lastLane'), units: word('$units') };
+  return { out: word('$out'), in: word('$in'), pos: word('$pos'), peers: word('$peers'), lastLane: word('$lastLane'), units: word('$units') };
 }

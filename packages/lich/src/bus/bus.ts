@@ -5,7 +5,7 @@
  * Ready bits and bells are hints: `sweep` looks at every sender, so that a sender killed between its tail and its bell is
  * read all the same. */
 import { attachSegment, type Bells, type Segment, ShmError } from '../shm/index.ts';
-import type { Store } from '../state/index.ts';
+import type { Store, UndoLog } from '../state/index.ts';
 import { busWords } from './bus-state.ts';
 import type { Directory, NodeEntry } from './directory.ts';
 import type { BusError } from './errors.ts';
@@ -28,6 +28,8 @@ export interface BusOptions {
   readonly suspect: SuspectWords;
   readonly deliver: Deliver;
   readonly onCorrupt: (error: BusError | ShmError, sender: number) => void;
+  /** A node is another one under its old name, or gone; `droppedBytes` were on their way to the old one, at most. */
+  readonly onNewPeer: (node: NodeEntry, droppedBytes: number) => void;
 }
 
 /** One node's end of the bus; used by the thread of its loop alone. */
@@ -41,6 +43,10 @@ export class Bus {
   readonly #onCorrupt: (error: BusError | ShmError, sender: number) => void;
   readonly #limits: BusLimits;
   readonly #lanes: Segment;
+  readonly #F: Float64Array;
+  readonly #log: UndoLog;
+  readonly #peersWord: number;
+  readonly #onNewPeer: (node: NodeEntry, droppedBytes: number) => void;
   readonly #peerLanes: (Segment | undefined)[];
   readonly #inTables: (InTable | undefined)[];
   readonly #pending: number[] = [];
@@ -65,6 +71,10 @@ export class Bus {
     this.#isPending = new Uint8Array(o.limits.nodes);
     const root = o.store.segment.regions.get('root')!;
     const words = busWords(o.store.layouts.root, root.offset);
+    this.#F = o.store.segment.f64;
+    this.#log = o.store.log;
+    this.#peersWord = words.peers;
+    this.#onNewPeer = o.onNewPeer;
     const common = { self: o.self.index, state: o.store.segment, log: o.store.log, words, lanes: o.lanes };
     this.outbox = new Outbox({ ...common, limits: o.limits, inTableOf: (peer) => this.#inTableOf(peer) });
     this.inbox = new Inbox({
@@ -91,29 +101,73 @@ export class Bus {
     };
   }
 
-  /** The peer's lanes segment, mapped read-only on first use; `undefined` while the node has never started. */
+  /** The peer's lanes segment, where `meet` has mapped it; `undefined` while the node has never started. */
   #lanesOf(index: number): Segment | undefined {
-    const known = this.#peerLanes[index];
-    if (known !== undefined) return known;
-    if (index === this.self.index) return (this.#peerLanes[index] = this.#lanes);
-    const node = this.directory.byIndex(index);
-    if (node === undefined) return undefined;
-    try {
-      return (this.#peerLanes[index] = attachSegment({ dir: this.#dir, name: node.name, kind: 'lanes' }));
-    } catch (error) {
-      if (!(error instanceof ShmError)) throw error;
-      // Not there yet, or not one of ours to read: that sender has nothing for us, and the others go on.
-      if (error.code !== 'SHM_NOT_FOUND') this.#onCorrupt(error, index);
-      return undefined;
-    }
+    return this.#peerLanes[index];
   }
 
   #inTableOf(peer: number): InTable | undefined {
     const known = this.#inTables[peer];
     if (known !== undefined) return known;
-    const lanes = this.#lanesOf(peer);
+    const lanes = this.#peerLanes[peer];
     if (lanes === undefined) return undefined;
     return (this.#inTables[peer] = { i32: lanes.i32, word: lanes.regions.get('in')!.offset / 4 });
+  }
+
+  /** Map the lanes segment of a node, if it has one by now. @returns whether it is mapped */
+  #map(node: NodeEntry): boolean {
+    const { index, name } = node;
+    if (this.#peerLanes[index] !== undefined) return true;
+    if (index === this.self.index) {
+      this.#peerLanes[index] = this.#lanes;
+      return true;
+    }
+    try {
+      this.#peerLanes[index] = attachSegment({ dir: this.#dir, name, kind: 'lanes' });
+      return true;
+    } catch (error) {
+      if (!(error instanceof ShmError)) throw error;
+      // Not there yet, or not one of ours to read: that sender has nothing for us, and the others go on.
+      if (error.code !== 'SHM_NOT_FOUND') this.#onCorrupt(error, index);
+      return false;
+    }
+  }
+
+  /** Map a node's lanes and see whether it is the one that this node knew by that name. If it is another (it was removed
+   * and made again), or gone, the streams of the pair begin anew: what one of them had not handled is known to nobody
+   * any more. Outside transactions. */
+  #meet(node: NodeEntry): void {
+    const { index } = node;
+    const createdMs = this.#map(node) ? this.#peerLanes[index]!.createdMs : 0;
+    const met = this.#F[this.#peersWord / 2 + index]!;
+    if (met === createdMs) return;
+    this.#log.begin();
+    this.#log.writeF64(this.#peersWord + index * 2, createdMs);
+    let dropped = 0;
+    // Where this node's own lanes are another file than its state knows, all that they held is gone, for everybody.
+    const gone = index === this.self.index ? this.directory.all() : [node];
+    if (met !== 0) {
+      for (const { index: peer } of gone) {
+        dropped += this.outbox.forget(peer);
+        this.inbox.forget(peer);
+      }
+    }
+    this.#log.commit();
+    this.inbox.touch(index);
+    this.publish();
+    if (met !== 0) this.#onNewPeer(node, dropped * 4);
+  }
+
+  /** Let go of lanes segments whose files were removed or replaced since. Costs a stat a node. Outside transactions. */
+  lookForNewPeers(): void {
+    for (const node of this.directory.all()) {
+      const mapped = this.#peerLanes[node.index];
+      if (mapped === undefined || node.index === this.self.index || mapped.isCurrent()) continue;
+      this.#peerLanes[node.index] = undefined;
+      this.#inTables[node.index] = undefined;
+      this.#meet(node);
+      mapped.close();
+    }
   }
 
   /** Handle what waits, at most `BATCH` records a sender, and publish.
@@ -151,7 +205,10 @@ export class Bus {
   /** Look at all senders at the next poll, at those too that are new since. */
   sweep(): void {
     this.directory.refresh();
-    for (const node of this.directory.all()) this.#markPending(node.index);
+    for (const node of this.directory.all()) {
+      if (this.#peerLanes[node.index] === undefined) this.#meet(node);
+      this.#markPending(node.index);
+    }
   }
 
   /** Show tails and heads of all commits since the last time, and ring the receivers. Not inside a transaction. */
@@ -162,6 +219,8 @@ export class Bus {
 
   /** At boot, after the log was rolled back: show everything again, ring everybody, look at everybody. */
   resume(): void {
+    this.directory.refresh();
+    for (const node of this.directory.all()) this.#meet(node);
     this.outbox.publishAll(this.#ring);
     this.inbox.publishAll();
     this.sweep();
@@ -170,7 +229,7 @@ export class Bus {
   /** Map what is there already, so that the first message does not pay for it (a standby, before it is needed). */
   warm(): void {
     this.directory.refresh();
-    for (const node of this.directory.all()) this.#lanesOf(node.index);
+    for (const node of this.directory.all()) this.#map(node);
   }
 
   close(): void {

@@ -13,6 +13,9 @@ import { BusError } from './errors.ts';
 import {
   ENTRY_WORDS,
   LANE_SEALED,
+  IN_HEAD,
+  IN_MET,
+  idOfCreation,
   OUT_BASE,
   OUT_BLOCK,
   OUT_FLAGS,
@@ -80,7 +83,9 @@ export class Inbox {
   readonly #o: InboxOptions;
   readonly #S: Int32Array;
   readonly #O: Int32Array;
+  readonly #F: Float64Array;
   readonly #inWord: number;
+  readonly #selfId: number;
   readonly #held: (HeldLane | undefined)[];
   readonly #failed: Uint8Array;
   readonly #dirty: Int32Array;
@@ -91,7 +96,9 @@ export class Inbox {
     this.#o = o;
     this.#S = o.state.i32;
     this.#O = o.lanes.i32;
+    this.#F = o.state.f64;
     this.#inWord = o.lanes.regions.get('in')!.offset / 4;
+    this.#selfId = idOfCreation(o.lanes.createdMs);
     this.#held = new Array<HeldLane | undefined>(o.nodes).fill(undefined);
     this.#failed = new Uint8Array(o.nodes);
     this.#dirty = new Int32Array(o.nodes);
@@ -175,6 +182,9 @@ export class Inbox {
     const segment = this.#o.lanesOf(sender);
     if (segment === undefined) return undefined;
     const I = segment.i32;
+    // What is there may be meant for an earlier creation of this node: the sender says so once it has met this one.
+    const met = Atomics.load(I, segment.regions.get('in')!.offset / 4 + this.#o.self * ENTRY_WORDS + IN_MET);
+    if (met !== 0 && met !== this.#selfId) return undefined;
     const head = this.#S[this.#o.words.in + sender];
     const table = segment.regions.get('out')!;
     const first = table.offset / 4;
@@ -217,7 +227,9 @@ export class Inbox {
     const dirty = this.#dirty;
     for (let k = 0; k < this.#dirtyCount; k++) {
       this.#isDirty[dirty[k]] = 0;
-      Atomics.store(this.#O, this.#inWord + dirty[k] * ENTRY_WORDS, this.#S[this.#o.words.in + dirty[k]]);
+      const entry = this.#inWord + dirty[k] * ENTRY_WORDS;
+      Atomics.store(this.#O, entry + IN_HEAD, this.#S[this.#o.words.in + dirty[k]]);
+      Atomics.store(this.#O, entry + IN_MET, this.metId(dirty[k]));
     }
     this.#dirtyCount = 0;
   }
@@ -225,6 +237,25 @@ export class Inbox {
   publishAll(): void {
     for (let sender = 0; sender < this.#o.nodes; sender++) this.#markDirty(sender);
     this.publish();
+  }
+
+  /** The creation of that node's lanes segment that this node has met; 0 = none. */
+  metId(peer: number): number {
+    const createdMs = this.#F[this.#o.words.peers / 2 + peer]!;
+    return createdMs === 0 ? 0 : idOfCreation(createdMs);
+  }
+
+  /** The sender is another one under its old name, or none: its stream begins at 0. In a transaction. */
+  forget(sender: number): void {
+    this.#o.log.write(this.#o.words.in + sender, 0);
+    this.#held[sender] = undefined;
+    this.#failed[sender] = 0;
+    this.#markDirty(sender);
+  }
+
+  /** What is published for that node changed by other means. */
+  touch(sender: number): void {
+    this.#markDirty(sender);
   }
 
   /** The committed cursor in that sender's stream. */

@@ -14,7 +14,8 @@
  *                                 5  tail       position behind the last committed record
  *                                 6  flags      USED | SEALED: no record will follow in this lane
  *   in      one per node index    0  head       position behind the last record of that sender that was handled
- *           (64 bytes)
+ *           (64 bytes)            1  met        `idOf` that node's lanes segment as this node met it; 0 = never met:
+ *                                              a receiver that was made anew waits until its senders have met it
  *   data    units of 64 KiB       rings, each a power of two of units
  *
  * STORE ORDER  a slot that changes hands: laneId = 0, peer, base, block, size, tail, flags, laneId. A reader loads laneId
@@ -32,6 +33,9 @@ export const OUT_FLAGS = 6;
 
 export const LANE_USED = 1;
 export const LANE_SEALED = 2;
+
+export const IN_HEAD = 0;
+export const IN_MET = 1;
 
 /** Words between two entries of either table: a cache line, so that two lanes never share one. */
 export const ENTRY_WORDS = 16;
@@ -59,6 +63,12 @@ export const DEFAULT_LIMITS: BusLimits = {
   dataBytes: 64 * 1024 * 1024,
   maxLaneBytes: 16 * 1024 * 1024,
 };
+
+/** Which creation of a node's lanes segment this is, in 32 bits, never 0.
+ * @param createdMs when the segment was made, as its header says */
+export function idOfCreation(createdMs: number): number {
+  return (createdMs % 0x1_0000_0000 | 0) || 1;
+}
 
 /** The regions of a lanes segment, for `createSegment`. */
 export function lanesRegions(limits: BusLimits): { name: string; bytes: number; reserve?: boolean }[] {

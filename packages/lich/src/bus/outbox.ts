@@ -258,6 +258,20 @@ export class Outbox {
     return freed;
   }
 
+  /** The receiver is another one under its old name, or none: what was not handled is dropped, and the stream begins at 0.
+   * In a transaction. @returns words of records and padding that were dropped */
+  forget(peer: number): number {
+    let words = 0;
+    for (let slot = 0; slot < this.#limits.lanes; slot++) {
+      if (this.#S[this.#field(slot, OUT_FLAGS)] === 0 || this.#S[this.#field(slot, OUT_PEER)] !== peer) continue;
+      const tail = this.#S[this.#field(slot, OUT_TAIL)];
+      words += (tail - this.#S[this.#field(slot, OUT_BASE)]) | 0;
+      this.#giveBack(slot, peer, tail);
+    }
+    this.#log.write(this.#words.pos + peer, 0);
+    return words;
+  }
+
   #isIdle(peer: number, tail: number, nowMs: number, idleMs: number): boolean {
     const lane = this.#open[peer];
     if (lane === undefined) return false;

@@ -114,6 +114,7 @@ export class Core {
     let lastPid = this.lock.lastOwner()?.pid ?? 0;
     let took = this.lock.tryAcquire();
     if (took === 'busy') {
+      this.#prepare();
       onRole('standby');
       const waited = await this.#standBy();
       if (waited === 'stopped') return;
@@ -197,6 +198,7 @@ export class Core {
       suspect: suspectWords,
       deliver: (sender, type, a, b, from, word, words) => this.#logic.deliver(sender, type, a, b, from, word, words),
       onCorrupt: (error, sender) => this.log.error('a lane cannot be read', { sender, ...errorData(error) }),
+      onNewPeer: (node, droppedBytes) => this.log.warn('a node is not the one that was known by its name: its streams begin anew', { node: node.name, droppedBytes }),
     });
     this.#logic = this.#makeLogic(this);
   }
@@ -377,6 +379,7 @@ export class Core {
     this.#runHooks();
     if (nowMs - this.#tidiedAt >= TIDY_MS) {
       this.#tidiedAt = nowMs;
+      this.bus.lookForNewPeers();
       this.bus.outbox.tidy(nowMs, LANE_IDLE_MS);
       void this.store.reserveAhead().catch((error: unknown) => this.log.error('no pages could be reserved ahead', errorData(error)));
     }

@@ -1,6 +1,7 @@
 /** The process of one node (entry.ts is its first file). Started by the supervisor; ends with code 0 after SIGTERM or SIGINT,
  * with START_FAILED when it could not start. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
 import { setCoreLimit } from '../shm/index.ts';
@@ -48,6 +49,15 @@ export async function runNode(spec: NodeSpec): Promise<void> {
 /** Signals are only taken over by who owns: a standby blocks in a lock, where no handler of ours can run. */
 function onSignals(end: () => void): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, end);
+}
+
+/** The supervisor starts what is to be a standby at a lower priority: from here on it has to be quick. */
+function raisePriority(): void {
+  try {
+    if (getPriority() > 0) setPriority(0);
+  } catch {
+    // It was not lowered by our supervisor, then.
+  }
 }
 
 function endWithParent(end: () => void): void {
@@ -98,6 +108,7 @@ async function runService(spec: NodeSpec, loaded: LoadedTopology, name: string, 
 export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
   signal.addEventListener('abort', () => core.stop(), { once: true });
   await core.run((role) => {
+    raisePriority();
     core.log.info(role === 'owner' ? 'serving' : 'standing by', role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {});
     if (role === 'owner') onSignals(end);
     if (role === 'owner' && signal.aborted) core.stop();

@@ -181,6 +181,11 @@ export class Segment {
     return Atomics.load(this.u32, CLEAN_INDEX) === CLEAN_MARK;
   }
 
+  /** Does the name still lead to this file? Not after it was removed, or removed and made again. */
+  isCurrent(): boolean {
+    return sameFile(fileIdOf(this.path), this.#id);
+  }
+
   /** Was it last written on this boot of the host? */
   get sameBoot(): boolean {
     return equal(this.u8.slice(LAST_BOOT, LAST_BOOT + 16), bootId());

@@ -61,6 +61,9 @@ const STANDBY_DELAY_MS = 250;
 const LOOP_MS = 5_000;
 const BACKOFF_MAX_MS = 5_000;
 const STOP_MS = 5_000;
+const WARM_UP_PRIORITY = 5;
+/** Who may not raise a priority again must not lower it: the standby will be needed. */
+const MAY_RAISE = process.geteuid?.() === 0;
 
 /** Starts and keeps the processes of one topology in one directory. One supervisor a directory. */
 export class Supervisor {
@@ -121,7 +124,8 @@ export class Supervisor {
     child.on('error', () => this.#exited(node, running, undefined, undefined));
     child.on('exit', (code, signal) => this.#exited(node, running, code ?? undefined, signal ?? undefined));
     if (child.pid === undefined) return;
-    if (node.running.size > 1) lowerPriority(child.pid);
+    // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
+    if (node.running.size > 1 && MAY_RAISE) lowerPriority(child.pid);
     this.#onEvent({ type: 'started', node: plan.name, pid: child.pid });
   }
 
@@ -161,11 +165,13 @@ export class Supervisor {
   }
 
   #noteExit(node: Watched, pid: number, code: number | undefined, signal: string | undefined): void {
+    // Programs have no lock, and none is made for them.
+    if (node.lock === undefined && !existsSync(join(this.dir, `${node.plan.name}.lock`))) return;
     try {
       node.lock ??= OwnerLock.open(this.dir, node.plan.name);
       node.lock.noteExit(pid, { atMs: Date.now(), ...(code === undefined ? {} : { code }), ...(signal === undefined ? {} : { signal }) });
     } catch (error) {
-      // Without a note the next owner takes the death for a plain SIGKILL. Programs have no lock at all.
+      // Without a note the next owner takes the death for a plain SIGKILL.
       if (!(error instanceof ShmError)) throw error;
     }
   }
@@ -195,7 +201,6 @@ export class Supervisor {
     const { name } = node.plan;
     const isFirst = !node.ready;
     node.serving = pid;
-    restorePriority(pid);
     if (isFirst || !node.isService) this.#onEvent({ type: 'ready', node: name, address: this.address(name), pid });
     else this.#onEvent({ type: 'takeover', node: name, pid });
   }
@@ -267,20 +272,10 @@ function idFor(directory: Directory, plan: NodePlan): number {
 }
 
 function lowerPriority(pid: number): void {
-  // Who may not raise it again must not lower it: the standby will be needed.
-  if (process.geteuid?.() !== 0) return;
   try {
-    setPriority(pid, 5);
+    setPriority(pid, WARM_UP_PRIORITY);
   } catch {
-    // It has ended already, or the system does not allow it: warming up is only a little less polite then.
-  }
-}
-
-function restorePriority(pid: number): void {
-  try {
-    setPriority(pid, 0);
-  } catch {
-    // Raising it again needs a right that not every user has.
+    // It has ended already.
   }
 }
 
