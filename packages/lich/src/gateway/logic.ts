@@ -10,7 +10,6 @@
 import { randomBytes } from 'node:crypto';
 import {
   CloseCode,
-  CodedError,
   type HelloFrame,
   type MessageFrame,
   readClientFrame,
@@ -22,7 +21,7 @@ import {
   writeTaken,
   writeWelcome,
 } from '@lich/schema';
-import { FULL, HANDLED } from '../bus/index.ts';
+import { HANDLED } from '../bus/index.ts';
 import { type Core, errorData, INPUT, JOIN, LEAVE, type Logic, PICTURE, type Service } from '../runtime/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
@@ -37,6 +36,7 @@ import type { GatewaySettings } from './options.ts';
 import type { OutputRing } from './output-ring.ts';
 import { place } from './placement.ts';
 import { Rate } from './rate.ts';
+import { SceneLanes } from './scene-lanes.ts';
 import { NOT_YET, type Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
 
@@ -66,8 +66,6 @@ const SPARE_SOCKETS = 256;
 const GOING_AWAY = 1001;
 const INTERNAL = 1011;
 
-const LANE_FULL = Symbol('the lane is full');
-
 export class GatewayLogic implements Logic {
   readonly deliver = (
     sender: number,
@@ -82,6 +80,7 @@ export class GatewayLogic implements Logic {
   listener: Listener | undefined;
   readonly #core: Core;
   readonly #settings: GatewaySettings;
+  readonly #lanes: SceneLanes;
   readonly #service: Service;
   readonly #stateHash: string;
   readonly #mePool: number;
@@ -109,6 +108,7 @@ export class GatewayLogic implements Logic {
   constructor(core: Core, settings: GatewaySettings, { service, nodes }: GatewayTarget) {
     this.#core = core;
     this.#settings = settings;
+    this.#lanes = new SceneLanes(core);
     this.#service = service;
     this.#stateHash = syncPlanOf(service.state).hash;
     this.#mePool = service.state.pools.findIndex(pool => pool.name === service.spec.me);
@@ -299,27 +299,6 @@ export class GatewayLogic implements Logic {
     }
   }
 
-  /** Run `fn` as a transaction. @returns false when it found a lane full, or no room: nothing was done */
-  #tryTransact(fn: () => void): boolean {
-    try {
-      this.#core.transact(fn);
-      return true;
-    } catch (error) {
-      if (error === LANE_FULL) return false;
-      if (!(error instanceof CodedError) || !error.code.startsWith('BUS_')) throw error;
-      this.#core.log.warn('a lane has no room', errorData(error));
-      return false;
-    }
-  }
-
-  /** A system message to a scene, in the open transaction. @returns word of the payload @throws LANE_FULL */
-  #claim(session: { scene: number }, type: number, slot: number, generation: number, payloadBytes: number): number {
-    const at = this.#core.bus.outbox.claim(session.scene, type, slot, generation, payloadBytes);
-    // oxlint-disable-next-line typescript/only-throw-error -- caught by #tryTransact
-    if (at === FULL) throw LANE_FULL;
-    return at;
-  }
-
   #hello(connection: Connection, hello: HelloFrame): boolean {
     if (connection.phase !== 'hello') throw new SchemaError('SCHEMA_WIRE', 'a second HELLO');
     const { protocol } = this.#service;
@@ -345,10 +324,10 @@ export class GatewayLogic implements Logic {
     const token = new Uint8Array(randomBytes(TOKEN_BYTES));
     const scene = this.#scenes[place(token, this.#sceneNames)]!;
     let record: Session | undefined;
-    const done = this.#tryTransact(() => {
+    const done = this.#lanes.tryTransact(() => {
       record = this.#sessions.pool.create({ token, scene });
       const { slot, generation } = this.#sessions.pool.refOf(record);
-      this.#claim({ scene }, JOIN, slot, generation, 0);
+      this.#lanes.claim({ scene }, JOIN, slot, generation, 0);
       this.#core.bus.outbox.commitClaim();
     });
     if (!done) return false;
@@ -393,8 +372,8 @@ export class GatewayLogic implements Logic {
 
   #askPicture(session: LiveSession): boolean {
     const { record } = session;
-    const asked = this.#tryTransact(() => {
-      this.#claim(session, PICTURE, session.slot, session.generation, 0);
+    const asked = this.#lanes.tryTransact(() => {
+      this.#lanes.claim(session, PICTURE, session.slot, session.generation, 0);
       this.#core.bus.outbox.commitClaim();
       record.pictureAt = NOT_YET;
       record.pictureN = record.lastIn;
@@ -435,8 +414,8 @@ export class GatewayLogic implements Logic {
     if (n !== record.lastIn + 1 || n > 0xffff_ffff)
       throw new SchemaError('SCHEMA_WIRE', `message ${n} after ${record.lastIn}`);
     this.#inbound.check(message.id, payload);
-    const taken = this.#tryTransact(() => {
-      const at = this.#claim(session, INPUT, session.slot, session.generation, 20 + payload.length);
+    const taken = this.#lanes.tryTransact(() => {
+      const at = this.#lanes.claim(session, INPUT, session.slot, session.generation, 20 + payload.length);
       const { i32, u8 } = this.#core.lanes;
       i32[at] = record.playerSlot;
       i32[at + 1] = record.playerGeneration;
@@ -478,9 +457,9 @@ export class GatewayLogic implements Logic {
     const { token } = record;
     // Where the scene closed the session itself there is no player any more.
     const hasPlayer = record.playerGeneration !== 0;
-    const ended = this.#tryTransact(() => {
+    const ended = this.#lanes.tryTransact(() => {
       if (hasPlayer) {
-        const at = this.#claim(session, LEAVE, session.slot, session.generation, 8);
+        const at = this.#lanes.claim(session, LEAVE, session.slot, session.generation, 8);
         this.#core.lanes.i32[at] = record.playerSlot;
         this.#core.lanes.i32[at + 1] = record.playerGeneration;
         this.#core.bus.outbox.commitClaim();
