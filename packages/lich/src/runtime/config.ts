@@ -14,7 +14,7 @@ export function mergeConfig(defaults: Config, overrides: Config, where: string, 
   const merged: Record<string, unknown> = { ...defaults };
   for (const [key, value] of Object.entries(overrides)) {
     const field = path + key;
-    if (!(key in defaults)) {
+    if (!Object.hasOwn(defaults, key)) {
       refuse(where, field, `is not a field of this config; known: ${Object.keys(defaults).map((name) => path + name).join(', ')}`);
     }
     const wanted = defaults[key];
@@ -22,9 +22,20 @@ export function mergeConfig(defaults: Config, overrides: Config, where: string, 
       refuse(where, field, `is ${show(value)}, want a ${kindOf(wanted)} such as ${show(wanted)}`);
     }
     if (typeof value === 'number' && !Number.isFinite(value)) refuse(where, field, `is ${value}, want a finite number`);
+    if (Array.isArray(value)) checkElements(value, (wanted as readonly unknown[])[0], where, field);
     merged[key] = kindOf(value) === 'object' ? mergeConfig(wanted as Config, value as Config, where, `${field}.`) : value;
   }
   return deepFreeze(merged);
+}
+
+/** Elements have the type of the default's first one; where the default is empty, any will do. */
+function checkElements(values: readonly unknown[], wanted: unknown, where: string, field: string): void {
+  for (const [index, value] of values.entries()) {
+    if (wanted !== undefined && kindOf(value) !== kindOf(wanted)) {
+      refuse(where, `${field}[${index}]`, `is ${show(value)}, want a ${kindOf(wanted)} such as ${show(wanted)}`);
+    }
+    if (typeof value === 'number' && !Number.isFinite(value)) refuse(where, `${field}[${index}]`, `is ${value}, want a finite number`);
+  }
 }
 
 /** The overrides that a config file holds: its default export.

@@ -1,12 +1,13 @@
 /** What a scene says to the players of its gateways: OUT messages into the gateways' lanes, in the open transaction.
  *
  *   $sessions  u32, one per node index    sessions of that gateway that play here
- *   $stale     u32, one per node index    1 = something for everybody did not fit into its lane; see `catchUp`
+ *   $stale     u32, one per node index    1 = something did not fit into its lane; see `catchUp`
  *
  * What goes to everybody is encoded once and copied into each gateway's lane. A gateway that takes nothing (paused, gone)
  * fills its lane up to the bound; from then on it gets nothing for everybody, and once it has room again its players are
- * told that output was lost: they come back and get a full picture. What goes to one player must fit, or the message
- * that says it waits. */
+ * told that output was lost: they come back and get a full picture. The same goes for events to one player, which may be
+ * told in a tick, or to a player of another gateway: nobody else waits for that gateway. An answer must fit, or the
+ * message that it answers waits: it came from the same gateway. */
 import { array, u32 } from '@lich/schema';
 import { type Bus, BusError, FULL } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
@@ -63,6 +64,8 @@ export class Outgoing {
     const known = this.#gateways.indexOf(gateway);
     if (sessions > 0 && known < 0) this.#gateways.push(gateway);
     if (sessions <= 0 && known >= 0) this.#gateways.splice(known, 1);
+    // Whoever missed something is gone; who comes next begins with a picture.
+    if (sessions <= 0 && this.#S[this.#stale + gateway] === 1) this.#log.write(this.#stale + gateway, 0);
   }
 
   /** @param bytes kind and body of an OUT frame */
@@ -71,6 +74,12 @@ export class Outgoing {
       if (this.#S[this.#stale + gateway] === 1) continue;
       if (!this.#send(gateway, OUT, EVERYBODY, 0, bytes)) this.#log.write(this.#stale + gateway, 1);
     }
+  }
+
+  /** An event for one session. */
+  tell(gateway: number, session: number, generation: number, bytes: Uint8Array): void {
+    if (this.#S[this.#stale + gateway] === 1) return;
+    if (!this.#send(gateway, OUT, session, generation, bytes)) this.#log.write(this.#stale + gateway, 1);
   }
 
   /** @throws MustWait when the lane is full */

@@ -28,9 +28,9 @@ import { HANDLED } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import type { Core } from './core.ts';
-import { RuntimeError } from './errors.ts';
 import { errorData } from './log.ts';
 import { MustWait, type Outgoing } from './outgoing.ts';
+import { refusePromise } from './promise.ts';
 import type { AnySpec } from './service.ts';
 import type { SyncScan } from './sync-scan.ts';
 import { INPUT, JOIN, JOINED, LEAVE, PICTURE } from './system-messages.ts';
@@ -46,6 +46,9 @@ export interface PlayerRecord {
   $lastIn: number;
 }
 
+/** Words that may be logged for a message after its handler: a lane that is made for the answer takes some. */
+const ROOM_TO_ANSWER = 600;
+
 /** How a handler is called: with what it finds in its context as `me`. */
 export type Run = (me: object | undefined, fn: () => unknown) => unknown;
 
@@ -58,6 +61,8 @@ export interface PlayersOptions {
   readonly writer: Writer;
   readonly context: object;
   readonly withMe: Run;
+  /** Shows everybody what changed so far. */
+  readonly show: () => void;
   readonly resolveRefs: (layout: StructLayout, payload: Record<string, unknown>) => Record<string, unknown>;
   readonly tick: () => number;
   readonly count: (what: 'handled' | 'failed' | 'ignored') => void;
@@ -108,12 +113,15 @@ export class Players {
       me.$gateway = gateway + 1;
       me.$session = session;
       me.$generation = generation >>> 0;
-      if (spec.join) this.#o.withMe(me, () => spec.join!(this.#o.context));
+      const joined = spec.join && this.#o.withMe(me, () => spec.join!(this.#o.context));
+      refusePromise('join', joined);
+      // Before the new session counts, so that it gets no delta without a picture.
+      this.#o.show();
       const ref = pool.refOf(me);
-      const joined = outgoing.words(gateway, JOINED, session, generation, [ref.slot, ref.generation, Math.round((spec.tickHz ?? 0) * 1000)]);
-      if (!joined) throw new MustWait(gateway);
+      const told = outgoing.words(gateway, JOINED, session, generation, [ref.slot, ref.generation, Math.round((spec.tickHz ?? 0) * 1000)]);
+      if (!told) throw new MustWait(gateway);
       outgoing.count(gateway, 1);
-      this.#picture(gateway, session, generation);
+      this.#sendPicture(gateway, session, generation);
     } catch (error) {
       if (error instanceof MustWait) throw error;
       log.rollback();
@@ -126,10 +134,17 @@ export class Players {
   }
 
   #picture(gateway: number, session: number, generation: number): number {
+    this.#o.show();
+    this.#sendPicture(gateway, session, generation);
+    return HANDLED;
+  }
+
+  /** Deltas say what differs from what was shown last: a picture must show that very state, so whatever changed since is
+   * shown to everybody first. Otherwise what changes back before the next tick would stay in the picture for ever. */
+  #sendPicture(gateway: number, session: number, generation: number): void {
     const { core, scan, writer, outgoing } = this.#o;
     scan.picture(core.life.epoch, this.#o.tick());
     outgoing.toSession(gateway, session, generation, writer.view());
-    return HANDLED;
   }
 
   #leave(gateway: number, session: number, generation: number, slot: number, playerGeneration: number): number {
@@ -140,7 +155,7 @@ export class Players {
     const me = this.#player(gateway, session, generation, slot, playerGeneration);
     if (me === undefined) return HANDLED;
     try {
-      if (spec.leave) this.#o.withMe(me, () => spec.leave!(this.#o.context));
+      if (spec.leave) refusePromise('leave', this.#o.withMe(me, () => spec.leave!(this.#o.context)));
     } catch (error) {
       log.rollback();
       core.dropHooks();
@@ -202,9 +217,8 @@ export class Players {
     const { spec, context, withMe, writer, outgoing, resolveRefs } = this.#o;
     const { name, layout } = inbound.spec;
     const result = withMe(me, () => spec.on[name]!(context, resolveRefs(layout, payload)));
-    if (result instanceof Promise) {
-      throw new RuntimeError('RUNTIME_HANDLER_PROMISE', `handler ${name} returned a promise: handlers are synchronous, one message is one transaction`);
-    }
+    refusePromise(name, result);
+    this.#o.core.store.log.mustHaveRoom(ROOM_TO_ANSWER);
     this.#o.count('handled');
     if (inbound.reply === undefined) return;
     writer.reset();
@@ -237,11 +251,11 @@ export class Players {
     outgoing.toSession(gateway, session, generation, writer.view());
   }
 
-  /** Tell one player an event. @throws MustWait */
+  /** Tell one player an event. Where its gateway's lane is full, that gateway misses something: see outgoing.ts. */
   tell(player: PlayerRecord, event: MessageSpec, codec: Codec, payload: object): void {
     if (player.$gateway === 0) return;
     this.writeEvent(event, codec, payload);
-    this.#o.outgoing.toSession(player.$gateway - 1, player.$session, player.$generation, this.#o.writer.view());
+    this.#o.outgoing.tell(player.$gateway - 1, player.$session, player.$generation, this.#o.writer.view());
   }
 
   /** Leave the event's OUT body in the writer. */

@@ -23,6 +23,8 @@ export class StateRandom implements Random {
   /** words: seed (2), key */
   readonly #word: number;
   #fresh = true;
+  /** the key of this transaction's stream */
+  #key = 0;
   #a = 0;
   #b = 0;
   #c = 0;
@@ -37,6 +39,12 @@ export class StateRandom implements Random {
   /** A new transaction: the next draw takes a new key. */
   restart(): void {
     this.#fresh = true;
+  }
+
+  /** The transaction, or a part of it, was undone. If the key was taken in that part, the next draw takes it again: it
+   * must not be left for the next message, which would draw the same numbers. */
+  rolledBack(): void {
+    if (!this.#fresh && this.#S[this.#word + 2] === this.#key) this.#fresh = true;
   }
 
   #next(): number {
@@ -55,6 +63,7 @@ export class StateRandom implements Random {
     const key = S[this.#word + 2];
     this.#log.write(this.#word + 2, (key + 1) | 0);
     this.#fresh = false;
+    this.#key = key;
     this.#a = S[this.#word];
     this.#b = S[this.#word + 1];
     this.#c = key;

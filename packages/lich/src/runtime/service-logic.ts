@@ -29,10 +29,11 @@ import { RuntimeError } from './errors.ts';
 import { errorData } from './log.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
+import { refusePromise } from './promise.ts';
 import { type Random, StateRandom } from './random.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
-import { SyncScan, shownFields } from './sync-scan.ts';
+import { SyncScan, shownFields, shownTables } from './sync-scan.ts';
 import { INPUT, REFUSED, SYSTEM_TAG } from './system-messages.ts';
 import { type TimerLimits, Timers, timerFields } from './timers.ts';
 
@@ -48,6 +49,7 @@ export function serviceLayout(service: Service, timers: number, nodes: number): 
       $tick: f64,
       $synced: f64,
       $random: array(u32, 3),
+      ...(spec.me === undefined ? {} : shownTables(spec.state)),
       ...outgoingFields(nodes),
       ...timerFields(timerLimits(service, timers)),
     } as Fields,
@@ -66,6 +68,9 @@ export function tagOfProtocol(protocol: Protocol): number {
 
 /** How long an own message that cannot be handled now waits before it is tried again. */
 const FULL_WAIT_MS = 5;
+
+/** Words that may be logged for a message after its handler: its cursor, and what is said about it. */
+const ROOM_TO_FINISH = 16;
 
 /** Own messages handled in one turn of the loop before lanes get their turn again. */
 const OWN_BATCH = 32;
@@ -100,7 +105,7 @@ export class ServiceLogic implements Logic {
   /** Own messages wait until then: a lane was full, or a suspect waits for its exit note. */
   #waitMs = 0;
   /** Since the process began, for `figures`. */
-  readonly counts = { handled: 0, failed: 0, ignored: 0, unknown: 0, ticks: 0, skippedTicks: 0 };
+  readonly counts = { handled: 0, failed: 0, ignored: 0, unknown: 0, refused: 0, ticks: 0, skippedTicks: 0 };
 
   constructor(core: Core, service: Service, config: Config, timers: number) {
     this.#core = core;
@@ -119,7 +124,10 @@ export class ServiceLogic implements Logic {
     this.#timers = new Timers(i32, F, store.log, store.layouts.root, rootOffset, timerLimits(service, timers));
     const words = { sessions: word('$sessions'), stale: word('$stale') };
     this.#outgoing = new Outgoing(bus, core.lanes, store.log, i32, words, core.limits.nodes);
-    store.onRollback(() => this.#outgoing.reload());
+    store.onRollback(() => {
+      this.#outgoing.reload();
+      this.#random.rolledBack();
+    });
     const door = { resolve: (pool: string, slot: number, generation: number) => store.pools.get(pool)?.resolve(slot, generation) };
     this.#codecs = service.protocol.messages.map((message) =>
       message.role === 'event' ? undefined : payloadCodec(message.layout, door, message.name),
@@ -138,6 +146,7 @@ export class ServiceLogic implements Logic {
         writer: this.#writer,
         context: this.#context,
         withMe: (me, fn) => this.#withMe(me, fn),
+        show: () => this.#show(),
         resolveRefs: (layout, payload) => this.#resolveRefs(layout, payload),
         tick: () => this.tick,
         count: (what) => void this.counts[what]++,
@@ -170,7 +179,7 @@ export class ServiceLogic implements Logic {
     log.write(at + 1, seed[1]!);
     this.#outgoing.reload();
     this.#random.restart();
-    this.#spec.start?.(this.#context);
+    refusePromise('start', this.#spec.start?.(this.#context));
   }
 
   #randomWord(): number {
@@ -188,7 +197,7 @@ export class ServiceLogic implements Logic {
       this.#writer.u8(OutKind.EPOCH);
       writeEpoch(this.#writer, life.epoch, life.reason);
       this.#outgoing.toEverybody(this.#writer.view());
-      this.#spec.resumed?.(this.#context);
+      refusePromise('resumed', this.#spec.resumed?.(this.#context));
     });
   }
 
@@ -230,11 +239,14 @@ export class ServiceLogic implements Logic {
     try {
       if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);
       else if (tagOf(type) === this.#tag) verdict = this.#command(sender, type, lanes, word, words);
-      else verdict = this.#players?.deliver(sender, type, a, b, lanes, word, words) ?? this.#unknown(sender, type);
+      else verdict = this.#players?.deliver(sender, type, a, b, lanes, word, words) ?? this.#unknown(sender, type, a);
     } catch (error) {
       // What the runtime itself cannot do for a message must not end the process: it waits where a lane is full, and is
       // given up, with a line in the log, where anything else is wrong.
-      if (error instanceof MustWait) return HOLD;
+      if (error instanceof MustWait) {
+        core.dropHooks();
+        return HOLD;
+      }
       this.#undo(error, `of the runtime (type ${type >>> 0} from node ${sender})`);
     }
     if (isSuspect && verdict === HANDLED) core.acquit();
@@ -247,10 +259,11 @@ export class ServiceLogic implements Logic {
     const codec = this.#codecs[id];
     const message = this.#service.protocol.messages[id];
     if (codec === undefined || message?.role !== 'command' || this.#spec.me !== undefined || codec.bytes > words * 4) {
-      return this.#unknown(sender, type);
+      return this.#unknown(sender, type, 0);
     }
     try {
-      noPromise(message, this.#spec.on[message.name]!(this.#context, codec.read(lanes, word * 4)));
+      refusePromise(message.name, this.#spec.on[message.name]!(this.#context, codec.read(lanes, word * 4)));
+      this.#core.store.log.mustHaveRoom(ROOM_TO_FINISH);
       this.counts.handled++;
     } catch (error) {
       this.#undo(error, message.name);
@@ -269,9 +282,13 @@ export class ServiceLogic implements Logic {
   }
 
   /** Counted, and the sender is told; never thrown at the receiver. */
-  #unknown(sender: number, type: number): number {
+  #unknown(sender: number, type: number, what: number): number {
+    if (type === REFUSED) {
+      this.counts.refused++;
+      this.#core.log.warn('a message was refused by its receiver', { receiver: this.#core.directory.byIndex(sender)?.name, protocolTag: tagOf(what), messageId: idOf(what) });
+      return HANDLED;
+    }
     this.counts.unknown++;
-    if (type === REFUSED) return HANDLED;
     const name = `message ${idOf(type)} of protocol tag ${tagOf(type)}`;
     this.#core.log.warn('a message that this service does not know was refused', { sender, what: name });
     this.#outgoing.words(sender, REFUSED, type, 0, []);
@@ -332,12 +349,12 @@ export class ServiceLogic implements Logic {
     const steps = this.#ticker?.due() ?? 0;
     for (let k = 0; k < steps; k++) this.#tick();
     if (this.#ticker) this.counts.skippedTicks = this.#ticker.skipped;
-    if (steps > 0) this.#showPlayers();
+    if (steps > 0 || (this.#ticker === undefined && this.#outgoing.anyStale)) this.#showPlayers();
     return done + steps;
   }
 
   nextMs(): number {
-    return Math.min(Math.max(this.#timers.nextDueMs(), this.#waitMs), this.#ticker?.nextMs() ?? Number.POSITIVE_INFINITY);
+    return Math.min(Math.max(this.#timers.nextDueMs(), this.#waitMs), this.#ticker ? this.#core.now + this.#ticker.inMs() : Number.POSITIVE_INFINITY);
   }
 
   /** @returns false when it has to wait */
@@ -369,7 +386,8 @@ export class ServiceLogic implements Logic {
       } else {
         const payload = this.#codecs[message.id]!.read(segment, at);
         this.#timers.remove(slot);
-        noPromise(message, this.#spec.on[message.name]!(this.#context, payload));
+        refusePromise(message.name, this.#spec.on[message.name]!(this.#context, payload));
+        log.mustHaveRoom(0);
         this.counts.handled++;
       }
     } catch (error) {
@@ -398,7 +416,8 @@ export class ServiceLogic implements Logic {
     this.#random.restart();
     try {
       log.writeF64(this.#tickWord, this.tick + 1);
-      this.#spec.tick?.(this.#context);
+      refusePromise('tick', this.#spec.tick?.(this.#context));
+      log.mustHaveRoom(0);
     } catch (error) {
       this.#undo(error, 'tick');
       log.writeF64(this.#tickWord, this.tick + 1);
@@ -410,22 +429,27 @@ export class ServiceLogic implements Logic {
 
   /** Send what the commits since the last time changed. */
   #showPlayers(): void {
-    const scan = this.#scan;
-    if (scan === undefined) return;
+    if (this.#scan === undefined) return;
     const core = this.#core;
-    const { log, segment } = core.store;
-    const since = segment.f64[this.#syncedWord >> 1];
+    const { log } = core.store;
     const line = log.nextStamp();
     try {
       core.transact(() => {
         if (this.#outgoing.anyStale) this.#outgoing.catchUp(CloseCode.OUTPUT_LOST);
-        const ops = scan.delta(since, core.life.epoch, this.tick);
-        if (ops > 0) this.#outgoing.toEverybody(this.#writer.view());
+        this.#show();
         log.writeF64(this.#syncedWord, line);
       });
     } catch (error) {
       core.log.error('players could not be shown what changed; it is tried again with the next tick', errorData(error));
     }
+  }
+
+  /** Tell everybody what changed since the last time, in the open transaction. What is told stays told: the next delta
+   * looks at the same records and finds them as shown. */
+  #show(): void {
+    const { life, store } = this.#core;
+    const ops = this.#scan!.delta(store.segment.f64[this.#syncedWord >> 1], life.epoch, this.tick);
+    if (ops > 0) this.#outgoing.toEverybody(this.#writer.view());
   }
 
   // What handlers send.
@@ -446,9 +470,17 @@ export class ServiceLogic implements Logic {
     if (!(ms >= 0 && ms <= MAX_DELAY_MS)) throw new RangeError(`after(${ms}, '${name}'): want 0..${MAX_DELAY_MS} ms`);
     const message = this.#message(name, 'own');
     const codec = this.#codecs[message.id]!;
-    // The heap's slot is taken first, then filled: a payload that does not fit undoes both with its handler.
+    // The heap's slot is taken first, then filled: a payload that does not fit leaves nothing, even where the handler
+    // catches the error.
+    const { log, segment } = this.#core.store;
+    const before = log.savepoint();
     const slot = this.#timers.add(this.#core.now + ms, message.id, codec.bytes);
-    codec.write(this.#core.store.segment, this.#timers.payloadAt(slot), payload);
+    try {
+      codec.write(segment, this.#timers.payloadAt(slot), payload);
+    } catch (error) {
+      log.rollbackTo(before);
+      throw error;
+    }
   }
 
   send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance: number): boolean {
@@ -487,10 +519,14 @@ export class ServiceLogic implements Logic {
     const savepoint = log.savepoint();
     const hooks = core.hookMark;
     try {
-      return fn();
+      const result = fn();
+      refusePromise('of an attempt', result);
+      return result;
     } catch (error) {
       log.rollbackTo(savepoint);
       core.dropHooks(hooks);
+      // Not a fault of what was attempted: the whole message waits.
+      if (error instanceof MustWait) throw error;
       this.counts.failed++;
       if (record !== undefined && '$faults' in record) (record as { $faults: number }).$faults++;
       core.log.warn('an attempt threw and is undone', errorData(error));
@@ -501,12 +537,6 @@ export class ServiceLogic implements Logic {
 
 /** 24.8 days at most would do for a timer of the process; these live in the state and may wait for years. */
 const MAX_DELAY_MS = 100 * 365 * 86_400_000;
-
-function noPromise(message: MessageSpec, result: unknown): void {
-  if (result instanceof Promise) {
-    throw new RuntimeError('RUNTIME_HANDLER_PROMISE', `handler ${message.name} returned a promise: handlers are synchronous, one message is one transaction`);
-  }
-}
 
 function hasRef(kind: AnyKind): boolean {
   if (kind.tag === 'ref') return true;

@@ -154,19 +154,31 @@ export function service<
   const any = spec as unknown as AnySpec;
   if (!/^[a-z][a-z0-9]{0,23}$/.test(name)) bad(name, 'the name', 'a-z, 0-9, at most 24, a letter first');
   for (const key of Object.keys(any)) if (!FIELDS.has(key)) bad(name, `field \`${key}\``, [...FIELDS].join(', '));
+  if (!Array.isArray(any.state?.pools)) bad(name, 'state', 'state({…})');
+  if (!Array.isArray(any.protocol?.messages)) bad(name, 'protocol', 'protocol({…})');
+  if (typeof any.on !== 'object' || any.on === null) bad(name, 'on', 'a handler for each message of the protocol');
+  if (any.config !== undefined && (typeof any.config !== 'object' || any.config === null)) bad(name, `config: ${String(any.config)}`, 'an object');
+  for (const key of ['start', 'resumed', 'tick', 'join', 'leave'] as const) if (any[key] !== undefined) checkHandler(name, `\`${key}\``, any[key]);
   if (any.me !== undefined && !any.state.pools.some((entry) => entry.name === any.me)) bad(name, `me: '${any.me}'`, 'the name of a pool of the state');
-  if (any.tickHz !== undefined && !(any.tickHz >= 1 && any.tickHz <= 1000)) bad(name, `tickHz: ${any.tickHz}`, '1..1000');
+  if (any.tickHz !== undefined && !(typeof any.tickHz === 'number' && any.tickHz >= 1 && any.tickHz <= 1000)) bad(name, `tickHz: ${any.tickHz}`, '1..1000');
   if (any.tick && any.tickHz === undefined) bad(name, '`tick` without tickHz', 'both, or neither');
   if (any.overrun !== undefined && any.overrun !== 'skip' && any.overrun !== 'catchUp') bad(name, 'overrun', "'skip' or 'catchUp'");
   for (const message of any.protocol.messages) {
     const handled = typeof any.on[message.name] === 'function';
     if (message.role === 'event' && handled) bad(name, `on.${message.name}`, 'no handler: events go to players');
     if (message.role !== 'event' && !handled) bad(name, `on.${message.name}`, `a handler: the protocol says ${message.role}`);
+    if (handled) checkHandler(name, `on.${message.name}`, any.on[message.name]);
   }
   for (const key of Object.keys(any.on)) {
     if (!any.protocol.byName.has(key)) bad(name, `on.${key}`, 'a message of the protocol');
   }
   return { name, protocol: spec.protocol, state: spec.state, spec: any, [SERVICE]: true };
+}
+
+function checkHandler(name: string, what: string, handler: unknown): void {
+  if (typeof handler !== 'function') bad(name, what, 'a function');
+  // One that returns a promise without being declared so is found when it is called.
+  if (/^(Async|Generator)/.test(handler.constructor.name)) bad(name, `${what} is an ${handler.constructor.name}`, 'a plain function: handlers are synchronous, one message is one transaction');
 }
 
 function bad(name: string, what: string, want: string): never {

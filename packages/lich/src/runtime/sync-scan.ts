@@ -1,14 +1,16 @@
 /** What changed since players were last told: the `.sync` fields of all records, as deltas.
  *
- * Each record of a pool with sync fields has hidden fields that say what players were shown: the generation (0 = it was
- * not shown), and a copy of each sync field. They are under the log and change in the transaction that sends the delta,
- * so after a kill the next life goes on with the next delta, and nobody needs a new picture.
+ * For each record of a pool with sync fields is kept what players were shown: the generation (0 = it was not shown), and
+ * a copy of each sync field. These are under the log and change in the transaction that sends the delta, so after a kill
+ * the next life goes on with the next delta, and nobody needs a new picture.
  *
- *   $shown u32 | $shown0 … $shownN     one for each sync field, of its kind
+ *   root              $shown_<pool>        u32, one for each slot: the generation outlives the record, so that one which
+ *                                          is destroyed, made again and destroyed between two deltas is taken away
+ *   hidden in records $shown0 … $shownN    one for each sync field, of its kind
  *
  * Change stamps say which records to look at; the copies say what of them to send: writing the same value, or going
  * there and back between two ticks, sends nothing. */
-import { type FieldLayout, type Fields, type StateSchema, type SyncPlan, type SyncPool, SyncWriter, syncPlanOf, u32, type Writer } from '@lich/schema';
+import { type AnyKind, array, type FieldLayout, type Fields, type StateSchema, type SyncPlan, type SyncPool, SyncWriter, syncPlanOf, u32, type Writer } from '@lich/schema';
 import { OutKind } from '@lich/schema';
 import type { Pool, Store } from '../state/index.ts';
 
@@ -16,15 +18,21 @@ import type { Pool, Store } from '../state/index.ts';
 export function shownFields(schema: StateSchema): Record<string, Record<string, unknown>> {
   const hidden: Record<string, Record<string, unknown>> = {};
   for (const pool of syncPlanOf(schema).pools) {
-    hidden[pool.name] = { $shown: u32 };
+    hidden[pool.name] = {};
     for (const { index, field } of pool.fields) hidden[pool.name]![`$shown${index}`] = field.kind;
   }
   return hidden;
 }
 
+/** Root fields for the pools of a schema that have sync fields. */
+export function shownTables(schema: StateSchema): Record<string, unknown> {
+  const tables = new Map(schema.pools.map((pool) => [pool.name, pool.capacity]));
+  return Object.fromEntries(syncPlanOf(schema).pools.map(({ name }) => [`$shown_${name}`, array(u32, tables.get(name)!)]));
+}
+
 export type { Fields };
 
-/** A sync field and its copy, as byte offsets in the record; small kinds do not own their word. */
+/** A sync field and its copy, or a part of them, as byte offsets in the record; small kinds do not own their word. */
 interface Pair {
   readonly from: number;
   readonly to: number;
@@ -35,10 +43,18 @@ interface Pair {
 interface Scanned {
   readonly plan: SyncPool;
   readonly pool: Pool<object>;
-  readonly pairs: readonly Pair[];
-  /** byte offset of $shown */
+  /** by sync field: of a nested struct, those parts that are sent */
+  readonly pairs: readonly (readonly Pair[])[];
+  /** word of the generation shown of slot 0 */
   readonly shown: number;
   readonly mask: number[];
+}
+
+/** The same parts as the wire takes: of a nested struct that is not `.sync` as a whole only the fields that its class
+ * marks. */
+function pairsOf(kind: AnyKind, from: number, to: number): Pair[] {
+  if (kind.tag !== 'struct' || kind.syncsWhole) return [{ from, to, bytes: kind.bytes }];
+  return kind.layout.fields.filter((field) => field.syncs).flatMap((field) => pairsOf(field.kind, from + field.offset, to + field.offset));
 }
 
 export class SyncScan {
@@ -53,15 +69,13 @@ export class SyncScan {
     this.#store = store;
     this.#writer = writer;
     this.#sync = new SyncWriter(this.plan, writer);
+    const rootOffset = store.segment.regions.get('root')!.offset;
     this.#scanned = this.plan.pools.map((plan) => {
       const pool = store.pools.get(plan.name)!;
       const field = (name: string): FieldLayout => pool.layout.fields.find((f) => f.name === name)!;
-      const pairs = plan.fields.map(({ name, index }) => ({
-        from: field(name).offset,
-        to: field(`$shown${index}`).offset,
-        bytes: field(name).bytes,
-      }));
-      return { plan, pool, pairs, shown: field('$shown').offset, mask: new Array<number>(plan.maskWords).fill(0) };
+      const pairs = plan.fields.map(({ name, index }) => pairsOf(field(name).kind, field(name).offset, field(`$shown${index}`).offset));
+      const table = store.layouts.root.fields.find((f) => f.name === `$shown_${plan.name}`)!;
+      return { plan, pool, pairs, shown: (rootOffset + table.offset) / 4, mask: new Array<number>(plan.maskWords).fill(0) };
     });
   }
 
@@ -94,7 +108,7 @@ export class SyncScan {
     const { pool, pairs, shown, mask } = scanned;
     const { log, segment } = this.#store;
     const base = pool.payloadWord(slot) * 4;
-    const shownWord = (base + shown) >> 2;
+    const shownWord = shown + slot;
     const was = segment.u32[shownWord];
     if (record === undefined) {
       if (was === 0) return;
@@ -106,15 +120,19 @@ export class SyncScan {
     if (was !== generation) {
       this.#sync.enter(slot, generation, record);
       log.write(shownWord, generation);
-      for (const pair of pairs) this.#copy(base, pair);
+      for (const parts of pairs) for (const pair of parts) this.#copy(base, pair);
       return;
     }
     mask.fill(0);
     for (let k = 0; k < pairs.length; k++) {
-      const pair = pairs[k]!;
-      if (this.#same(base, pair)) continue;
-      mask[(k / 28) | 0]! |= 1 << (k % 28);
-      this.#copy(base, pair);
+      const parts = pairs[k]!;
+      let isSame = true;
+      for (let part = 0; part < parts.length; part++) {
+        if (this.#same(base, parts[part]!)) continue;
+        isSame = false;
+        this.#copy(base, parts[part]!);
+      }
+      if (!isSame) mask[(k / 28) | 0]! |= 1 << (k % 28);
     }
     this.#sync.change(slot, mask, record);
   }

@@ -35,8 +35,8 @@ export class Ticker {
     return run;
   }
 
-  /** @returns when the next tick is due, in ms of `Date.now()` */
-  nextMs(): number {
-    return Date.now() + (this.#nextMs - this.#clock());
+  /** @returns ms until the next tick is due; below 0 when it is late */
+  inMs(): number {
+    return this.#nextMs - this.#clock();
   }
 }

@@ -6,6 +6,7 @@
  *   });
  *
  * Each entry becomes `count` nodes, `arena-1` … `arena-4`; each node is one process, and one more for each standby. */
+import { DEFAULT_LIMITS } from '../bus/index.ts';
 import { RuntimeError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Service } from './service.ts';
@@ -53,31 +54,36 @@ export interface Topology {
   readonly entries: ReadonlyMap<string, Required<Pick<TopologyEntry, 'run' | 'count' | 'standby'>> & TopologyEntry>;
 }
 
+const SERVICE_FILE = /^\.{1,2}\/.+\.(ts|mts|js|mjs)$/;
 const KNOWN = new Set(['run', 'count', 'standby', 'config', 'limits']);
+const LOG_BYTES_MAX = 2 ** 30;
 const LIMITS: Record<keyof NodeLimits, true> = { logBytes: true, timers: true, lanesBytes: true, maxLaneBytes: true };
 
 /** @throws RuntimeError `RUNTIME_BAD_TOPOLOGY`, naming entry and field */
 export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topology {
   const checked = new Map<string, Topology['entries'] extends ReadonlyMap<string, infer E> ? E : never>();
+  if (!isObject(entries)) bad('', `is ${String(entries)}`, '{ arena: { run: "./scene.ts" } }');
   const names = Object.keys(entries);
   if (names.length === 0) bad('', 'has no entry', '{ arena: { run: "./scene.ts" } }');
   if (names.length > 255) bad('', `has ${names.length} entries`, 'at most 255');
   for (const name of names) {
     if (!/^[a-z][a-z0-9]{0,23}$/.test(name)) bad(name, 'is no name for nodes', 'a-z, 0-9, at most 24, a letter first');
     const entry = entries[name]!;
+    if (!isObject(entry)) bad(name, `is ${String(entry)}`, '{ run: "./scene.ts" }');
     for (const key of Object.keys(entry)) {
       if (!KNOWN.has(key)) bad(`${name}.${key}`, 'is not a field of a topology entry', [...KNOWN].join(', '));
     }
     const { run, count = 1, standby = 0 } = entry;
     if (typeof run === 'string') {
-      if (!/^\.{1,2}\/.+\.(ts|mts|js|mjs)$/.test(run)) bad(`${name}.run`, `is '${run}'`, "a service file such as './scene.ts'");
+      if (!SERVICE_FILE.test(run)) bad(`${name}.run`, `is '${run}'`, "a service file such as './scene.ts'");
     } else if (run === null || typeof run !== 'object' || typeof run.module !== 'string') {
       bad(`${name}.run`, 'is neither a file nor a runnable', "'./scene.ts', gateway({…}) or program('./web.ts')");
     }
     wholeNumber(`${name}.count`, count, 1, 255);
     wholeNumber(`${name}.standby`, standby, 0, 1);
     if (typeof run !== 'string' && standby > 0) bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
-    if (entry.limits) checkLimits(name, entry.limits);
+    if (entry.config !== undefined) checkConfig(name, entry);
+    if (entry.limits !== undefined) checkLimits(name, entry.limits);
     checked.set(name, { ...entry, run, count, standby });
   }
   return { [TOPOLOGY]: true, entries: checked };
@@ -88,7 +94,19 @@ export function isTopology(value: unknown): value is Topology {
   return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[TOPOLOGY] === true;
 }
 
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function checkConfig(name: string, { config, run }: TopologyEntry): void {
+  if (typeof run !== 'string') bad(`${name}.config`, 'has no service to go to', 'options in the runnable itself');
+  if (typeof config === 'string' ? SERVICE_FILE.test(config) : isObject(config)) return;
+  const shown = typeof config === 'string' ? `'${config}'` : String(config);
+  bad(`${name}.config`, `is ${shown}`, "an object, or a file such as './scene.config.ts'");
+}
+
 function checkLimits(name: string, limits: NodeLimits): void {
+  if (!isObject(limits)) bad(`${name}.limits`, `is ${String(limits)}`, Object.keys(LIMITS).join(', '));
   for (const [key, value] of Object.entries(limits)) {
     if (!(key in LIMITS)) bad(`${name}.limits.${key}`, 'is no limit', Object.keys(LIMITS).join(', '));
     wholeNumber(`${name}.limits.${key}`, value as number, 16, 2 ** 32);
@@ -99,6 +117,9 @@ function checkLimits(name: string, limits: NodeLimits): void {
       bad(`${name}.limits.${key}`, `is ${value}`, 'a power of two of at least 65536');
     }
   }
+  const { logBytes = 0, lanesBytes = DEFAULT_LIMITS.dataBytes, maxLaneBytes = 0 } = limits;
+  if (logBytes > LOG_BYTES_MAX) bad(`${name}.limits.logBytes`, `is ${logBytes}`, `at most ${LOG_BYTES_MAX}`);
+  if (maxLaneBytes > lanesBytes) bad(`${name}.limits.maxLaneBytes`, `is ${maxLaneBytes}`, `at most lanesBytes, ${lanesBytes}`);
 }
 
 function wholeNumber(field: string, value: unknown, lo: number, hi: number): void {

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { isTopology, nodesOf, program, topology, type TopologyEntry } from './topology.ts';
+
+const good = { run: './scene.ts' } as const;
+const refusal = (entries: unknown) => {
+  try {
+    topology(entries as Record<string, TopologyEntry>);
+  } catch (error) {
+    return { code: (error as { code?: string }).code, message: (error as Error).message };
+  }
+  return undefined;
+};
+
+describe('topologies', () => {
+  it.each<[unknown, string]>([
+    [{}, 'has no entry'],
+    [undefined, 'is undefined'],
+    [null, 'is null'],
+    [Object.fromEntries(Array.from({ length: 256 }, (_, k) => [`a${k}`, good])), '256 entries'],
+    [{ Arena: good }, 'Arena is no name'],
+    [{ 'a-b': good }, 'a-b is no name'],
+    [{ '1a': good }, '1a is no name'],
+    [{ [`a${'b'.repeat(24)}`]: good }, 'is no name'],
+    [{ arena: undefined }, 'arena is undefined'],
+    [{ arena: null }, 'arena is null'],
+    [{ arena: './scene.ts' }, 'arena is ./scene.ts'],
+    [{ arena: { ...good, counts: 1 } }, 'arena.counts is not a field'],
+    [{ arena: {} }, 'arena.run'],
+    [{ arena: { run: 'scene.ts' } }, "arena.run is 'scene.ts'"],
+    [{ arena: { run: '/abs/scene.ts' } }, 'arena.run'],
+    [{ arena: { run: './scene.json' } }, 'arena.run'],
+    [{ arena: { run: null } }, 'arena.run'],
+    [{ arena: { run: 5 } }, 'arena.run'],
+    [{ arena: { run: {} } }, 'arena.run'],
+    [{ arena: { ...good, count: 0 } }, 'arena.count is 0'],
+    [{ arena: { ...good, count: 256 } }, 'arena.count is 256'],
+    [{ arena: { ...good, count: 1.5 } }, 'arena.count is 1.5'],
+    [{ arena: { ...good, count: '2' } }, 'arena.count is 2'],
+    [{ arena: { ...good, standby: 2 } }, 'arena.standby is 2'],
+    [{ arena: { ...good, standby: -1 } }, 'arena.standby is -1'],
+    [{ web: { run: program('./web.ts'), standby: 1 } }, 'web.standby is 1'],
+    [{ arena: { ...good, config: 5 } }, 'arena.config is 5'],
+    [{ arena: { ...good, config: [1] } }, 'arena.config is'],
+    [{ arena: { ...good, config: null } }, 'arena.config is null'],
+    [{ arena: { ...good, config: 'conf' } }, "arena.config is 'conf'"],
+    [{ web: { run: program('./web.ts'), config: { a: 1 } } }, 'web.config'],
+    [{ arena: { ...good, limits: 5 } }, 'arena.limits is 5'],
+    [{ arena: { ...good, limits: null } }, 'arena.limits is null'],
+    [{ arena: { ...good, limits: { log: 1 } } }, 'arena.limits.log is no limit'],
+    [{ arena: { ...good, limits: { logBytes: 65_537 } } }, 'arena.limits.logBytes is 65537'],
+    [{ arena: { ...good, limits: { logBytes: 32_768 } } }, 'arena.limits.logBytes is 32768'],
+    [{ arena: { ...good, limits: { logBytes: 2 ** 31 } } }, 'arena.limits.logBytes is 2147483648'],
+    [{ arena: { ...good, limits: { timers: 0 } } }, 'arena.limits.timers is 0'],
+    [{ arena: { ...good, limits: { timers: 'x' } } }, 'arena.limits.timers is x'],
+    [{ arena: { ...good, limits: { lanesBytes: 100_000 } } }, 'arena.limits.lanesBytes is 100000'],
+    [{ arena: { ...good, limits: { lanesBytes: 65_536, maxLaneBytes: 131_072 } } }, 'arena.limits.maxLaneBytes is 131072'],
+  ])('%o is refused by entry and field', (entries, why) => {
+    const found = refusal(entries);
+    expect(found?.code).toBe('RUNTIME_BAD_TOPOLOGY');
+    expect(found?.message).toContain(why);
+    expect(found?.message).toContain('; want ');
+  });
+
+  it('what is right: nodes with services first, programs last', () => {
+    const t = topology({
+      web: { run: program('./web.ts', { port: 1 }) },
+      gate: { run: { kind: 'gateway', module: 'lich/gateway', options: {} }, count: 2 },
+      arena: { run: './scene.ts', count: 2, standby: 1, config: { speed: 1 }, limits: { logBytes: 65_536, timers: 16, lanesBytes: 131_072, maxLaneBytes: 65_536 } },
+      log: { run: '../log.mjs', config: './log.config.ts' },
+    });
+    expect(isTopology(t)).toBe(true);
+    expect(nodesOf(t)).toEqual([
+      { name: 'arena-1', kind: 'arena', instance: 1, processes: 2 },
+      { name: 'arena-2', kind: 'arena', instance: 2, processes: 2 },
+      { name: 'log-1', kind: 'log', instance: 1, processes: 1 },
+      { name: 'gate-1', kind: 'gate', instance: 1, processes: 1 },
+      { name: 'gate-2', kind: 'gate', instance: 2, processes: 1 },
+      { name: 'web-1', kind: 'web', instance: 1, processes: 1 },
+    ]);
+    for (const other of [{}, null, undefined, 5, { entries: new Map() }]) expect(isTopology(other)).toBe(false);
+  });
+});
