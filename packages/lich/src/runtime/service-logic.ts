@@ -18,7 +18,7 @@ import {
   Writer,
   writeEpoch,
 } from '@lich/schema';
-import { FULL, HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, tagOf, typeOf } from '../bus/index.ts';
+import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, tagOf, typeOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import { setAside } from './aside.ts';
@@ -26,15 +26,17 @@ import { CUR, CUR_MORE, CUR_POS, OWN, TICK } from './blame.ts';
 import type { Config } from './config.ts';
 import type { Core, Logic } from './core.ts';
 import { RuntimeError } from './errors.ts';
-import { errorData } from './log.ts';
+import { type ContextHost, ServiceContext } from './context.ts';
+import { errorData, type Log } from './log.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { refusePromise } from './promise.ts';
 import { type Random, StateRandom } from './random.ts';
+import { Sends } from './sends.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { SyncScan, shownFields, shownTables } from './sync-scan.ts';
-import { INPUT, REFUSED, SYSTEM_TAG } from './system-messages.ts';
+import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
 import { type TimerLimits, Timers, timerFields } from './timers.ts';
 
 /** What a service adds to the layout of its node's state. */
@@ -61,11 +63,6 @@ function timerLimits(service: Service, capacity: number): TimerLimits {
   return { capacity, payloadBytes: Math.max(16, ...own.map((message) => message.layout.bytes)) };
 }
 
-/** Protocol tags leave the runtime's own free. */
-export function tagOfProtocol(protocol: Protocol): number {
-  return (Number.parseInt(protocol.hash.slice(-8), 16) % (SYSTEM_TAG - 1)) + 1;
-}
-
 /** How long an own message that cannot be handled now waits before it is tried again. */
 const FULL_WAIT_MS = 5;
 
@@ -75,13 +72,15 @@ const ROOM_TO_FINISH = 16;
 /** Own messages handled in one turn of the loop before lanes get their turn again. */
 const OWN_BATCH = 32;
 
-interface Outbound {
-  readonly node: number;
-  readonly type: number;
+type Handler = (context: unknown, payload: unknown) => unknown;
+
+interface Command {
+  readonly name: string;
   readonly codec: PayloadCodec;
+  readonly handler: Handler;
 }
 
-export class ServiceLogic implements Logic {
+export class ServiceLogic implements Logic, ContextHost {
   readonly deliver = (sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number =>
     this.#deliver(sender, type, a, b, lanes, word, words);
   readonly #core: Core;
@@ -98,7 +97,9 @@ export class ServiceLogic implements Logic {
   readonly #players: Players | undefined;
   readonly #codecs: (PayloadCodec | undefined)[];
   readonly #eventCodecs: (Codec | undefined)[];
-  readonly #outbound = new Map<Target<Protocol>, Map<string, Outbound>>();
+  readonly #sends: Sends;
+  /** What other services may say, by message id. */
+  readonly #commands: (Command | undefined)[];
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
@@ -132,6 +133,11 @@ export class ServiceLogic implements Logic {
     this.#codecs = service.protocol.messages.map((message) =>
       message.role === 'event' ? undefined : payloadCodec(message.layout, door, message.name),
     );
+    this.#sends = new Sends(core);
+    // Players' commands come through their gateway, by the wire format; a service with players takes no others.
+    this.#commands = service.protocol.messages.map(({ id, name, role }) =>
+      role === 'command' && this.#spec.me === undefined ? { name, codec: this.#codecs[id]!, handler: this.#spec.on[name]! } : undefined,
+    );
     this.#eventCodecs = service.protocol.messages.map((message) => (message.role === 'event' ? payloadCodecOf(message) : undefined));
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
     this.#context = new ServiceContext(this);
@@ -158,6 +164,18 @@ export class ServiceLogic implements Logic {
 
   get core(): Core {
     return this.#core;
+  }
+  get state(): unknown {
+    return this.#core.store.state;
+  }
+  get now(): number {
+    return this.#core.now;
+  }
+  get life(): Life {
+    return this.#core.life;
+  }
+  get log(): Log {
+    return this.#core.log;
   }
   get config(): Config {
     return this.#config;
@@ -255,18 +273,14 @@ export class ServiceLogic implements Logic {
 
   /** A command from another service. */
   #command(sender: number, type: number, lanes: Segment, word: number, words: number): number {
-    const id = idOf(type);
-    const codec = this.#codecs[id];
-    const message = this.#service.protocol.messages[id];
-    if (codec === undefined || message?.role !== 'command' || this.#spec.me !== undefined || codec.bytes > words * 4) {
-      return this.#unknown(sender, type, 0);
-    }
+    const command = this.#commands[idOf(type)];
+    if (command === undefined || command.codec.bytes > words * 4) return this.#unknown(sender, type, 0);
     try {
-      refusePromise(message.name, this.#spec.on[message.name]!(this.#context, codec.read(lanes, word * 4)));
+      refusePromise(command.name, command.handler(this.#context, command.codec.read(lanes, word * 4)));
       this.#core.store.log.mustHaveRoom(ROOM_TO_FINISH);
       this.counts.handled++;
     } catch (error) {
-      this.#undo(error, message.name);
+      this.#undo(error, command.name);
     }
     return HANDLED;
   }
@@ -484,27 +498,11 @@ export class ServiceLogic implements Logic {
   }
 
   send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance: number): boolean {
-    const key = `${name}-${instance}`;
-    let messages = this.#outbound.get(to);
-    if (messages === undefined) this.#outbound.set(to, (messages = new Map()));
-    let out = messages.get(key);
-    if (out === undefined) messages.set(key, (out = this.#prepare(to, name, instance)));
-    const { outbox } = this.#core.bus;
-    const at = outbox.claim(out.node, out.type, 0, 0, out.codec.bytes);
-    if (at === FULL) return false;
-    out.codec.write(this.#core.lanes, at * 4, payload);
-    outbox.commitClaim();
-    return true;
+    return this.#sends.send(to, name, payload, instance);
   }
 
-  #prepare(to: Target<Protocol>, name: string, instance: number): Outbound {
-    const message = to.protocol.byName.get(name);
-    if (message?.role !== 'command') throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no command of service ${to.name}`);
-    return {
-      node: this.#core.directory.byName(`${to.name}-${instance}`).index,
-      type: typeOf(tagOfProtocol(to.protocol), message.id),
-      codec: payloadCodec(message.layout, { resolve: () => undefined }, name),
-    };
+  onCommit(fn: () => void): void {
+    this.#core.onCommit(fn);
   }
 
   #message(name: string, role: string): MessageSpec {
@@ -542,54 +540,4 @@ function hasRef(kind: AnyKind): boolean {
   if (kind.tag === 'ref') return true;
   if (kind.tag === 'array') return hasRef(kind.element);
   return kind.tag === 'struct' && kind.layout.fields.some((field) => hasRef(field.kind));
-}
-
-/** The one object that all handlers are given: `Context` and `PlayerContext` of service.ts are its types. */
-class ServiceContext {
-  readonly #logic: ServiceLogic;
-  readonly state: unknown;
-  readonly config: Config;
-  readonly random: Random;
-  me: object | undefined = undefined;
-
-  constructor(logic: ServiceLogic) {
-    this.#logic = logic;
-    this.state = logic.core.store.state;
-    this.config = logic.config;
-    this.random = logic.random;
-  }
-
-  get now(): number {
-    return this.#logic.core.now;
-  }
-  get tick(): number {
-    return this.#logic.tick;
-  }
-  get life(): Life {
-    return this.#logic.core.life;
-  }
-  get log(): Core['log'] {
-    return this.#logic.core.log;
-  }
-  publish(name: string, payload: object): void {
-    this.#logic.publish(name, payload);
-  }
-  tell(player: object, name: string, payload: object): void {
-    this.#logic.tell(player, name, payload);
-  }
-  post(name: string, payload: Readonly<Record<string, unknown>>): void {
-    this.#logic.after(0, name, payload);
-  }
-  after(ms: number, name: string, payload: Readonly<Record<string, unknown>>): void {
-    this.#logic.after(ms, name, payload);
-  }
-  send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance = 1): boolean {
-    return this.#logic.send(to, name, payload, instance);
-  }
-  attempt(record: object | undefined, fn: () => unknown): unknown {
-    return this.#logic.attempt(record, fn);
-  }
-  onCommit(fn: () => void): void {
-    this.#logic.core.onCommit(fn);
-  }
 }

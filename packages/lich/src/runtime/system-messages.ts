@@ -13,6 +13,7 @@
  * `a` = EVERYBODY in an OUT means each session of that gateway that plays in the sending scene. A session is named by
  * its slot and generation in the gateway's pool, a player by those in the scene's: neither side keeps a table of the
  * other's, so nothing has to be rebuilt when one of them dies. */
+import type { Protocol } from '@lich/schema';
 import { typeOf } from '../bus/index.ts';
 
 /** The tag of the runtime's own messages; protocol tags are below it. */
@@ -29,3 +30,8 @@ export const REFUSED = typeOf(SYSTEM_TAG, 8);
 
 /** `a` of an OUT that goes to all sessions of the gateway in this scene. */
 export const EVERYBODY = 0xffff_ffff | 0;
+
+/** Protocol tags leave the runtime's own free. */
+export function tagOfProtocol(protocol: Protocol): number {
+  return (Number.parseInt(protocol.hash.slice(-8), 16) % (SYSTEM_TAG - 1)) + 1;
+}

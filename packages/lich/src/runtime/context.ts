@@ -1,0 +1,74 @@
+/** The one object that all handlers of a service are given: `Context` and `PlayerContext` of service.ts are its types. */
+import type { Protocol } from '@lich/schema';
+import type { Config } from './config.ts';
+import type { Log } from './log.ts';
+import type { Random } from './random.ts';
+import type { Life, Target } from './service.ts';
+
+type Payload = Readonly<Record<string, unknown>>;
+
+/** What the context passes on to; the service's logic is one. */
+export interface ContextHost {
+  readonly state: unknown;
+  readonly config: Config;
+  readonly random: Random;
+  readonly now: number;
+  readonly tick: number;
+  readonly life: Life;
+  readonly log: Log;
+  publish(name: string, payload: object): void;
+  tell(player: object, name: string, payload: object): void;
+  after(ms: number, name: string, payload: Payload): void;
+  send(to: Target<Protocol>, name: string, payload: Payload, instance: number): boolean;
+  attempt(record: object | undefined, fn: () => unknown): unknown;
+  onCommit(fn: () => void): void;
+}
+
+export class ServiceContext {
+  readonly #host: ContextHost;
+  readonly state: unknown;
+  readonly config: Config;
+  readonly random: Random;
+  me: object | undefined = undefined;
+
+  constructor(host: ContextHost) {
+    this.#host = host;
+    this.state = host.state;
+    this.config = host.config;
+    this.random = host.random;
+  }
+
+  get now(): number {
+    return this.#host.now;
+  }
+  get tick(): number {
+    return this.#host.tick;
+  }
+  get life(): Life {
+    return this.#host.life;
+  }
+  get log(): Log {
+    return this.#host.log;
+  }
+  publish(name: string, payload: object): void {
+    this.#host.publish(name, payload);
+  }
+  tell(player: object, name: string, payload: object): void {
+    this.#host.tell(player, name, payload);
+  }
+  post(name: string, payload: Payload): void {
+    this.#host.after(0, name, payload);
+  }
+  after(ms: number, name: string, payload: Payload): void {
+    this.#host.after(ms, name, payload);
+  }
+  send(to: Target<Protocol>, name: string, payload: Payload, instance = 1): boolean {
+    return this.#host.send(to, name, payload, instance);
+  }
+  attempt(record: object | undefined, fn: () => unknown): unknown {
+    return this.#host.attempt(record, fn);
+  }
+  onCommit(fn: () => void): void {
+    this.#host.onCommit(fn);
+  }
+}
