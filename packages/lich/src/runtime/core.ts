@@ -86,6 +86,8 @@ export class Core {
   readonly #hooks: (() => void)[] = [];
   #hooksAtBegin = 0;
   #kicked = false;
+  /** service time less that of the monotonic clock */
+  #nowOffset: number | undefined;
   #stopping = false;
   #stopped: (() => void) | undefined;
   #ownerBefore = 0;
@@ -93,6 +95,7 @@ export class Core {
   /** How long each phase of the last takeover took, in ms. */
   readonly takeoverMs: Record<string, number> = {};
   #sweptAt = 0;
+  #busyAt = 0;
   #tidiedAt = 0;
 
   constructor(o: CoreOptions, makeLogic: (core: Core) => Logic) {
@@ -296,8 +299,15 @@ export class Core {
 
   updateNow(): number {
     const F = this.store.segment.f64;
+    const elapsed = performance.now();
+    // The first call of a life: time goes on from where the last life was, or from the clock.
+    if (this.#nowOffset === undefined) this.#nowOffset = Math.max(F[NOW], Date.now()) - elapsed;
+    // A clock that is put forward, or was ahead after a sleep of the host, is followed; one that is put back is not, and
+    // time goes on all the same.
     const clock = Date.now();
-    if (clock > F[NOW]) F[NOW] = clock;
+    if (clock - elapsed > this.#nowOffset) this.#nowOffset = clock - elapsed;
+    const now = Math.floor(elapsed + this.#nowOffset);
+    if (now > F[NOW]) F[NOW] = now;
     return F[NOW];
   }
 
@@ -383,19 +393,20 @@ export class Core {
       this.bus.outbox.tidy(nowMs, LANE_IDLE_MS);
       void this.store.reserveAhead().catch((error: unknown) => this.log.error('no pages could be reserved ahead', errorData(error)));
     }
+    if (done > 0) this.#busyAt = nowMs;
     if (done > 0 || this.bus.waiting) this.kick();
-    else this.#sleep();
+    else this.#sleep(nowMs - this.#busyAt < QUIET_MS ? SWEEP_MS : QUIET_SWEEP_MS);
   }
 
-  #sleep(): void {
-    const dueMs = this.#logic.nextMs() - Date.now();
+  #sleep(longestMs: number): void {
+    const dueMs = this.#logic.nextMs() - this.updateNow();
     if (dueMs <= 0) {
       this.kick();
       return;
     }
     // Made when it is first needed: the messages that waited for this life are handled by then.
     this.#doorbell ??= new Doorbell(this.bells, this.self.index, () => this.#turn());
-    this.#doorbell.sleep(Math.min(SWEEP_MS, Math.max(1, Math.round(dueMs))));
+    this.#doorbell.sleep(Math.min(longestMs, Math.max(1, Math.round(dueMs))));
   }
 
   /** The suspect was handled without harm, or set aside. */
@@ -436,4 +447,8 @@ export function planOf(o: Pick<CoreOptions, 'state' | 'hidden' | 'fields' | 'log
 
 const STANDBY_SLICE_MS = 100;
 const TIDY_MS = 250;
+/** A node that had nothing to do for so long looks for itself less often: each look is a wake-up, and a ring that was
+ * lost with its sender is rung again when that sender is back. */
+const QUIET_MS = 1_000;
+const QUIET_SWEEP_MS = 200;
 const LANE_IDLE_MS = 30_000;

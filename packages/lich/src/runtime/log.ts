@@ -32,7 +32,7 @@ export function createLog(name: string, write: (line: string) => void = toStanda
     }
     const more = seen.left > 0 ? { leftOut: seen.left } : {};
     seen.left = 0;
-    write(`${JSON.stringify({ level: LEVELS[level], time, pid: process.pid, name, msg: message, ...data, ...more })}\n`);
+    write(`${textOf({ level: LEVELS[level], time, pid: process.pid, name, msg: message, ...more }, data)}\n`);
   };
   return {
     info: (message, data) => say('info', message, data),
@@ -49,9 +49,30 @@ function toStandardOutput(line: string): void {
   }
 }
 
-/** What of an error belongs into a log line. */
+/** A line must not cost the transaction that writes it: what JSON cannot say is said otherwise. */
+function textOf(line: object, data: Readonly<Record<string, unknown>> | undefined): string {
+  try {
+    return JSON.stringify({ ...line, ...data }, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+  } catch (error) {
+    return JSON.stringify({ ...line, data: `cannot be written as JSON: ${shortText(error)}` });
+  }
+}
+
+function shortText(value: unknown): string {
+  try {
+    return String(value instanceof Error ? value.message : value);
+  } catch {
+    return `a ${typeof value} that has no text`;
+  }
+}
+
+/** What of an error belongs into a log line. Anything can be thrown; this never throws. */
 export function errorData(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { err: { message: String(error) } };
-  const code = (error as { code?: unknown }).code;
-  return { err: { type: error.name, message: error.message, stack: error.stack, ...(code === undefined ? {} : { code }) } };
+  try {
+    if (!(error instanceof Error)) return { err: { message: String(error) } };
+    const code = (error as { code?: unknown }).code;
+    return { err: { type: error.name, message: error.message, stack: error.stack, ...(code === undefined ? {} : { code }) } };
+  } catch {
+    return { err: { message: shortText(error) } };
+  }
 }
