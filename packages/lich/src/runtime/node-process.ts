@@ -19,6 +19,8 @@ export interface NodeSpec {
   readonly dir: string;
   readonly kind: string;
   readonly instance: number;
+  /** Process id of the supervisor: when it is no longer the parent, the node ends in order. */
+  readonly supervisor: number;
 }
 
 /** The node could not start as it is configured: starting it again would not help. */
@@ -40,12 +42,13 @@ export async function runNode(spec: NodeSpec): Promise<void> {
   try {
     const loaded = await loadTopology(spec.topologyFile);
     const entry = loaded.topology.entries.get(spec.kind)!;
-    endWithParent(end);
+    endWithSupervisor(spec.supervisor, end);
     if (typeof entry.run === 'string') await runService(spec, loaded, name, log, stop.signal, end);
     else await runRunnable(spec, loaded, name, log, stop.signal, end);
   } catch (error) {
     log.error('the node cannot run', errorData(error));
-    process.exitCode = START_FAILED;
+    // At once: what was opened before it failed must not keep the process, and with it the lock.
+    process.exit(START_FAILED);
   }
 }
 
@@ -63,11 +66,13 @@ function raisePriority(): void {
   }
 }
 
-function endWithParent(end: () => void): void {
-  const parent = process.ppid;
-  setInterval(() => {
-    if (process.ppid !== parent) end();
-  }, PARENT_CHECK_MS).unref();
+/** Told by the supervisor's own id: it may have died before this process asks for its parent for the first time. */
+function endWithSupervisor(supervisor: number, end: () => void): void {
+  const look = (): void => {
+    if (process.ppid !== supervisor) end();
+  };
+  look();
+  setInterval(look, PARENT_CHECK_MS).unref();
 }
 
 /** What a node's limits mean for its segments. */
@@ -109,6 +114,7 @@ async function runService(spec: NodeSpec, loaded: LoadedTopology, name: string, 
 
 /** Run a node until it is told to end. */
 export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
+  if (signal.aborted) return;
   signal.addEventListener('abort', () => core.stop(), { once: true });
   await core.run((role) => {
     raisePriority();

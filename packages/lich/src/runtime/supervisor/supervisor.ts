@@ -114,7 +114,7 @@ export class Supervisor {
   #spawn(node: Watched): void {
     if (this.#stopping) return;
     const { plan } = node;
-    const spec: NodeSpec = { topologyFile: this.#loaded!.file, dir: this.dir, kind: plan.kind, instance: plan.instance };
+    const spec: NodeSpec = { topologyFile: this.#loaded!.file, dir: this.dir, kind: plan.kind, instance: plan.instance, supervisor: process.pid };
     const log = openSync(this.logFile(plan.name), 'a', 0o600);
     // A session of its own: Ctrl-C in the terminal is for the supervisor, which ends the nodes in order.
     const child = spawn(process.execPath, [...process.execArgv, ENTRY, JSON.stringify(spec)], { stdio: ['ignore', log, log], detached: true });
@@ -156,7 +156,7 @@ export class Supervisor {
     else {
       // A second death while the next standby waits to be started must not wait with it.
       if (node.running.size === 0 && backoff === 0) this.#spawn(node);
-      setTimeout(() => this.#fill(node), delay);
+      setTimeout(() => this.#fill(node), delay).unref();
     }
   }
 

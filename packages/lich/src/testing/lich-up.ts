@@ -1,0 +1,77 @@
+/** `lich up` as a child process, and what it leaves. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { attachSegment, OwnerLock } from '../shm/index.ts';
+import { openReader, type StoreReader } from '../state/index.ts';
+
+const LICH = fileURLToPath(new URL('../../bin/lich.js', import.meta.url));
+
+export class LichUp {
+  readonly process: ChildProcess;
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly #dir: string;
+  output = '';
+  errors = '';
+
+  constructor(topology: string, dir: string, env: Readonly<Record<string, string>> = {}, args: readonly string[] = ['--keep']) {
+    this.#dir = dir;
+    this.process = spawn(process.execPath, [LICH, 'up', topology, '--dir', dir, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    this.process.stdout!.on('data', (chunk) => (this.output += String(chunk)));
+    this.process.stderr!.on('data', (chunk) => (this.errors += String(chunk)));
+    this.ended = new Promise((resolve) => this.process.once('close', (code, signal) => resolve({ code, signal })));
+  }
+
+  /** Wait until it has said that. */
+  async said(words: string): Promise<void> {
+    let over = false;
+    void this.ended.then(() => (over = true));
+    await until(() => this.output.includes(words) || over);
+    if (!this.output.includes(words)) throw new Error(`lich up ended without saying '${words}':\n${this.output}\n${this.errors}`);
+  }
+
+  /** Ctrl-C, and wait for its end. */
+  async stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    this.process.kill('SIGINT');
+    return this.ended;
+  }
+
+  reader(name: string): StoreReader {
+    return openReader(attachSegment({ dir: this.#dir, name, kind: 'state' }));
+  }
+
+  ownerOf(name: string): number | undefined {
+    return OwnerLock.open(this.#dir, name).owner()?.pid;
+  }
+
+  log(name: string): any[] {
+    return fs
+      .readFileSync(`${this.#dir}/logs/${name}.log`, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line));
+  }
+}
+
+export async function until(what: () => boolean): Promise<void> {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+export function rootOf(reader: StoreReader): Record<string, number> {
+  return reader.snapshot((s) => s.root()) as Record<string, number>;
+}
+
+/** Processes of this host whose command line names that directory. */
+export function processesOf(dir: string): number[] {
+  return fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dir);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
