@@ -13,6 +13,9 @@ const { address, role, messages } = helperInput<OtherZeroMqInput>();
 const { Pair, Push } = await zeromq();
 const socket = role === 'send' ? new Push(SEND) : new Pair({ ...SEND, ...RECEIVE });
 socket.connect(address);
+// What is still on its way goes down with this process: it stays until it is told.
+process.on('SIGTERM', () => process.exit());
+setInterval(() => {}, 60_000);
 process.send!('ready');
 if (role === 'send') {
   for (let k = 0; k < messages; k++) {
@@ -26,4 +29,3 @@ if (role === 'send') {
     await socket.send(message);
   }
 }
-process.on('SIGTERM', () => process.exit());

@@ -7,14 +7,16 @@ import type { OtherInput } from './other.ts';
 
 export interface TripInput extends TrialInput {
   readonly waiting: Exclude<OtherInput['role'], 'send'>;
+  /** All processes on one core, so that no wake-up has to fetch a halted one. */
+  readonly oneCore?: boolean;
 }
 
-export default async function trip({ size, waiting }: TripInput): Promise<Measured> {
+export default async function trip({ size, waiting, oneCore }: TripInput): Promise<Measured> {
   const { trips, sleepyTrips } = sizes[size];
   const total = waiting === 'poll' ? trips : sleepyTrips;
   const blocks = new Blocks(TRIP_BLOCK);
   const dir = scratchDir();
-  if (waiting === 'poll') pin(1);
+  if (waiting === 'poll' || oneCore) pin(1);
   let node: End;
   let peer = 0;
   let got = 0;

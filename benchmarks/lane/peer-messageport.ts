@@ -1,10 +1,11 @@
 /** A MessagePort between two worker threads of one process. */
 import { Worker } from 'node:worker_threads';
 import type { Measured } from '../lib/bench.ts';
-import { Blocks, type TrialInput } from '../lib/tools.ts';
+import { Blocks, pin, type TrialInput } from '../lib/tools.ts';
 import { BYTES, sizes, TRIP_BLOCK } from './end.ts';
 
-export default async function messageport({ size }: TrialInput): Promise<Measured> {
+export default async function messageport({ size, oneCore }: TrialInput & { oneCore: boolean }): Promise<Measured> {
+  if (oneCore) pin(1);
   const trips = sizes[size].sleepyTrips;
   const blocks = new Blocks(TRIP_BLOCK);
   const worker = new Worker(

@@ -1,13 +1,14 @@
 /** zeromq.js over ipc: push to pull, and pair to pair. */
 import { join } from 'node:path';
 import type { Measured } from '../lib/bench.ts';
-import { Blocks, Helper, scratchDir, type TrialInput } from '../lib/tools.ts';
+import { Blocks, Helper, pin, scratchDir, type TrialInput } from '../lib/tools.ts';
 import { BYTES, MESSAGE_BLOCK, sizes, TRIP_BLOCK, verify, WORDS } from './end.ts';
 import type { OtherZeroMqInput } from './other-zeromq.ts';
 import { RECEIVE, SEND, zeromq } from './zeromq.ts';
 
 export interface ZeroMqInput extends TrialInput {
   readonly kind: 'throughput' | 'trip';
+  readonly oneCore?: boolean;
 }
 
 const helper = (input: OtherZeroMqInput): Helper => new Helper(join(import.meta.dirname, 'other-zeromq.js'), input);
@@ -52,7 +53,8 @@ async function trip(trips: number): Promise<Measured> {
   return { figures: { trip: blocks.medianNs / 1_000 } };
 }
 
-export default function peer({ size, kind }: ZeroMqInput): Promise<Measured> {
+export default function peer({ size, kind, oneCore }: ZeroMqInput): Promise<Measured> {
+  if (oneCore) pin(1);
   const { slowMessages, sleepyTrips } = sizes[size];
   return kind === 'throughput' ? throughput(slowMessages) : trip(sleepyTrips);
 }

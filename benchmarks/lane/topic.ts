@@ -28,8 +28,8 @@ export default defineTopic({
   async *rows(size) {
     const folder = import.meta.dirname;
     const input = { size };
-    const c = (kind: string) => ({ file: 'peer-c', input: { size, kind } });
-    const ours = (waiting: string) => ({ file: 'ours-trip', input: { size, waiting } });
+    const c = (kind: string, oneCore = false) => ({ file: 'peer-c', input: { size, kind, oneCore } });
+    const ours = (waiting: string, oneCore = false) => ({ file: 'ours-trip', input: { size, waiting, oneCore } });
     const trip = (metric: string, goals: Readonly<Record<string, number>>) => (peer: string) => [
       { ...US, figure: 'trip', metric, goal: goals[peer] ?? INFO },
     ];
@@ -49,16 +49,18 @@ export default defineTopic({
       peers: { [C_RING]: c('trip') },
       metrics: trip('round trip, both polling', { [C_RING]: 1 / 2 }),
     });
-    yield* compare(size, {
-      folder,
-      ours: ours('sleep'),
-      peers: {
-        [ZEROMQ]: { file: 'peer-zeromq', input: { size, kind: 'trip' } },
-        MessagePort: { file: 'peer-messageport', input },
-        'eventfd in C': c('eventfd'),
-      },
-      metrics: trip('round trip, both asleep in the loop', asleepGoals),
-    });
+    for (const oneCore of [false, true]) {
+      yield* compare(size, {
+        folder,
+        ours: ours('sleep', oneCore),
+        peers: {
+          [ZEROMQ]: { file: 'peer-zeromq', input: { size, kind: 'trip', oneCore } },
+          MessagePort: { file: 'peer-messageport', input: { size, oneCore } },
+          'eventfd in C': c('eventfd', oneCore),
+        },
+        metrics: trip(`round trip, both asleep in the loop${oneCore ? ', one core' : ''}`, asleepGoals),
+      });
+    }
     yield* compare(size, {
       folder,
       ours: ours('block'),
