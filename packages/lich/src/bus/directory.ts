@@ -5,7 +5,7 @@
  * An index is claimed by link(2) of a finished temporary file, so a name is whole or absent and two claims of one index
  * cannot both win; what a killed claim leaves is a `.tmp` file that nobody reads. The index is the node's row in the
  * bells file, its place in the lanes' in tables, and stays with the name over restarts. */
-import { linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BusError } from './errors.ts';
 
@@ -20,6 +20,9 @@ export interface NodeEntry {
 }
 
 /** The nodes of a cluster, as this process knows them. Reads files when it meets a name that it does not know. */
+/** More than the clock tick of any file system here. */
+const SETTLED_MS = 100;
+
 export class Directory {
   readonly #path: string;
   readonly #maxNodes: number;
@@ -27,6 +30,8 @@ export class Directory {
   readonly #byName = new Map<string, NodeEntry>();
   readonly #byId = new Map<number, NodeEntry>();
   #all: readonly NodeEntry[] = [];
+  /** When the folder changed last, as it was read; NaN when that may not be all. */
+  #seenMs = Number.NaN;
 
   constructor(dir: string, maxNodes: number) {
     this.#path = join(dir, 'nodes');
@@ -86,8 +91,12 @@ export class Directory {
     return this.#all;
   }
 
-  /** Look for nodes that were entered since. */
+  /** Look for nodes that were entered since. Costs a stat where nothing was. */
   refresh(): void {
+    const { mtimeMs } = statSync(this.#path);
+    if (mtimeMs === this.#seenMs) return;
+    // A file system's clock is coarse: what was changed just now may be changed again under the same time.
+    this.#seenMs = Date.now() - mtimeMs > SETTLED_MS ? mtimeMs : Number.NaN;
     const before = this.#byName.size;
     for (const file of readdirSync(this.#path)) {
       if (!/^\d{4}$/.test(file) || this.#byIndex[Number(file)]) continue;
