@@ -1,5 +1,5 @@
 /** The other process of our trials. */
-import { helperInput, pin } from '../lib/tools.ts';
+import { helperInput, orphaned, pin } from '../lib/tools.ts';
 import { type End, peerIndex, runEnd } from './end.ts';
 
 export interface OtherInput {
@@ -15,6 +15,7 @@ export interface OtherInput {
 const { dir, role, messages, batch } = helperInput<OtherInput>();
 let peer = 0;
 let answered = 0;
+let turns = 0;
 let node: End;
 
 function sendAll({ core }: End): void {
@@ -24,6 +25,7 @@ function sendAll({ core }: End): void {
     for (const to = Math.min(messages, k + batch); k < to; k++) if (!node.send(peer, k)) break;
     store.log.commit();
     bus.publish();
+    if ((++turns & 0xf_ffff) === 0 && orphaned()) process.exit();
   }
   // Heads of the receiver are read on the way, so all but the last lane-full is taken; it ends with us alive.
 }
@@ -31,6 +33,7 @@ function sendAll({ core }: End): void {
 function answerAll({ core }: End): void {
   const { bells, bus, self } = core;
   while (answered < messages) {
+    if ((++turns & 0xf_ffff) === 0 && orphaned()) process.exit();
     if (role === 'poll') {
       bus.poll();
       continue;

@@ -2,6 +2,11 @@
 import { pathToFileURL } from 'node:url';
 import { PeerMissing } from './trial.ts';
 
+// However the bench ends, a trial ends in order: what it made and started is gone with it.
+const leave = (): void => process.exit(1);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, leave);
+process.on('disconnect', leave);
+
 process.once('message', async ({ input }: { input: unknown }) => {
   let answer: object;
   try {

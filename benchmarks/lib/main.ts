@@ -164,4 +164,9 @@ function save(topic: string, rows: readonly Row[], on: ReturnType<typeof machine
   writeFileSync(file, `${JSON.stringify({ measuredOn: on, rows: now }, null, 2)}\n`);
 }
 
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.on(signal, () => process.exit(code));
 process.exitCode = await main(process.argv.slice(2));

@@ -133,8 +133,17 @@ export class Helper {
   }
 }
 
-/** What a helper was started with. */
-export const helperInput = <T>(): T => JSON.parse(process.argv[2]) as T;
+/** What a helper was started with. From here on it ends with its trial, unless it never comes to its event loop: then
+ * it asks `orphaned` now and then. */
+export function helperInput<T>(): T {
+  process.on('disconnect', () => process.exit());
+  return JSON.parse(process.argv[2]) as T;
+}
+
+const parent = process.ppid;
+
+/** Is the process that started this one gone? A system call. */
+export const orphaned = (): boolean => process.ppid !== parent;
 
 /** Compiles a C program of a topic.
  * @param folder `import.meta.dirname` of a compiled file of that topic

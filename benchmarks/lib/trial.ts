@@ -47,7 +47,7 @@ export function runTrial(folder: string, { file, input, options = {} }: Contende
     for (const stream of [child.stdout!, child.stderr!])
       stream.setEncoding('utf8').on('data', text => (output += text));
     const watchdog = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 600_000);
-    const stop = () => child.kill('SIGKILL');
+    const stop = () => child.kill();
     process.once('exit', stop);
     child.on('message', message => (answer = message as Answer));
     child.on('error', reject);
