@@ -85,7 +85,8 @@ function wrongPackage(root, from, specifier) {
   const own = manifestOf(dirname(from.file), root);
   if (OURS.has(name)) {
     // Fixtures are written as users write: they import the package that they stand in.
-    if (name === own.name) return from.file.includes('/testing/fixtures/') ? undefined : 'inside a package, import by path';
+    if (name === own.name)
+      return from.file.includes('/testing/fixtures/') ? undefined : 'inside a package, import by path';
     if (from.area === 'packages/schema') return '@lich/schema stands above all others';
     if (from.area === 'packages/client' && name === 'lich') return '@lich/client may not import the server';
     return undefined;

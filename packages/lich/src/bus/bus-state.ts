@@ -50,9 +50,16 @@ export interface BusWords {
 /** @param rootOffset byte offset of the root region in the segment */
 export function busWords(root: StructLayout, rootOffset: number): BusWords {
   const word = (name: string): number => {
-    const field = root.fields.find((f) => f.name === name);
+    const field = root.fields.find(f => f.name === name);
     if (!field) throw new TypeError(`root layout has no field ${name}`);
     return (rootOffset + field.offset) / 4;
   };
-  return { out: word('$out'), in: word('$in'), pos: word('$pos'), peers: word('$peers'), lastLane: word('$lastLane'), units: word('$units') };
+  return {
+    out: word('$out'),
+    in: word('$in'),
+    pos: word('$pos'),
+    peers: word('$peers'),
+    lastLane: word('$lastLane'),
+    units: word('$units'),
+  };
 }

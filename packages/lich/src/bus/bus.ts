@@ -76,17 +76,17 @@ export class Bus {
     this.#peersWord = words.peers;
     this.#onNewPeer = o.onNewPeer;
     const common = { self: o.self.index, state: o.store.segment, log: o.store.log, words, lanes: o.lanes };
-    this.outbox = new Outbox({ ...common, limits: o.limits, inTableOf: (peer) => this.#inTableOf(peer) });
+    this.outbox = new Outbox({ ...common, limits: o.limits, inTableOf: peer => this.#inTableOf(peer) });
     this.inbox = new Inbox({
       ...common,
       suspect: o.suspect,
       nodes: o.limits.nodes,
-      lanesOf: (sender) => this.#lanesOf(sender),
+      lanesOf: sender => this.#lanesOf(sender),
       deliver: o.deliver,
       onCorrupt: o.onCorrupt,
     });
     o.store.onRollback(() => this.outbox.rolledBack());
-    this.#markPending = (sender) => {
+    this.#markPending = sender => {
       if (this.#isPending[sender] === 1) return;
       if (this.directory.byIndex(sender) === undefined) {
         this.#strangers = true;
@@ -95,7 +95,7 @@ export class Bus {
       this.#isPending[sender] = 1;
       this.#pending.push(sender);
     };
-    this.#ring = (peer) => {
+    this.#ring = peer => {
       this.bells.setReady(peer, this.self.index);
       this.bells.ring(peer);
     };

@@ -4,7 +4,8 @@ import { Directory } from '../../dist/bus/index.js';
 process.on('message', ({ dir, name, id, times, max }) => {
   try {
     const entries = [];
-    for (let k = 0; k < times; k++) entries.push(new Directory(dir, max).ensure(times === 1 ? name : `${name}-${k}`, id + k));
+    for (let k = 0; k < times; k++)
+      entries.push(new Directory(dir, max).ensure(times === 1 ? name : `${name}-${k}`, id + k));
     process.send({ entries });
   } catch (error) {
     process.send({ error: { name: error.name, code: error.code, message: error.message } });

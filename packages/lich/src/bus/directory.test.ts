@@ -13,7 +13,12 @@ describe('node ids', () => {
     expect(nodeId(1, 2, 3, 4)).toBe(0x0102_0304);
     expect(nodeId(255, 255, 255, 255)).toBe(0xffff_ffff);
     expect(formatId(nodeId(200, 1, 0, 9))).toBe('200.1.0.9');
-    for (const parts of [[256, 0, 0, 0], [-1, 0, 0, 0], [0, 1.5, 0, 0]] as const) expect(() => nodeId(...(parts as [number, number, number, number]))).toThrow(/not 0..255/);
+    for (const parts of [
+      [256, 0, 0, 0],
+      [-1, 0, 0, 0],
+      [0, 1.5, 0, 0],
+    ] as const)
+      expect(() => nodeId(...(parts as [number, number, number, number]))).toThrow(/not 0..255/);
   });
 });
 
@@ -38,8 +43,12 @@ describe('the directory', () => {
   it('an id belongs to one name, a name has one id, in both directions', () => {
     const directory = new Directory(testDir(), 8);
     directory.ensure('a-1', nodeId(1, 1, 1, 1));
-    expect(() => directory.ensure('b-1', nodeId(1, 1, 1, 1))).toThrow(expect.objectContaining({ code: 'BUS_NODE_ID_TAKEN' }));
-    expect(() => directory.ensure('a-1', nodeId(1, 1, 1, 2))).toThrow(expect.objectContaining({ code: 'BUS_NODE_ID_TAKEN' }));
+    expect(() => directory.ensure('b-1', nodeId(1, 1, 1, 1))).toThrow(
+      expect.objectContaining({ code: 'BUS_NODE_ID_TAKEN' }),
+    );
+    expect(() => directory.ensure('a-1', nodeId(1, 1, 1, 2))).toThrow(
+      expect.objectContaining({ code: 'BUS_NODE_ID_TAKEN' }),
+    );
     expect(directory.ensure('c-1', -1).id).toBe(0xffff_ffff);
     expect(directory.ensure('c-1', 0xffff_ffff).index).toBe(1);
   });
@@ -66,39 +75,47 @@ describe('the directory', () => {
   it('8 processes at once, 20 different nodes each: 160 places, everybody sees the same', async () => {
     const dir = testDir();
     const children = Array.from({ length: 8 }, () => new Child(CHILD));
-    await Promise.all(children.map((child) => child.next()));
-    const answers = await Promise.all(children.map((child, k) => child.ask('enter', { dir, name: `n${k}`, id: 1_000 + k * 100, times: 20, max: 256 })));
-    const entries = answers.flatMap((answer) => answer.entries as { index: number; name: string; id: number }[]);
+    await Promise.all(children.map(child => child.next()));
+    const answers = await Promise.all(
+      children.map((child, k) => child.ask('enter', { dir, name: `n${k}`, id: 1_000 + k * 100, times: 20, max: 256 })),
+    );
+    const entries = answers.flatMap(answer => answer.entries as { index: number; name: string; id: number }[]);
     expect(new Set(entries.map(({ index }) => index)).size).toBe(160);
     expect(Math.max(...entries.map(({ index }) => index))).toBe(159);
     const seen = new Directory(dir, 256).all();
     expect(seen).toEqual([...entries].sort((a, b) => a.index - b.index));
     expect(fs.readdirSync(`${dir}/nodes`).length).toBe(160);
-    await Promise.all(children.map((child) => child.kill()));
+    await Promise.all(children.map(child => child.kill()));
   });
 
   it('8 processes that enter the same node at once all get the same place', async () => {
     const children = Array.from({ length: 8 }, () => new Child(CHILD));
-    await Promise.all(children.map((child) => child.next()));
+    await Promise.all(children.map(child => child.next()));
     for (let round = 0; round < 20; round++) {
       const dir = testDir();
       new Directory(dir, 256).ensure('first', 1);
-      const answers = await Promise.all(children.map((child) => child.ask('enter', { dir, name: 'same', id: 77, times: 1, max: 256 })));
-      expect(answers.map((answer) => answer.entries[0])).toEqual(Array.from({ length: 8 }, () => ({ index: 1, name: 'same', id: 77 })));
+      const answers = await Promise.all(
+        children.map(child => child.ask('enter', { dir, name: 'same', id: 77, times: 1, max: 256 })),
+      );
+      expect(answers.map(answer => answer.entries[0])).toEqual(
+        Array.from({ length: 8 }, () => ({ index: 1, name: 'same', id: 77 })),
+      );
       expect(fs.readdirSync(`${dir}/nodes`)).toEqual(['0000', '0001']);
     }
-    await Promise.all(children.map((child) => child.kill()));
+    await Promise.all(children.map(child => child.kill()));
   });
 
   it('of 8 processes with one id and 8 names one gets it, the others are told who has it', async () => {
     const children = Array.from({ length: 8 }, () => new Child(CHILD));
-    await Promise.all(children.map((child) => child.next()));
+    await Promise.all(children.map(child => child.next()));
     for (let round = 0; round < 10; round++) {
       const dir = testDir();
-      const answers = await Promise.all(children.map((child, k) => child.order('enter', { dir, name: `n${k}`, id: 77, times: 1, max: 256 })));
-      expect(answers.filter((answer) => answer.entries).length).toBe(1);
-      expect(answers.filter((answer) => answer.error?.code === 'BUS_NODE_ID_TAKEN').length).toBe(7);
+      const answers = await Promise.all(
+        children.map((child, k) => child.order('enter', { dir, name: `n${k}`, id: 77, times: 1, max: 256 })),
+      );
+      expect(answers.filter(answer => answer.entries).length).toBe(1);
+      expect(answers.filter(answer => answer.error?.code === 'BUS_NODE_ID_TAKEN').length).toBe(7);
     }
-    await Promise.all(children.map((child) => child.kill()));
+    await Promise.all(children.map(child => child.kill()));
   });
 });

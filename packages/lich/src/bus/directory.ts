@@ -48,10 +48,14 @@ export class Directory {
       const known = this.#byName.get(name) ?? (this.refresh(), this.#byName.get(name));
       if (known) {
         if (known.id === id >>> 0) return known;
-        throw new BusError('BUS_NODE_ID_TAKEN', `node ${name} is entered with id ${formatId(known.id)}, not ${formatId(id)}`);
+        throw new BusError(
+          'BUS_NODE_ID_TAKEN',
+          `node ${name} is entered with id ${formatId(known.id)}, not ${formatId(id)}`,
+        );
       }
       const holder = this.#byId.get(id >>> 0);
-      if (holder) throw new BusError('BUS_NODE_ID_TAKEN', `node id ${formatId(id)} belongs to ${holder.name}, not ${name}`);
+      if (holder)
+        throw new BusError('BUS_NODE_ID_TAKEN', `node id ${formatId(id)} belongs to ${holder.name}, not ${name}`);
       this.#claim(name, id >>> 0);
     }
   }
@@ -60,7 +64,10 @@ export class Directory {
     let index = 0;
     while (this.#byIndex[index]) index++;
     if (index >= this.#maxNodes) {
-      throw new BusError('BUS_TOO_MANY_NODES', `${this.#maxNodes} nodes are entered, ${name} finds no place: raise bus.nodes`);
+      throw new BusError(
+        'BUS_TOO_MANY_NODES',
+        `${this.#maxNodes} nodes are entered, ${name} finds no place: raise bus.nodes`,
+      );
     }
     const temporary = join(this.#path, `${process.pid}-${name}.tmp`);
     writeFileSync(temporary, `${JSON.stringify({ name, id })}\n`, { mode: 0o600 });
@@ -83,7 +90,10 @@ export class Directory {
   byName(name: string): NodeEntry {
     const found = this.#byName.get(name) ?? (this.refresh(), this.#byName.get(name));
     if (found) return found;
-    throw new BusError('BUS_UNKNOWN_NODE', `no node ${name} in ${this.#path}; known: ${[...this.#byName.keys()].join(', ')}`);
+    throw new BusError(
+      'BUS_UNKNOWN_NODE',
+      `no node ${name} in ${this.#path}; known: ${[...this.#byName.keys()].join(', ')}`,
+    );
   }
 
   /** By index, as known since the last `refresh`. */
@@ -117,7 +127,8 @@ export class Directory {
 function parse(text: string, path: string): { name: string; id: number } {
   try {
     const value = JSON.parse(text) as { name?: unknown; id?: unknown };
-    if (typeof value.name === 'string' && Number.isInteger(value.id)) return { name: value.name, id: Number(value.id) >>> 0 };
+    if (typeof value.name === 'string' && Number.isInteger(value.id))
+      return { name: value.name, id: Number(value.id) >>> 0 };
   } catch {
     // falls through to the coded error
   }

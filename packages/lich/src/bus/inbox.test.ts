@@ -23,15 +23,27 @@ const ringOf = (n: LaneNode) => n.O.i32[entryOf(n) + OUT_BLOCK]!;
 
 describe('a lane that cannot be', () => {
   it.each<[string, RegExp, (n: LaneNode) => void]>([
-    ['a record of no words', /record of 0 words/, (n) => (n.O.i32[ringOf(n) + 16] = 0)],
-    ['a record of a negative length', /record of -16 words/, (n) => (n.O.i32[ringOf(n) + 16] = -16)],
-    ['a record that is not aligned', /record of 17 words/, (n) => (n.O.i32[ringOf(n) + 16] = 17)],
-    ['a record beyond the tail', /record of 64 words at position 16, 32 words before the tail/, (n) => (n.O.i32[ringOf(n) + 16] = 64)],
-    ['a ring outside of the data region', /not inside the data region/, (n) => (n.O.i32[entryOf(n) + OUT_BLOCK] = 12)],
-    ['a ring behind the segment', /not inside the data region/, (n) => (n.O.i32[entryOf(n) + OUT_BLOCK] = 0x7fff_0000)],
-    ['a ring of a size that is no power of two', /not inside the data region/, (n) => (n.O.i32[entryOf(n) + OUT_SIZE] = 16_383)],
-    ['a ring of a negative size', /not inside the data region/, (n) => (n.O.i32[entryOf(n) + OUT_SIZE] = -16_384)],
-    ['a tail more than a ring ahead', /record of 16 words at position 0, 1000000 words before the tail/, (n) => (n.O.i32[entryOf(n) + OUT_TAIL] = 1_000_000)],
+    ['a record of no words', /record of 0 words/, n => (n.O.i32[ringOf(n) + 16] = 0)],
+    ['a record of a negative length', /record of -16 words/, n => (n.O.i32[ringOf(n) + 16] = -16)],
+    ['a record that is not aligned', /record of 17 words/, n => (n.O.i32[ringOf(n) + 16] = 17)],
+    [
+      'a record beyond the tail',
+      /record of 64 words at position 16, 32 words before the tail/,
+      n => (n.O.i32[ringOf(n) + 16] = 64),
+    ],
+    ['a ring outside of the data region', /not inside the data region/, n => (n.O.i32[entryOf(n) + OUT_BLOCK] = 12)],
+    ['a ring behind the segment', /not inside the data region/, n => (n.O.i32[entryOf(n) + OUT_BLOCK] = 0x7fff_0000)],
+    [
+      'a ring of a size that is no power of two',
+      /not inside the data region/,
+      n => (n.O.i32[entryOf(n) + OUT_SIZE] = 16_383),
+    ],
+    ['a ring of a negative size', /not inside the data region/, n => (n.O.i32[entryOf(n) + OUT_SIZE] = -16_384)],
+    [
+      'a tail more than a ring ahead',
+      /record of 16 words at position 0, 1000000 words before the tail/,
+      n => (n.O.i32[entryOf(n) + OUT_TAIL] = 1_000_000),
+    ],
   ])('%s: a coded error, once; other senders unharmed', (_, message, harm) => {
     const [a, b, c] = world();
     harm(a);
@@ -61,23 +73,36 @@ describe('a lane that cannot be', () => {
   it('random bytes in a sender: never a crash, and the others come through', () => {
     const word = fc.oneof(fc.constantFrom(0, 1, -1, 16, 0x4000, 0x10000, 0x7fff_ffff, -0x8000_0000), fc.integer());
     fc.assert(
-      fc.property(fc.array(fc.record({ place: fc.constantFrom('out', 'ring'), at: fc.nat(40), value: word }), { minLength: 1, maxLength: 12 }), (harms) => {
-        const [a, b, c] = world();
-        for (const { place, at, value } of harms) a.O.i32[(place === 'out' ? entryOf(a) : ringOf(a) < 0 ? entryOf(a) : Math.min(ringOf(a) >>> 0, a.O.i32.length - 64)) + at] = value;
-        for (let k = 0; k < 3; k++) b.drain(0, 100);
-        expect(b.corrupt.length).toBeLessThanOrEqual(1);
-        b.drain(2);
-        expect(b.gotFrom(2)).toBe(3);
-        expect(b.check()).toEqual([]);
-        b.publish();
-        // The receiver's own sending goes on.
-        b.store.log.begin();
-        b.send(2, 40);
-        b.store.log.commit();
-        b.publish();
-        c.drain(1);
-        expect(c.gotFrom(1)).toBe(1);
-      }),
+      fc.property(
+        fc.array(fc.record({ place: fc.constantFrom('out', 'ring'), at: fc.nat(40), value: word }), {
+          minLength: 1,
+          maxLength: 12,
+        }),
+        harms => {
+          const [a, b, c] = world();
+          for (const { place, at, value } of harms)
+            a.O.i32[
+              (place === 'out'
+                ? entryOf(a)
+                : ringOf(a) < 0
+                  ? entryOf(a)
+                  : Math.min(ringOf(a) >>> 0, a.O.i32.length - 64)) + at
+            ] = value;
+          for (let k = 0; k < 3; k++) b.drain(0, 100);
+          expect(b.corrupt.length).toBeLessThanOrEqual(1);
+          b.drain(2);
+          expect(b.gotFrom(2)).toBe(3);
+          expect(b.check()).toEqual([]);
+          b.publish();
+          // The receiver's own sending goes on.
+          b.store.log.begin();
+          b.send(2, 40);
+          b.store.log.commit();
+          b.publish();
+          c.drain(1);
+          expect(c.gotFrom(1)).toBe(1);
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -100,7 +125,7 @@ describe('a record that has to wait', () => {
 
   it('does not keep other senders waiting, and is not suspected while it waits', () => {
     const [, b] = world();
-    b.hold = (sender) => sender === 0;
+    b.hold = sender => sender === 0;
     b.S.i32[1024 + 32] = 3;
     b.drain(0);
     expect(b.S.i32[1024 + 32]).toBe(3);

@@ -149,7 +149,9 @@ export class Inbox {
       S[suspect.curPos] = S[headWord];
       S[suspect.cur] = code | (S[suspect.cur] & 0xff);
       log.begin();
-      if (deliver(sender, type, I[at + 2], I[at + 3], lane.segment, at + HEADER_WORDS, length - HEADER_WORDS) === HOLD) {
+      if (
+        deliver(sender, type, I[at + 2], I[at + 3], lane.segment, at + HEADER_WORDS, length - HEADER_WORDS) === HOLD
+      ) {
         log.rollback();
         break;
       }
@@ -207,7 +209,10 @@ export class Inbox {
     const data = segment.regions.get('data')!;
     const first = data.offset / 4;
     if (size > 0 && (size & (size - 1)) === 0 && block >= first && block + size <= first + data.bytes / 4) return true;
-    this.#fail(sender, `lane ${laneId} of ${segment.path}: ring of ${size} words at word ${block} is not inside the data region`);
+    this.#fail(
+      sender,
+      `lane ${laneId} of ${segment.path}: ring of ${size} words at word ${block} is not inside the data region`,
+    );
     return false;
   }
 

@@ -67,7 +67,7 @@ export const DEFAULT_LIMITS: BusLimits = {
 /** Which creation of a node's lanes segment this is, in 32 bits, never 0.
  * @param createdMs when the segment was made, as its header says */
 export function idOfCreation(createdMs: number): number {
-  return (createdMs % 0x1_0000_0000 | 0) || 1;
+  return (createdMs % 0x1_0000_0000) | 0 || 1;
 }
 
 /** The regions of a lanes segment, for `createSegment`. */

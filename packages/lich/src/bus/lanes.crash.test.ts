@@ -24,23 +24,27 @@ interface Step {
 }
 
 const note = (n: LaneNode, value: number) => n.store.state.notes.create({ n: value, marks: [1, 2] });
-const transaction = (node: 0 | 1, work: (n: LaneNode) => void, then?: 'rollback'): Step => ({ node, work, ...(then && { then }) });
+const transaction = (node: 0 | 1, work: (n: LaneNode) => void, then?: 'rollback'): Step => ({
+  node,
+  work,
+  ...(then && { then }),
+});
 const steps: Step[] = [
-  transaction(0, (n) => {
+  transaction(0, n => {
     n.send(1, 40);
     note(n, 1);
   }),
   { node: 0, then: 'publish' },
   { node: 1, then: 'drain' },
-  transaction(0, (n) => {
+  transaction(0, n => {
     n.store.state.counts.set(3, 7);
     n.send(1, 30_000);
     n.send(1, 30_000);
   }),
   // A second lane, and what made it is undone.
-  transaction(0, (n) => void [n.send(1, 60_000), note(n, 9)], 'rollback'),
+  transaction(0, n => void [n.send(1, 60_000), note(n, 9)], 'rollback'),
   // The same as a part of a transaction; then a sealed lane and its follower for good.
-  transaction(0, (n) => {
+  transaction(0, n => {
     const here = n.store.log.savepoint();
     n.send(1, 60_000);
     n.store.state.notes.get(0).marks.push(5);
@@ -49,7 +53,7 @@ const steps: Step[] = [
     n.send(1, 30_000);
   }),
   { node: 0, then: 'publish' },
-  transaction(1, (n) => {
+  transaction(1, n => {
     n.send(0, 100);
     n.store.state.counts.set(1, 1);
   }),
@@ -59,7 +63,7 @@ const steps: Step[] = [
   { node: 0, then: 'drain' },
   { node: 0, then: 'publish' },
   // The bound: full.
-  transaction(0, (n) => {
+  transaction(0, n => {
     while (n.send(1, 100_000));
     n.store.state.notes.destroy(n.store.state.notes.get(0));
   }),
@@ -69,7 +73,7 @@ const steps: Step[] = [
   { node: 1, then: 'publish' },
   { node: 0, then: 'tidy' },
   { node: 0, then: 'publish' },
-  transaction(0, (n) => void [n.send(1, 16), n.send(0, 16)]),
+  transaction(0, n => void [n.send(1, 16), n.send(0, 16)]),
   { node: 0, then: 'publish' },
   { node: 0, then: 'drain' },
   { node: 1, then: 'drain' },
@@ -89,12 +93,13 @@ const onMessage = (n: LaneNode) => (_: number, m: number) => {
   counts.set(m & 3, m);
 };
 
-const logged = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset + ROOT, state.sizeBytes - ROOT);
+const logged = (bytes: Uint8Array): Buffer =>
+  Buffer.from(bytes.buffer, bytes.byteOffset + ROOT, state.sizeBytes - ROOT);
 
 function record(): Run {
   const trace = new StoreTrace();
   const cluster: LaneNode[] = [];
-  for (let k = 0; k < 2; k++) new LaneNode(cluster, k, undefined, (name) => trace.wrap(name));
+  for (let k = 0; k < 2; k++) new LaneNode(cluster, k, undefined, name => trace.wrap(name));
   const commits: Run['commits'] = [[], []];
   trace.atomics(() => {
     for (const n of cluster) {
@@ -104,7 +109,8 @@ function record(): Run {
       n.onMessage = onMessage(n);
     }
     trace.start({ S0: cluster[0]!.S, O0: cluster[0]!.O, S1: cluster[1]!.S, O1: cluster[1]!.O });
-    const noteCommit = (n: LaneNode) => commits[n.index]!.push({ at: trace.length, bytes: Buffer.from(logged(n.S.u8.slice(0))) });
+    const noteCommit = (n: LaneNode) =>
+      commits[n.index]!.push({ at: trace.length, bytes: Buffer.from(logged(n.S.u8.slice(0))) });
     for (const n of cluster) {
       noteCommit(n);
       const { log } = n.store;
@@ -161,13 +167,14 @@ function verify({ trace, commits }: Run, first: 0 | 1, step = 1): { points: numb
         while (at[k]! + 1 < commits[k]!.length && commits[k]![at[k]! + 1]!.at <= n) at[k]!++;
         const bytes = logged(node.S.u8.slice(0));
         const near = [commits[k]![at[k]!], commits[k]![at[k]! + 1]];
-        if (!near.some((commit) => commit !== undefined && bytes.equals(commit.bytes))) wrong.push(`store ${n}: node ${k} is neither before nor after transaction ${at[k]}`);
+        if (!near.some(commit => commit !== undefined && bytes.equals(commit.bytes)))
+          wrong.push(`store ${n}: node ${k} is neither before nor after transaction ${at[k]}`);
         node.recover();
         node.drain(1 - k, 1);
         node.publish();
         node.drain(1 - k, 100);
         node.drain(k, 100);
-        wrong.push(...node.check().map((what) => `store ${n}: node ${k}: ${what}`));
+        wrong.push(...node.check().map(what => `store ${n}: node ${k}: ${what}`));
         // Believes what the other one shows, before that one is back.
         node.outbox.tidy(1, 0);
         node.publish();
@@ -179,7 +186,7 @@ function verify({ trace, commits }: Run, first: 0 | 1, step = 1): { points: numb
         node.send(1, 20);
         node.store.log.commit();
       }
-      wrong.push(...settle(nodes).map((what) => `store ${n}: ${what}`));
+      wrong.push(...settle(nodes).map(what => `store ${n}: ${what}`));
     } catch (error) {
       wrong.push(`store ${n}: ${String(error)}`);
     }
@@ -188,8 +195,12 @@ function verify({ trace, commits }: Run, first: 0 | 1, step = 1): { points: numb
 }
 
 const isTail = (store: TracedStore) =>
-  store.segment.startsWith('O') && store.offset >= OUT.offset && store.offset < OUT.offset + OUT.bytes && ((store.offset - OUT.offset) / 4) % ENTRY_WORDS <= OUT_FLAGS;
-const isHead = (store: TracedStore) => store.segment.startsWith('O') && store.offset >= IN.offset && store.offset < IN.offset + IN.bytes;
+  store.segment.startsWith('O') &&
+  store.offset >= OUT.offset &&
+  store.offset < OUT.offset + OUT.bytes &&
+  ((store.offset - OUT.offset) / 4) % ENTRY_WORDS <= OUT_FLAGS;
+const isHead = (store: TracedStore) =>
+  store.segment.startsWith('O') && store.offset >= IN.offset && store.offset < IN.offset + IN.bytes;
 
 /** Move each store to O that follows a commit before that commit. */
 function publishedEarly(stores: TracedStore[], which: (store: TracedStore) => boolean): TracedStore[] {
@@ -213,11 +224,13 @@ describe('crash points of lanes', () => {
   const run = record();
 
   it('the workload reaches growth, sealing, full, give back and wrapping', () => {
-    const tails = run.trace.stores.filter((store) => isTail(store) && ((store.offset - OUT.offset) / 4) % ENTRY_WORDS === OUT_TAIL).map(({ bytes }) => new DataView(bytes.buffer).getUint32(0, true));
-    expect(tails.some((tail) => tail > 2 ** 31)).toBe(true);
-    expect(tails.some((tail) => tail < 2 ** 31)).toBe(true);
-    expect(run.trace.stores.filter((store) => isTail(store) && store.bytes[0] === 3).length).toBeGreaterThan(0);
-    expect(run.commits.map((all) => all.length > 8)).toEqual([true, true]);
+    const tails = run.trace.stores
+      .filter(store => isTail(store) && ((store.offset - OUT.offset) / 4) % ENTRY_WORDS === OUT_TAIL)
+      .map(({ bytes }) => new DataView(bytes.buffer).getUint32(0, true));
+    expect(tails.some(tail => tail > 2 ** 31)).toBe(true);
+    expect(tails.some(tail => tail < 2 ** 31)).toBe(true);
+    expect(run.trace.stores.filter(store => isTail(store) && store.bytes[0] === 3).length).toBeGreaterThan(0);
+    expect(run.commits.map(all => all.length > 8)).toEqual([true, true]);
   });
 
   it.each([
@@ -231,19 +244,19 @@ describe('crash points of lanes', () => {
 
   it('finds the planted bug: the log position after the data', () => {
     const bad = record();
-    bad.trace.mutate((stores) => dataBeforeLog(stores, 'S0', LOG_POS));
+    bad.trace.mutate(stores => dataBeforeLog(stores, 'S0', LOG_POS));
     expect(verify(bad, 0).wrong.length).toBeGreaterThan(20);
   });
 
   it('finds the planted bug: a tail in O before the commit', () => {
     const bad = record();
-    bad.trace.mutate((stores) => publishedEarly(stores, isTail));
+    bad.trace.mutate(stores => publishedEarly(stores, isTail));
     expect(verify(bad, 1).wrong.length).toBeGreaterThan(0);
   });
 
   it('finds the planted bug: a head in O before the commit', () => {
     const bad = record();
-    bad.trace.mutate((stores) => publishedEarly(stores, isHead));
+    bad.trace.mutate(stores => publishedEarly(stores, isHead));
     expect(verify(bad, 0).wrong.length).toBeGreaterThan(0);
   });
 });

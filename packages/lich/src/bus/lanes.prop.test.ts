@@ -6,7 +6,9 @@ import { BusError } from './errors.ts';
 import { UNIT_BYTES } from './lanes-layout.ts';
 import { LaneNode, settle, TEST_LIMITS } from '../testing/lane-node.ts';
 
-const SIZES = [0, 1, 3, 4, 16, 40, 100, 1_000, 5_000, 16_000, 32_752, 32_768, 60_000, 65_536, 100_000, 131_056, 131_072, 200_000];
+const SIZES = [
+  0, 1, 3, 4, 16, 40, 100, 1_000, 5_000, 16_000, 32_752, 32_768, 60_000, 65_536, 100_000, 131_056, 131_072, 200_000,
+];
 
 interface SendOp {
   peer: number;
@@ -14,7 +16,15 @@ interface SendOp {
   times: number;
 }
 type Op =
-  | { do: 'transact'; node: number; sends: SendOp[]; undo: SendOp[]; after: SendOp[]; end: 'commit' | 'rollback' | 'kill'; give: boolean }
+  | {
+      do: 'transact';
+      node: number;
+      sends: SendOp[];
+      undo: SendOp[];
+      after: SendOp[];
+      end: 'commit' | 'rollback' | 'kill';
+      give: boolean;
+    }
   | { do: 'drain'; node: number; from: number; limit: number }
   | { do: 'hold'; node: number; on: boolean }
   | { do: 'publish' | 'restart' | 'start'; node: number }
@@ -23,16 +33,43 @@ type Op =
 const node = fc.nat(2);
 const sendOp = fc.record({ peer: node, bytes: fc.constantFrom(...SIZES), times: fc.constantFrom(1, 1, 2, 7) });
 const op: fc.Arbitrary<Op> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('transact' as const), node, sends: fc.array(sendOp, { maxLength: 4 }), undo: fc.array(sendOp, { maxLength: 2 }), after: fc.array(sendOp, { maxLength: 2 }), end: fc.constantFrom('commit', 'commit', 'commit', 'rollback', 'kill'), give: fc.boolean() }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('drain' as const), node, from: node, limit: fc.constantFrom(1, 2, 32) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant('transact' as const),
+      node,
+      sends: fc.array(sendOp, { maxLength: 4 }),
+      undo: fc.array(sendOp, { maxLength: 2 }),
+      after: fc.array(sendOp, { maxLength: 2 }),
+      end: fc.constantFrom('commit', 'commit', 'commit', 'rollback', 'kill'),
+      give: fc.boolean(),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('drain' as const), node, from: node, limit: fc.constantFrom(1, 2, 32) }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('publish' as const), node }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('hold' as const), node, on: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'start' as const), node }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('tidy' as const), node, idleMs: fc.constantFrom(0, 0, 1_000_000) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('tidy' as const), node, idleMs: fc.constantFrom(0, 0, 1_000_000) }),
+  },
 );
 
 /** What happened in a run, so that a run that never reaches the interesting parts is noticed. */
-const seen = { full: 0, tooLarge: 0, noRoom: 0, sealed: 0, tidied: 0, killed: 0, lateStart: 0, wrapped: 0, savepoints: 0 };
+const seen = {
+  full: 0,
+  tooLarge: 0,
+  noRoom: 0,
+  sealed: 0,
+  tidied: 0,
+  killed: 0,
+  lateStart: 0,
+  wrapped: 0,
+  savepoints: 0,
+};
 
 function run(ops: readonly Op[], begin: number, spread: number): void {
   const cluster: LaneNode[] = [];
@@ -75,16 +112,16 @@ function run(ops: readonly Op[], begin: number, spread: number): void {
     }
     expect(n.check()).toEqual([]);
     expect([n.sentTo(0), n.sentTo(1), n.sentTo(2)]).toEqual(sent[o.node]);
-    expect(cluster.flatMap((any) => [...any.wrong, ...any.corrupt])).toEqual([]);
-    if (n.outbox.lanes().some((lane) => lane.sealed)) seen.sealed++;
-    if (n.outbox.lanes().some((lane) => lane.tail < lane.base)) seen.wrapped++;
+    expect(cluster.flatMap(any => [...any.wrong, ...any.corrupt])).toEqual([]);
+    if (n.outbox.lanes().some(lane => lane.sealed)) seen.sealed++;
+    if (n.outbox.lanes().some(lane => lane.tail < lane.base)) seen.wrapped++;
   }
   for (const n of cluster) {
     n.hold = () => false;
     if (!n.started) n.start();
   }
   expect(settle(cluster)).toEqual([]);
-  expect(cluster.map((n) => [n.sentTo(0), n.sentTo(1), n.sentTo(2)])).toEqual(sent);
+  expect(cluster.map(n => [n.sentTo(0), n.sentTo(1), n.sentTo(2)])).toEqual(sent);
   // All is drained: nothing may be kept, and the next message finds its way.
   for (const n of cluster) {
     n.outbox.tidy(time + 10, 0);
@@ -146,7 +183,14 @@ describe('lanes', () => {
     ['over 2^31', 2 ** 31 - 40_000],
     ['over 2^32', 2 ** 32 - 40_000],
   ])('any history, positions %s: each message once, in order, units conserved', (_, begin) => {
-    fc.assert(fc.property(fc.array(op, { minLength: 5, maxLength: 60, size: 'max' }), fc.constantFrom(1, 1, 0.5), (ops, spread) => run(ops, begin, spread)), { numRuns: RUNS });
+    fc.assert(
+      fc.property(
+        fc.array(op, { minLength: 5, maxLength: 60, size: 'max' }),
+        fc.constantFrom(1, 1, 0.5),
+        (ops, spread) => run(ops, begin, spread),
+      ),
+      { numRuns: RUNS },
+    );
   });
 
   it('the histories reached all that matters', () => {
@@ -182,7 +226,7 @@ describe('lanes', () => {
     log.begin();
     while (a.send(1, 16_000));
     log.commit();
-    expect(a.outbox.lanes().map((lane) => [lane.sizeBytes / UNIT_BYTES, lane.sealed])).toEqual([
+    expect(a.outbox.lanes().map(lane => [lane.sizeBytes / UNIT_BYTES, lane.sealed])).toEqual([
       [1, true],
       [4, false],
     ]);
@@ -251,7 +295,7 @@ describe('lanes', () => {
     a.store.log.commit();
     expect(a.outbox.tidy(5, 0)).toBe(1);
     const rung: number[] = [];
-    a.outbox.publish((peer) => rung.push(peer));
+    a.outbox.publish(peer => rung.push(peer));
     expect(rung).toEqual([2]);
     expect(settle(cluster)).toEqual([]);
   });

@@ -417,5 +417,8 @@ function refuseLane(lanes: number): never {
 }
 
 function refuseRoom(wantedBytes: number, dataBytes: number): never {
-  throw new BusError('BUS_NO_ROOM', `no ${wantedBytes} bytes in a row are free in the ${dataBytes} bytes of lanes: raise limits.lanesBytes`);
+  throw new BusError(
+    'BUS_NO_ROOM',
+    `no ${wantedBytes} bytes in a row are free in the ${dataBytes} bytes of lanes: raise limits.lanesBytes`,
+  );
 }

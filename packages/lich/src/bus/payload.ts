@@ -3,7 +3,17 @@
  *
  * A handler gets its payload as a fresh plain object: that stays valid after the handler, and costs less than a view
  * that has to be guarded against use after its record is gone. */
-import { type AnyKind, check, type FieldLayout, recordRefOf, refuse, SchemaError, show, type StructLayout, zeroOf } from '@lich/schema';
+import {
+  type AnyKind,
+  check,
+  type FieldLayout,
+  recordRefOf,
+  refuse,
+  SchemaError,
+  show,
+  type StructLayout,
+  zeroOf,
+} from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 
 /** Turns what a ref field holds into what a handler sees. */
@@ -26,10 +36,10 @@ type ReadField = (from: Segment, at: number) => unknown;
 
 /** @param owner how errors name the message, e.g. `walk` */
 export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout.name): PayloadCodec {
-  const writers = layout.fields.map((field) => writerOf(field.kind));
-  const readers = layout.fields.map((field) => readerOf(field.kind, door));
+  const writers = layout.fields.map(field => writerOf(field.kind));
+  const readers = layout.fields.map(field => readerOf(field.kind, door));
   // As on the wire, a field that has an initial value may be left out.
-  const initial = layout.fields.map((field) => (field.initial === undefined ? undefined : zeroOf(field.kind)));
+  const initial = layout.fields.map(field => (field.initial === undefined ? undefined : zeroOf(field.kind)));
   const checks = layout.fields.map((field, k) => {
     const given = `value[${JSON.stringify(field.name)}]`;
     const taken = initial[k] === undefined ? given : `${given} === undefined ? initial[${k}] : ${given}`;
@@ -56,7 +66,10 @@ export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout
   const notObject = (value: unknown): never => {
     throw new SchemaError('SCHEMA_RANGE', `${owner}: ${show(value)} is not an object with its fields`);
   };
-  const { write, read } = make(refuse, check, layout.fields, owner, writers, readers, initial, notObject) as Pick<PayloadCodec, 'write' | 'read'>;
+  const { write, read } = make(refuse, check, layout.fields, owner, writers, readers, initial, notObject) as Pick<
+    PayloadCodec,
+    'write' | 'read'
+  >;
   return { bytes: layout.bytes, write, read };
 }
 
@@ -101,13 +114,16 @@ function checkCode(field: FieldLayout, k: number): string {
 function storeCode(field: FieldLayout, k: number): string {
   const plain = PLAIN[field.kind.tag];
   // + 0 turns -0 into 0: whole numbers have one zero.
-  if (plain) return `to.${plain[0]}[(at + ${field.offset}) >> ${plain[1]}] = v${k}${field.kind.tag === 'int' ? ' + 0' : ''};`;
+  if (plain)
+    return `to.${plain[0]}[(at + ${field.offset}) >> ${plain[1]}] = v${k}${field.kind.tag === 'int' ? ' + 0' : ''};`;
   return `writers[${k}](to, at + ${field.offset}, v${k});`;
 }
 
 function loadCode(field: FieldLayout, k: number): string {
   const plain = PLAIN[field.kind.tag];
-  return plain ? `from.${plain[0]}[(at + ${field.offset}) >> ${plain[1]}]` : `readers[${k}](from, at + ${field.offset})`;
+  return plain
+    ? `from.${plain[0]}[(at + ${field.offset}) >> ${plain[1]}]`
+    : `readers[${k}](from, at + ${field.offset})`;
 }
 
 /** Writes a value that was checked. */
@@ -142,7 +158,7 @@ function writerOf(kind: AnyKind): WriteField {
         to.u32[(at >> 2) + 1] = ref?.generation ?? 0;
       };
     case 'struct': {
-      const fields = kind.layout.fields.map((field) => ({ ...field, write: writerOf(field.kind) }));
+      const fields = kind.layout.fields.map(field => ({ ...field, write: writerOf(field.kind) }));
       return (to, at, value) => {
         for (const field of fields) {
           field.write(to, at + field.offset, (value as Record<string, unknown>)[field.name] ?? zeroOf(field.kind));
@@ -190,8 +206,8 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
     case 'ref':
       return (from, at) => door.resolve(kind.pool, from.u32[at >> 2], from.u32[(at >> 2) + 1]);
     case 'struct': {
-      const fields = kind.layout.fields.map((field) => ({ ...field, read: readerOf(field.kind, door) }));
-      return (from, at) => Object.fromEntries(fields.map((field) => [field.name, field.read(from, at + field.offset)]));
+      const fields = kind.layout.fields.map(field => ({ ...field, read: readerOf(field.kind, door) }));
+      return (from, at) => Object.fromEntries(fields.map(field => [field.name, field.read(from, at + field.offset)]));
     }
     case 'array': {
       const read = readerOf(kind.element, door);

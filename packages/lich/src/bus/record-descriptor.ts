@@ -23,7 +23,7 @@ export function recordWords(payloadBytes: number): number {
 
 /** @returns the type word of message `id` under a protocol's tag (1..0xFFFF; 0xFFFF is the runtime's own). */
 export function typeOf(tag: number, id: number): number {
-  return ((tag << 16) | id) | 0;
+  return (tag << 16) | id | 0;
 }
 
 /** @returns the protocol tag of a type word */

@@ -10,12 +10,14 @@ export function checkCommand(args: readonly string[]): number {
   const dir = runtimeDir();
   let wrong = 0;
   for (const node of listSegments(dir)) {
-    if (!node.segments.some((segment) => segment.kind === 'state')) continue;
+    if (!node.segments.some(segment => segment.kind === 'state')) continue;
     const segment = attachSegment({ dir, name: node.name, kind: 'state' });
     const violations = openReader(segment).check();
     segment.close();
     wrong += violations.length;
-    process.stdout.write(`${node.name.padEnd(16)}${violations.length === 0 ? 'sound' : `${violations.length} violations`}\n`);
+    process.stdout.write(
+      `${node.name.padEnd(16)}${violations.length === 0 ? 'sound' : `${violations.length} violations`}\n`,
+    );
     for (const { where, what } of violations) process.stdout.write(`  ${where}: ${what}\n`);
   }
   return wrong === 0 ? 0 : 1;

@@ -9,16 +9,36 @@ interface Verb {
 }
 
 const VERBS: Readonly<Record<string, Verb>> = {
-  up: { usage: 'up <topology.ts> [--dir DIR] [--keep]', summary: 'start everything; Ctrl-C ends it and removes the segments, unless --keep', run: async (args) => (await import('./up.ts')).up(args) },
-  size: { usage: 'size <topology.ts>', summary: 'bytes per service and pool, and whether they fit here', run: async (args) => (await import('./size.ts')).size(args) },
-  ls: { usage: 'ls [--dir DIR]', summary: 'nodes of a directory: what runs, and what an earlier run left', run: async (args) => (await import('./ls.ts')).list(args) },
-  check: { usage: 'check [--dir DIR]', summary: 'walk every structure of every state segment, from outside', run: async (args) => (await import('./check.ts')).checkCommand(args) },
-  rm: { usage: 'rm <node | --all> [--dir DIR]', summary: "destroy a node's segments; refused while it runs", run: async (args) => (await import('./rm.ts')).remove(args) },
+  up: {
+    usage: 'up <topology.ts> [--dir DIR] [--keep]',
+    summary: 'start everything; Ctrl-C ends it and removes the segments, unless --keep',
+    run: async args => (await import('./up.ts')).up(args),
+  },
+  size: {
+    usage: 'size <topology.ts>',
+    summary: 'bytes per service and pool, and whether they fit here',
+    run: async args => (await import('./size.ts')).size(args),
+  },
+  ls: {
+    usage: 'ls [--dir DIR]',
+    summary: 'nodes of a directory: what runs, and what an earlier run left',
+    run: async args => (await import('./ls.ts')).list(args),
+  },
+  check: {
+    usage: 'check [--dir DIR]',
+    summary: 'walk every structure of every state segment, from outside',
+    run: async args => (await import('./check.ts')).checkCommand(args),
+  },
+  rm: {
+    usage: 'rm <node | --all> [--dir DIR]',
+    summary: "destroy a node's segments; refused while it runs",
+    run: async args => (await import('./rm.ts')).remove(args),
+  },
 };
 
 function help(): string {
-  const width = Math.max(...Object.values(VERBS).map((verb) => verb.usage.length));
-  const lines = Object.values(VERBS).map((verb) => `  lich ${verb.usage.padEnd(width)}   ${verb.summary}`);
+  const width = Math.max(...Object.values(VERBS).map(verb => verb.usage.length));
+  const lines = Object.values(VERBS).map(verb => `  lich ${verb.usage.padEnd(width)}   ${verb.summary}`);
   return `lich: game servers that outlive their process\n\n${lines.join('\n')}\n\nDIR: $LICH_DIR, else /dev/shm/lich-<uid>\n`;
 }
 

@@ -6,7 +6,11 @@ import { checkRoom, runtimeDir, sizeOfSegment } from '../shm/index.ts';
 
 /** `lich size`: what a topology's segments may grow to, before anything starts. @returns 1 when they cannot fit */
 export async function size(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: { dir: { type: 'string' } } });
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { dir: { type: 'string' } },
+  });
   const [file] = positionals;
   if (file === undefined) throw new UsageError('want a topology file: lich size topology.ts');
   if (values.dir !== undefined) process.env.LICH_DIR = values.dir;

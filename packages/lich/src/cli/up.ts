@@ -20,14 +20,16 @@ export async function up(args: readonly string[]): Promise<number> {
   sayWhatWasLeft(left, dir);
   const startedMs = performance.now();
   const supervisor = new Supervisor({ file, dir, onEvent: say });
-  const stopped = new Promise<string>((resolve) => {
+  const stopped = new Promise<string>(resolve => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal));
   });
   let code = 0;
   try {
     const started = await Promise.race([supervisor.start().then(() => true), stopped]);
     if (started === true) {
-      print(`\nready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`);
+      print(
+        `\nready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`,
+      );
       for (const name of supervisor.names) {
         const address = supervisor.address(name);
         if (address !== undefined) print(`  ${name.padEnd(12)} ${address}`);
@@ -41,7 +43,7 @@ export async function up(args: readonly string[]): Promise<number> {
   }
   print('ending …');
   await supervisor.stop();
-  if (values.keep || left.length > 0 && code !== 0) {
+  if (values.keep || (left.length > 0 && code !== 0)) {
     print(`segments are kept in ${dir}: the next start resumes them; lich rm --all --dir ${dir} removes them`);
   } else removeAll(dir);
   return code;
@@ -49,17 +51,23 @@ export async function up(args: readonly string[]): Promise<number> {
 
 /** One supervisor a directory: the nodes of another one would be taken for standbys. */
 function refuseSecond(left: ReturnType<typeof listSegments>, dir: string): void {
-  const alive = left.find((node) => node.owner !== undefined);
+  const alive = left.find(node => node.owner !== undefined);
   if (alive === undefined) return;
-  throw new RuntimeError('RUNTIME_IN_USE', `${alive.name} runs already in ${dir}, as process ${alive.owner!.pid}: end it first, or give another --dir`);
+  throw new RuntimeError(
+    'RUNTIME_IN_USE',
+    `${alive.name} runs already in ${dir}, as process ${alive.owner!.pid}: end it first, or give another --dir`,
+  );
 }
 
 function sayWhatWasLeft(left: ReturnType<typeof listSegments>, dir: string): void {
   for (const node of left) {
-    const problem = node.lockProblem ?? node.segments.find((segment) => segment.problem !== undefined)?.problem;
+    const problem = node.lockProblem ?? node.segments.find(segment => segment.problem !== undefined)?.problem;
     const mib = (node.usedBytes / 1_048_576).toFixed(1);
     if (problem === undefined) print(`${node.name}: ${mib} MiB of an earlier run; it goes on from there`);
-    else print(`${node.name}: ${mib} MiB of an earlier run that cannot go on (${problem.code}: ${problem.message}); lich rm ${node.name} --dir ${dir} removes it`);
+    else
+      print(
+        `${node.name}: ${mib} MiB of an earlier run that cannot go on (${problem.code}: ${problem.message}); lich rm ${node.name} --dir ${dir} removes it`,
+      );
   }
 }
 

@@ -33,12 +33,15 @@ interface Aside {
 
 function asides(dir: string): Aside[] {
   if (!fs.existsSync(`${dir}/aside`)) return [];
-  return fs.readdirSync(`${dir}/aside`).map((file) => JSON.parse(fs.readFileSync(`${dir}/aside/${file}`, 'utf8')) as Aside);
+  return fs
+    .readdirSync(`${dir}/aside`)
+    .map(file => JSON.parse(fs.readFileSync(`${dir}/aside/${file}`, 'utf8')) as Aside);
 }
 
 const numberIn = (aside: Aside) => Buffer.from(aside.payload, 'base64').readDoubleLE(0);
 const sumTo = (n: number) => (n * (n + 1)) / 2;
-const endsOf = (node: string, how: string) => up!.output.split('\n').filter((line) => line.startsWith(node) && line.includes('ended') && line.includes(how)).length;
+const endsOf = (node: string, how: string) =>
+  up!.output.split('\n').filter(line => line.startsWith(node) && line.includes('ended') && line.includes(how)).length;
 
 describe('a message that ends its process', () => {
   it.each([
@@ -59,7 +62,14 @@ describe('a message that ends its process', () => {
     expect(endsOf('victim-1', how)).toBe(deaths);
     expect(endsOf('victim-1', '')).toBe(deaths);
     expect(up.log('victim-1').filter(({ msg }) => msg.startsWith('a message was set aside')).length).toBe(1);
-    await until(() => up.log('driver-1').some(({ msg, receiver, messageId }) => msg === 'a message was refused by its receiver' && receiver === 'victim-1' && messageId === 0));
+    await until(() =>
+      up
+        .log('driver-1')
+        .some(
+          ({ msg, receiver, messageId }) =>
+            msg === 'a message was refused by its receiver' && receiver === 'victim-1' && messageId === 0,
+        ),
+    );
     expect(rootOf(up.reader('driver-1'))).toMatchObject({ sent: TOTAL });
     expect(victim.check()).toEqual([]);
   });
@@ -69,7 +79,11 @@ describe('a message that ends its process', () => {
     const victim = up.reader('victim-1');
     await until(() => asides(dir).length === 4);
     await until(() => rootOf(victim).handled === TOTAL - 4);
-    expect(asides(dir).map(numberIn).sort((a, b) => a - b)).toEqual([1, 2, 150, TOTAL]);
+    expect(
+      asides(dir)
+        .map(numberIn)
+        .sort((a, b) => a - b),
+    ).toEqual([1, 2, 150, TOTAL]);
     expect(rootOf(victim)).toMatchObject({ wrong: 0, sum: sumTo(TOTAL) - 153 - TOTAL });
   });
 
@@ -97,7 +111,12 @@ describe('a storm of SIGKILLs', () => {
     for (let k = 0; k < kills; k++) {
       let pid: number | undefined;
       // Every other one as soon as there is a new owner: it is killed while it starts, waits or handles its first message.
-      await until(() => (pid = up.ownerOf('victim-1')) !== undefined && pid !== last && (k % 2 === 0 || rootOf(victim).ticks! % 7 === k % 7));
+      await until(
+        () =>
+          (pid = up.ownerOf('victim-1')) !== undefined &&
+          pid !== last &&
+          (k % 2 === 0 || rootOf(victim).ticks! % 7 === k % 7),
+      );
       last = pid!;
       try {
         process.kill(pid!, 'SIGKILL');

@@ -1,7 +1,19 @@
 /** Whom to suspect: the words page after a death, killed again at every store; and what the exit note makes of it. */
 import { describe, expect, it } from 'vitest';
 import type { OwnerLock } from '../shm/index.ts';
-import { Blame, countDeath, CUR, CUR_MORE, CUR_POS, diedByItself, KILL_DEATHS, NOTE_WAIT_MS, OWN, OWN_DEATHS, TICK } from './blame.ts';
+import {
+  Blame,
+  countDeath,
+  CUR,
+  CUR_MORE,
+  CUR_POS,
+  diedByItself,
+  KILL_DEATHS,
+  NOTE_WAIT_MS,
+  OWN,
+  OWN_DEATHS,
+  TICK,
+} from './blame.ts';
 
 const page = () => new Int32Array(2048);
 const waiting = () => true;
@@ -52,7 +64,11 @@ describe('counting deaths', () => {
   });
 
   it('another record, another sender, another own message: counted from the start', () => {
-    for (const [code, pos, more] of [[4, 176, 0], [5, 160, 0], [OWN, 160, 3]] as const) {
+    for (const [code, pos, more] of [
+      [4, 176, 0],
+      [5, 160, 0],
+      [OWN, 160, 3],
+    ] as const) {
       const S = page();
       handling(S, 4, 160);
       countDeath(S, waiting);
@@ -79,12 +95,12 @@ describe('counting deaths', () => {
     expect(countDeath(S, waiting)).toEqual({ code: 4, pos: 160, more: 0, tries: 1 });
   });
 
-  it('a death in a tick is nobody\'s, and the count of a waiting suspect stays', () => {
+  it("a death in a tick is nobody's, and the count of a waiting suspect stays", () => {
     const S = page();
     handling(S, 4, 160);
     countDeath(S, waiting);
     handling(S, TICK, 0);
-    expect(countDeath(S, (code) => code === 4)).toEqual({ code: 4, pos: 160, more: 0, tries: 1 });
+    expect(countDeath(S, code => code === 4)).toEqual({ code: 4, pos: 160, more: 0, tries: 1 });
   });
 
   it('the count does not run over', () => {
@@ -107,9 +123,9 @@ describe('counting deaths', () => {
         }
         handling(S, 4, 160);
         const expected = countDeath(S.slice(), waiting);
-        for (const left of killedAtEachStore(S, (page) => void countDeath(page, waiting))) {
+        for (const left of killedAtEachStore(S, page => void countDeath(page, waiting))) {
           // Killed twice more in the counting, then it gets through.
-          for (const again of killedAtEachStore(left, (page) => void countDeath(page, waiting))) {
+          for (const again of killedAtEachStore(left, page => void countDeath(page, waiting))) {
             points++;
             expect(countDeath(again, waiting)).toEqual(expected);
           }
@@ -123,8 +139,9 @@ describe('counting deaths', () => {
     const S = page();
     handling(S, 4, 160);
     countDeath(S, waiting);
-    for (const left of killedAtEachStore(S, (page) => handling(page, 4, 160))) expect(countDeath(left, waiting)!.tries).toBeLessThanOrEqual(2);
-    for (const left of killedAtEachStore(S, (page) => handling(page, 9, 16))) {
+    for (const left of killedAtEachStore(S, page => handling(page, 4, 160)))
+      expect(countDeath(left, waiting)!.tries).toBeLessThanOrEqual(2);
+    for (const left of killedAtEachStore(S, page => handling(page, 9, 16))) {
       const suspect = countDeath(left, (code, pos) => (code === 4 && pos === 160) || (code === 9 && pos === 16))!;
       expect([4, 9]).toContain(suspect.code);
       expect(suspect.tries).toBe(1);
@@ -133,8 +150,10 @@ describe('counting deaths', () => {
 });
 
 describe('the verdict', () => {
-  const lockWith = (note: unknown) => ({ readExit: (pid: number) => (pid === 42 ? note : undefined) }) as unknown as OwnerLock;
-  const blame = (deaths: number, note: unknown) => new Blame({ code: 4, pos: 160, more: 0, tries: deaths }, lockWith(note), 42, 1_000);
+  const lockWith = (note: unknown) =>
+    ({ readExit: (pid: number) => (pid === 42 ? note : undefined) }) as unknown as OwnerLock;
+  const blame = (deaths: number, note: unknown) =>
+    new Blame({ code: 4, pos: 160, more: 0, tries: deaths }, lockWith(note), 42, 1_000);
   const abort = { signal: 'SIGABRT', atMs: 1 };
   const kill = { signal: 'SIGKILL', atMs: 1 };
 
@@ -160,7 +179,12 @@ describe('the verdict', () => {
 
   it('knows its suspect, and nobody once that is over', () => {
     const b = blame(2, kill);
-    expect([b.isSuspect(4, 160), b.isSuspect(4, 161), b.isSuspect(5, 160), b.over]).toEqual([true, false, false, false]);
+    expect([b.isSuspect(4, 160), b.isSuspect(4, 161), b.isSuspect(5, 160), b.over]).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
     b.clear();
     expect(b.over).toBe(true);
     expect(new Blame(undefined, lockWith(kill), 42, 0).over).toBe(true);

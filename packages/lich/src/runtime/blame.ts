@@ -50,11 +50,15 @@ export interface Suspect {
 /** R4 of recovery: count the death against what was being handled, if that is still to be done.
  * @param isStill whether the record of that code and position is still the next one
  * @remarks may be killed at any store and begun again */
-export function countDeath(S: Int32Array, isStill: (code: number, pos: number, more: number) => boolean): Suspect | undefined {
+export function countDeath(
+  S: Int32Array,
+  isStill: (code: number, pos: number, more: number) => boolean,
+): Suspect | undefined {
   const code = S[CUR] >>> 8;
   if (code !== 0 && !isStill(code, S[CUR_POS], S[CUR_MORE])) S[CUR] = S[CUR] & 0xff;
   else if (code !== 0) {
-    const same = S[SUSPECT] === code && S[SUSPECT_POS] === S[CUR_POS] && (code !== OWN || S[SUSPECT_MORE] === S[CUR_MORE]);
+    const same =
+      S[SUSPECT] === code && S[SUSPECT_POS] === S[CUR_POS] && (code !== OWN || S[SUSPECT_MORE] === S[CUR_MORE]);
     if (!same) {
       S[CUR] = code << 8;
       S[SUSPECT_MORE] = S[CUR_MORE];

@@ -21,7 +21,7 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
   const moves = KILLS * MOVES_PER_KILL;
   const cluster = await Cluster.up({ topology: TOPOLOGY, dir: testDir(), env: { BANK_MOVES: String(moves) } });
   try {
-    const [feeder, bank, audit] = NODES.map((name) => cluster.reader(name)) as [StoreReader, StoreReader, StoreReader];
+    const [feeder, bank, audit] = NODES.map(name => cluster.reader(name)) as [StoreReader, StoreReader, StoreReader];
     let kills = 0;
     while (kills < KILLS) {
       const name = NODES[Math.floor(random() * NODES.length)]!;
@@ -44,7 +44,7 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
 
 function checkAll(when: string, feeder: StoreReader, bank: StoreReader, audit: StoreReader, moves: number): void {
   const seen = rootOf(audit);
-  const { root, total } = bank.snapshot((s) => ({
+  const { root, total } = bank.snapshot(s => ({
     root: s.root() as Record<string, number>,
     total: [...s.pool('accounts').values()].reduce((sum, account) => sum + (account.money as number), 0),
   }));

@@ -5,7 +5,14 @@ import { loadConfigFile, mergeConfig } from './config.ts';
 
 afterEach(removeTestDirs);
 
-const DEFAULTS = { speed: 5, name: 'arena', open: true, spawn: { x: 1, y: 2, safe: { ms: 100 } }, levels: [1, 2], empty: [] as unknown[] };
+const DEFAULTS = {
+  speed: 5,
+  name: 'arena',
+  open: true,
+  spawn: { x: 1, y: 2, safe: { ms: 100 } },
+  levels: [1, 2],
+  empty: [] as unknown[],
+};
 const bad = (overrides: object) => {
   try {
     mergeConfig(DEFAULTS, overrides as never, 'scene.config.ts');
@@ -18,7 +25,12 @@ const bad = (overrides: object) => {
 describe('configs', () => {
   it('overlays, deeply, and leaves both parts as they were', () => {
     const overrides = { speed: 7, spawn: { y: 9, safe: { ms: 1 } }, levels: [3] };
-    expect(mergeConfig(DEFAULTS, overrides, 'f')).toEqual({ ...DEFAULTS, speed: 7, spawn: { x: 1, y: 9, safe: { ms: 1 } }, levels: [3] });
+    expect(mergeConfig(DEFAULTS, overrides, 'f')).toEqual({
+      ...DEFAULTS,
+      speed: 7,
+      spawn: { x: 1, y: 9, safe: { ms: 1 } },
+      levels: [3],
+    });
     expect(DEFAULTS.spawn.y).toBe(2);
     expect(mergeConfig(DEFAULTS, {}, 'f')).toEqual(DEFAULTS);
     expect(mergeConfig({}, {}, 'f')).toEqual({});
@@ -26,7 +38,12 @@ describe('configs', () => {
 
   it('is frozen all the way', () => {
     const merged = mergeConfig(DEFAULTS, { spawn: { x: 3 } }, 'f') as typeof DEFAULTS;
-    for (const set of [() => void (merged.speed = 1), () => void (merged.spawn.x = 1), () => void (merged.spawn.safe.ms = 1), () => void merged.levels.push(1)]) {
+    for (const set of [
+      () => void (merged.speed = 1),
+      () => void (merged.spawn.x = 1),
+      () => void (merged.spawn.safe.ms = 1),
+      () => void merged.levels.push(1),
+    ]) {
       expect(set).toThrow(TypeError);
     }
   });
@@ -62,7 +79,10 @@ describe('configs', () => {
 
   it('files: missing, without a default, and with one', async () => {
     const dir = testDir();
-    await expect(loadConfigFile(`${dir}/none.js`)).rejects.toMatchObject({ code: 'RUNTIME_BAD_CONFIG', message: expect.stringContaining('none.js does not exist') as string });
+    await expect(loadConfigFile(`${dir}/none.js`)).rejects.toMatchObject({
+      code: 'RUNTIME_BAD_CONFIG',
+      message: expect.stringContaining('none.js does not exist') as string,
+    });
     fs.writeFileSync(`${dir}/named.mjs`, 'export const speed = 1;');
     await expect(loadConfigFile(`${dir}/named.mjs`)).rejects.toMatchObject({ code: 'RUNTIME_BAD_CONFIG' });
     fs.writeFileSync(`${dir}/array.mjs`, 'export default [1];');

@@ -15,7 +15,13 @@ export function mergeConfig(defaults: Config, overrides: Config, where: string, 
   for (const [key, value] of Object.entries(overrides)) {
     const field = path + key;
     if (!Object.hasOwn(defaults, key)) {
-      refuse(where, field, `is not a field of this config; known: ${Object.keys(defaults).map((name) => path + name).join(', ')}`);
+      refuse(
+        where,
+        field,
+        `is not a field of this config; known: ${Object.keys(defaults)
+          .map(name => path + name)
+          .join(', ')}`,
+      );
     }
     const wanted = defaults[key];
     if (kindOf(value) !== kindOf(wanted)) {
@@ -23,7 +29,8 @@ export function mergeConfig(defaults: Config, overrides: Config, where: string, 
     }
     if (typeof value === 'number' && !Number.isFinite(value)) refuse(where, field, `is ${value}, want a finite number`);
     if (Array.isArray(value)) checkElements(value, (wanted as readonly unknown[])[0], where, field);
-    merged[key] = kindOf(value) === 'object' ? mergeConfig(wanted as Config, value as Config, where, `${field}.`) : value;
+    merged[key] =
+      kindOf(value) === 'object' ? mergeConfig(wanted as Config, value as Config, where, `${field}.`) : value;
   }
   return deepFreeze(merged);
 }
@@ -34,7 +41,8 @@ function checkElements(values: readonly unknown[], wanted: unknown, where: strin
     if (wanted !== undefined && kindOf(value) !== kindOf(wanted)) {
       refuse(where, `${field}[${index}]`, `is ${show(value)}, want a ${kindOf(wanted)} such as ${show(wanted)}`);
     }
-    if (typeof value === 'number' && !Number.isFinite(value)) refuse(where, `${field}[${index}]`, `is ${value}, want a finite number`);
+    if (typeof value === 'number' && !Number.isFinite(value))
+      refuse(where, `${field}[${index}]`, `is ${value}, want a finite number`);
   }
 }
 
@@ -44,7 +52,10 @@ export async function loadConfigFile(file: string): Promise<Config> {
   if (!existsSync(file)) throw new RuntimeError('RUNTIME_BAD_CONFIG', `config file ${file} does not exist`);
   const loaded = (await import(pathToFileURL(file).href)) as { default?: unknown };
   if (kindOf(loaded.default) !== 'object') {
-    throw new RuntimeError('RUNTIME_BAD_CONFIG', `config file ${file} must export an object as its default, not ${show(loaded.default)}`);
+    throw new RuntimeError(
+      'RUNTIME_BAD_CONFIG',
+      `config file ${file} must export an object as its default, not ${show(loaded.default)}`,
+    );
   }
   return loaded.default as Config;
 }

@@ -6,8 +6,26 @@
  *
  *   lock → writable → roll back what was open → epoch + 1 → blame → show all lanes → resumed() → loop */
 import { type Fields, type StateSchema, u32 } from '@lich/schema';
-import { Bus, busFields, type Deliver, Directory, DEFAULT_LIMITS, lanesRegions, type BusLimits, type NodeEntry } from '../bus/index.ts';
-import { attachSegment, Bells, createSegment, Doorbell, OwnerLock, type Segment, ShmError, SWEEP_MS } from '../shm/index.ts';
+import {
+  Bus,
+  busFields,
+  type Deliver,
+  Directory,
+  DEFAULT_LIMITS,
+  lanesRegions,
+  type BusLimits,
+  type NodeEntry,
+} from '../bus/index.ts';
+import {
+  attachSegment,
+  Bells,
+  createSegment,
+  Doorbell,
+  OwnerLock,
+  type Segment,
+  ShmError,
+  SWEEP_MS,
+} from '../shm/index.ts';
 import { openStore, type Store, storePlan, type StorePlan } from '../state/index.ts';
 import { Blame, CUR, countDeath, OWN, suspectWords } from './blame.ts';
 import { errorData, type Log } from './log.ts';
@@ -132,7 +150,7 @@ export class Core {
     const opened = this.#logic.open();
     if (opened !== undefined) await opened;
     Atomics.store(this.store.segment.i32, PHASE, PHASES.indexOf('serving'));
-    const stopped = new Promise<void>((resolve) => (this.#stopped = resolve));
+    const stopped = new Promise<void>(resolve => (this.#stopped = resolve));
     // Tidying can wait; the first messages have waited already.
     this.#tidiedAt = this.now;
     this.#turn();
@@ -160,7 +178,7 @@ export class Core {
       this.#ownerBefore = this.lock.lastOwner()?.pid ?? 0;
       const took = this.lock.acquire(STANDBY_SLICE_MS);
       if (took !== 'timeout') return took;
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise(resolve => setImmediate(resolve));
     }
   }
 
@@ -201,7 +219,11 @@ export class Core {
       suspect: suspectWords,
       deliver: (sender, type, a, b, from, word, words) => this.#logic.deliver(sender, type, a, b, from, word, words),
       onCorrupt: (error, sender) => this.log.error('a lane cannot be read', { sender, ...errorData(error) }),
-      onNewPeer: (node, droppedBytes) => this.log.warn('a node is not the one that was known by its name: its streams begin anew', { node: node.name, droppedBytes }),
+      onNewPeer: (node, droppedBytes) =>
+        this.log.warn('a node is not the one that was known by its name: its streams begin anew', {
+          node: node.name,
+          droppedBytes,
+        }),
     });
     this.#logic = this.#makeLogic(this);
   }
@@ -273,7 +295,7 @@ export class Core {
 
   #bornWord(): number {
     const root = this.store.segment.regions.get('root')!;
-    return (root.offset + this.store.layouts.root.fields.find((field) => field.name === '$born')!.offset) / 4;
+    return (root.offset + this.store.layouts.root.fields.find(field => field.name === '$born')!.offset) / 4;
   }
 
   #born(): number {
@@ -391,7 +413,9 @@ export class Core {
       this.#tidiedAt = nowMs;
       this.bus.lookForNewPeers();
       this.bus.outbox.tidy(nowMs, LANE_IDLE_MS);
-      void this.store.reserveAhead().catch((error: unknown) => this.log.error('no pages could be reserved ahead', errorData(error)));
+      void this.store
+        .reserveAhead()
+        .catch((error: unknown) => this.log.error('no pages could be reserved ahead', errorData(error)));
     }
     if (done > 0) this.#busyAt = nowMs;
     if (done > 0 || this.bus.waiting) this.kick();

@@ -4,9 +4,40 @@ export { buildTopology, loadConfig, loadService, type LoadedTopology, loadTopolo
 export { createLog, errorData, type Log } from './log.ts';
 export { coreLimits, type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
 export type { Random } from './random.ts';
-export { type Context, isService, type Life, type LifeReason, type PlayerContext, type Service, type ServiceSpec, service, type TellingContext } from './service.ts';
+export {
+  type Context,
+  isService,
+  type Life,
+  type LifeReason,
+  type PlayerContext,
+  type Service,
+  type ServiceSpec,
+  service,
+  type TellingContext,
+} from './service.ts';
 export { serviceLayout } from './service-logic.ts';
-export { CLOSE, EVERYBODY, INPUT, JOIN, JOINED, LEAVE, OUT, PICTURE, REFUSED, tagOfProtocol } from './system-messages.ts';
+export {
+  CLOSE,
+  EVERYBODY,
+  INPUT,
+  JOIN,
+  JOINED,
+  LEAVE,
+  OUT,
+  PICTURE,
+  REFUSED,
+  tagOfProtocol,
+} from './system-messages.ts';
 export { Supervisor, type SupervisorEvent, type SupervisorOptions } from './supervisor/supervisor.ts';
-export { isTopology, type NodeContext, type NodeLimits, nodesOf, program, type Runnable, type Topology, type TopologyEntry, topology } from './topology.ts';
+export {
+  isTopology,
+  type NodeContext,
+  type NodeLimits,
+  nodesOf,
+  program,
+  type Runnable,
+  type Topology,
+  type TopologyEntry,
+  topology,
+} from './topology.ts';
 export { nodePlan } from './node-plan.ts';

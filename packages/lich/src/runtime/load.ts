@@ -31,7 +31,10 @@ export async function loadTopology(file: string): Promise<LoadedTopology> {
   const module = await importFile(source);
   const found = Object.values(module).filter(isTopology);
   if (found.length !== 1) {
-    throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `${source} exports ${found.length} topologies; want one: export const zone = topology({…})`);
+    throw new RuntimeError(
+      'RUNTIME_BAD_TOPOLOGY',
+      `${source} exports ${found.length} topologies; want one: export const zone = topology({…})`,
+    );
   }
   return { file: source, topology: found[0]! };
 }
@@ -61,13 +64,20 @@ export async function importFile(source: string): Promise<Record<string, unknown
 /** The service of an entry. @throws RuntimeError `RUNTIME_BAD_TOPOLOGY` when its file exports none, or one of another name */
 export async function loadService(loaded: LoadedTopology, kind: string): Promise<Service> {
   const entry = loaded.topology.entries.get(kind);
-  if (typeof entry?.run !== 'string') throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `topology ${kind}.run is no service file`);
+  if (typeof entry?.run !== 'string')
+    throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `topology ${kind}.run is no service file`);
   const { default: found } = await importFile(sibling(loaded, entry.run));
   if (!isService(found)) {
-    throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `topology ${kind}.run: ${entry.run} has no service as its default export`);
+    throw new RuntimeError(
+      'RUNTIME_BAD_TOPOLOGY',
+      `topology ${kind}.run: ${entry.run} has no service as its default export`,
+    );
   }
   if (found.name !== kind) {
-    throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `topology ${kind}.run: ${entry.run} defines service \`${found.name}\`; give the entry that name`);
+    throw new RuntimeError(
+      'RUNTIME_BAD_TOPOLOGY',
+      `topology ${kind}.run: ${entry.run} defines service \`${found.name}\`; give the entry that name`,
+    );
   }
   return found;
 }

@@ -52,7 +52,9 @@ function toStandardOutput(line: string): void {
 /** A line must not cost the transaction that writes it: what JSON cannot say is said otherwise. */
 function textOf(line: object, data: Readonly<Record<string, unknown>> | undefined): string {
   try {
-    return JSON.stringify({ ...line, ...data }, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+    return JSON.stringify({ ...line, ...data }, (_, value: unknown) =>
+      typeof value === 'bigint' ? String(value) : value,
+    );
   } catch (error) {
     return JSON.stringify({ ...line, data: `cannot be written as JSON: ${shortText(error)}` });
   }
@@ -71,7 +73,9 @@ export function errorData(error: unknown): Record<string, unknown> {
   try {
     if (!(error instanceof Error)) return { err: { message: String(error) } };
     const code = (error as { code?: unknown }).code;
-    return { err: { type: error.name, message: error.message, stack: error.stack, ...(code === undefined ? {} : { code }) } };
+    return {
+      err: { type: error.name, message: error.message, stack: error.stack, ...(code === undefined ? {} : { code }) },
+    };
   } catch {
     return { err: { message: shortText(error) } };
   }

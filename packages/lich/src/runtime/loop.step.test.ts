@@ -21,12 +21,21 @@ const VICTIM = fileURLToPath(new URL('../testing/step/victim.mjs', import.meta.u
 afterEach(removeTestDirs);
 
 describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
-  test('the bank: state, cursors and tails are the last commit, nothing is shown before it', { timeout: 120_000 + SECONDS * 1_000 }, async () => {
+  test('the bank: state, cursors and tails are the last commit, nothing is shown before it', {
+    timeout: 120_000 + SECONDS * 1_000,
+  }, async () => {
     const dir = testDir();
     const cluster = await Cluster.up({ topology: TOPOLOGY, dir });
     try {
       const pid = cluster.owner('bank-1')!;
-      const found = await step({ dir, name: 'bank-1', pid, seconds: SECONDS, commits: COMMITS, ...watchedOf(dir, 'bank-1') });
+      const found = await step({
+        dir,
+        name: 'bank-1',
+        pid,
+        seconds: SECONDS,
+        commits: COMMITS,
+        ...watchedOf(dir, 'bank-1'),
+      });
       process.stdout.write(`single-stepper, bank: ${JSON.stringify(found)}\n`);
       expect(found).toMatchObject({ wrong: 0, ahead: 0, wrongWord: -1 });
       expect(found.commits).toBeGreaterThan(10);
@@ -47,7 +56,14 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
       const state = attachSegment({ dir, name: 'victim', kind: 'state' });
       const root = state.regions.get('root')!.offset / 4;
       state.close();
-      const found = await step({ dir, name: 'victim', pid: victim.pid!, seconds: SECONDS, commits: COMMITS, watched: [[root, 64]] });
+      const found = await step({
+        dir,
+        name: 'victim',
+        pid: victim.pid!,
+        seconds: SECONDS,
+        commits: COMMITS,
+        watched: [[root, 64]],
+      });
       process.stdout.write(`single-stepper, ${variant}: ${JSON.stringify(found)}\n`);
       expect(found.differing).toBeGreaterThan(1_000);
       if (isBad) expect(found.wrong).toBeGreaterThan(10);
@@ -65,7 +81,7 @@ function watchedOf(dir: string, name: string): { watched: [number, number][]; pu
   const lanes = attachSegment({ dir, name, kind: 'lanes' });
   const root = state.regions.get('root')!.offset;
   const watched: [number, number][] = [];
-  const word = (field: string): number => (root + catalogOf(state).root.fields.find((f) => f.name === field)!.offset) / 4;
+  const word = (field: string): number => (root + catalogOf(state).root.fields.find(f => f.name === field)!.offset) / 4;
   for (const field of catalogOf(state).root.fields) {
     if (field.bytes <= 1024) watched.push([(root + field.offset) >> 2, Math.ceil(field.bytes / 4)]);
   }
@@ -86,7 +102,7 @@ function watchedOf(dir: string, name: string): { watched: [number, number][]; pu
 function said(child: ChildProcess, words: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let text = '';
-    child.stdout!.on('data', (chunk) => {
+    child.stdout!.on('data', chunk => {
       text += String(chunk);
       if (text.includes(words)) resolve();
     });

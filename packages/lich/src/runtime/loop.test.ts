@@ -29,16 +29,22 @@ const scene = service('scene', {
   state: State,
   protocol: P,
   config: { speed: 3 },
-  start: (ctx) => {
+  start: ctx => {
     lives.push(`start ${ctx.life.epoch} ${ctx.life.reason}`);
     ctx.state.done = 0;
   },
-  resumed: (ctx) => {
+  resumed: ctx => {
     lives.push(`resumed ${ctx.life.epoch} ${ctx.life.reason}`);
   },
   on: { run: play, later: play, small: (_, payload) => void small.push({ ...payload }) },
 });
-const ticking = service('ticking', { state: State, protocol: P, tickHz: 1000, tick: (ctx) => ticks.work(ctx), on: { run: play, later: play, small() {} } });
+const ticking = service('ticking', {
+  state: State,
+  protocol: P,
+  tickHz: 1000,
+  tick: ctx => ticks.work(ctx),
+  on: { run: play, later: play, small() {} },
+});
 
 const TAG = tagOfProtocol(P);
 const bytesOf = (value: object): Uint8Array => {
@@ -72,17 +78,21 @@ async function world(limits: object = {}, what: typeof scene = scene): Promise<W
   const dir = testDir();
   const running = await startService(what as never, { dir, limits: { logBytes: 65_536, timers: 64, ...limits } });
   const peer = await Peer.start(dir, 'peer-1');
-  cleanUp.push(() => running.stop(), () => peer.stop());
+  cleanUp.push(
+    () => running.stop(),
+    () => peer.stop(),
+  );
   return {
     dir,
     scene: running,
     peer,
     async run(fn, n = 0) {
       let called = false;
-      const script = scripts.push((ctx, m) => {
-        called = true;
-        return fn(ctx, m);
-      }) - 1;
+      const script =
+        scripts.push((ctx, m) => {
+          called = true;
+          return fn(ctx, m);
+        }) - 1;
       peer.say(running.core.self.index, typeOf(TAG, 0), 0, 0, bytesOf({ script, n }));
       await until(() => called);
     },
@@ -93,7 +103,7 @@ describe('a handler that throws', () => {
   it('is undone, and the next one is handled', async () => {
     const w = await world();
     const hooks: string[] = [];
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.state.units.create({ name: 'a' });
       ctx.state.done = 5;
       ctx.onCommit(() => hooks.push('never'));
@@ -102,7 +112,7 @@ describe('a handler that throws', () => {
     });
     expect(w.scene.state.done).toBe(0);
     expect(w.scene.state.units.size).toBe(0);
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.state.done++;
       ctx.onCommit(() => hooks.push('first'));
       ctx.onCommit(() => hooks.push('second'));
@@ -111,7 +121,9 @@ describe('a handler that throws', () => {
     expect(hooks).toEqual(['first', 'second']);
     expect(w.scene.state.done).toBe(1);
     expect(w.scene.logic.counts).toMatchObject({ handled: 1, failed: 1 });
-    expect(w.scene.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)).toEqual(['handler run threw and is undone']);
+    expect(w.scene.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)).toEqual([
+      'handler run threw and is undone',
+    ]);
     expect(w.scene.core.store.check()).toEqual([]);
   });
 
@@ -120,22 +132,30 @@ describe('a handler that throws', () => {
     ['null', () => null],
     ['a string', () => 'text'],
     ['an object without a prototype', () => Object.create(null) as unknown],
-    ['an error whose message throws', () => Object.defineProperty(new Error('x'), 'message', { get: () => { throw new Error('again'); } })],
+    [
+      'an error whose message throws',
+      () =>
+        Object.defineProperty(new Error('x'), 'message', {
+          get: () => {
+            throw new Error('again');
+          },
+        }),
+    ],
     ['a frozen error', () => Object.freeze(new Error('frozen'))],
   ])('may throw %s', async (_, what) => {
     const w = await world();
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.state.done = 5;
       throw what();
     });
-    await w.run((ctx) => void ctx.state.done++);
+    await w.run(ctx => void ctx.state.done++);
     expect(w.scene.state.done).toBe(1);
   });
 
   it('while a hook throws too: the other hooks run', async () => {
     const w = await world();
     const hooks: string[] = [];
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.onCommit(() => hooks.push('a'));
       ctx.onCommit(() => {
         throw new Error('a hook');
@@ -149,7 +169,7 @@ describe('a handler that throws', () => {
   it('hooks run after the commit, and see it', async () => {
     const w = await world();
     let seen = -1;
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.state.done = 7;
       const { log } = w.scene.core.store;
       ctx.onCommit(() => (seen = log.open ? -2 : w.scene.state.done));
@@ -163,14 +183,18 @@ describe('ctx.log', () => {
   it('takes anything, and never undoes a message', async () => {
     const { createLog } = await import('./log.ts');
     const lines: string[] = [];
-    const log = createLog('x', (line) => lines.push(line));
+    const log = createLog('x', line => lines.push(line));
     const circle: Record<string, unknown> = {};
     circle.circle = circle;
     log.info('big', { gold: 5n });
     log.info('circle', circle);
-    log.info('throws', { get a() { throw new Error('no'); } } as never);
+    log.info('throws', {
+      get a() {
+        throw new Error('no');
+      },
+    } as never);
     log.warn('error', { error: new Error('x') });
-    expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['big', 'circle', 'throws', 'error']);
+    expect(lines.map(line => JSON.parse(line).msg)).toEqual(['big', 'circle', 'throws', 'error']);
     expect(JSON.parse(lines[0]!).gold).toBe('5');
     for (let k = 0; k < 20; k++) log.info('often', { k });
     expect(lines.length).toBe(9);
@@ -182,17 +206,20 @@ describe('a promise', () => {
     ['that is resolved', () => Promise.resolve(1)],
     ['that is rejected', () => Promise.reject(new Error('later'))],
     ['that is rejected later', () => new Promise((_, reject) => setTimeout(() => reject(new Error('later')), 5))],
-    ['of somebody else', () => ({ then: (_: unknown, reject: (e: Error) => void) => void setTimeout(() => reject(new Error('x')), 1) })],
+    [
+      'of somebody else',
+      () => ({ then: (_: unknown, reject: (e: Error) => void) => void setTimeout(() => reject(new Error('x')), 1) }),
+    ],
   ])('%s undoes the message, and ends nothing', async (_, make) => {
     const w = await world();
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.state.done = 5;
       return make();
     });
     expect(w.scene.state.done).toBe(0);
     expect(w.scene.lines.at(-1)!.data.err.code).toBe('RUNTIME_HANDLER_PROMISE');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await w.run((ctx) => void ctx.state.done++);
+    await new Promise(resolve => setTimeout(resolve, 20));
+    await w.run(ctx => void ctx.state.done++);
     expect(w.scene.state.done).toBe(1);
   });
 });
@@ -202,7 +229,7 @@ describe('ctx.attempt', () => {
     const w = await world();
     const found: unknown[] = [];
     const hooks: string[] = [];
-    await w.run((ctx) => {
+    await w.run(ctx => {
       const unit = ctx.state.units.create({ hp: 10 });
       ctx.onCommit(() => hooks.push('outer'));
       found.push(
@@ -237,7 +264,7 @@ describe('ctx.attempt', () => {
   it('a record made in the attempt is gone, one destroyed in it is back, the very same', async () => {
     const w = await world();
     const found: unknown[] = [];
-    await w.run((ctx) => {
+    await w.run(ctx => {
       const old = ctx.state.units.create({ name: 'old' });
       let made: any;
       ctx.attempt(old, () => {
@@ -259,14 +286,14 @@ describe('ctx.attempt', () => {
   it('lanes made in an attempt that throws are given back, and the next send goes through', async () => {
     const w = await world();
     const target = { name: 'peer', protocol: P };
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.attempt(undefined, () => {
         ctx.send(target, 'run', { script: 1, n: 1 });
         throw new Error('x');
       });
       ctx.send(target, 'run', { script: 2, n: 2 });
     });
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.send(target, 'run', { script: 3, n: 3 });
     });
     await until(() => w.peer.heard.length === 2);
@@ -278,7 +305,7 @@ describe('ctx.attempt', () => {
 describe('a full undo log', () => {
   it('caught by the handler: the message is undone, and nothing ends', async () => {
     const w = await world();
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.state.done = 1;
       try {
         for (let k = 0; ; k++) ctx.state.seen.set(k % 4000, k);
@@ -288,10 +315,13 @@ describe('a full undo log', () => {
     });
     expect(w.scene.state.done).toBe(0);
     expect(w.scene.logic.counts.failed).toBe(1);
-    await w.run((ctx) => void ctx.attempt(undefined, () => {
-      for (let k = 0; ; k++) ctx.state.seen.set(k % 4000, k);
-    }));
-    await w.run((ctx) => void ctx.state.done++);
+    await w.run(
+      ctx =>
+        void ctx.attempt(undefined, () => {
+          for (let k = 0; ; k++) ctx.state.seen.set(k % 4000, k);
+        }),
+    );
+    await w.run(ctx => void ctx.state.done++);
     expect(w.scene.state.done).toBe(1);
   });
 
@@ -304,7 +334,8 @@ describe('a full undo log', () => {
       const before = w.scene.state.done;
       await w.run((ctx, times) => {
         ctx.state.done = times;
-        for (let k = 0; k < times; k++) w.scene.core.store.log.write(w.scene.core.store.segment.regions.get('root')!.offset / 4 + 40, k);
+        for (let k = 0; k < times; k++)
+          w.scene.core.store.log.write(w.scene.core.store.segment.regions.get('root')!.offset / 4 + 40, k);
       }, n);
       if (w.scene.state.done === n) done++;
       else {
@@ -339,9 +370,14 @@ describe('messages that a service does not know', () => {
     // Of a refusal nobody is told, or two that do not know each other would never end.
     w.peer.say(index, REFUSED, typeOf(TAG, 0), 0);
     await until(() => w.scene.logic.counts.refused === 1);
-    await w.run((ctx) => void ctx.state.done++);
+    await w.run(ctx => void ctx.state.done++);
     expect(w.peer.heard.length).toBe(bad.length);
-    expect(w.scene.lines.some(({ message, data }) => message === 'a message was refused by its receiver' && data.receiver === 'peer-1' && data.messageId === 0)).toBe(true);
+    expect(
+      w.scene.lines.some(
+        ({ message, data }) =>
+          message === 'a message was refused by its receiver' && data.receiver === 'peer-1' && data.messageId === 0,
+      ),
+    ).toBe(true);
   });
 });
 
@@ -350,7 +386,7 @@ describe('own messages', () => {
     const w = await world();
     const order: number[] = [];
     const note = scripts.push((_, n) => void order.push(n)) - 1;
-    await w.run((ctx) => {
+    await w.run(ctx => {
       ctx.after(3, 'later', { script: note, n: 4 });
       ctx.post('later', { script: note, n: 1 });
       ctx.post('later', { script: note, n: 2 });
@@ -365,22 +401,24 @@ describe('own messages', () => {
   it('that throw are undone and do not come again', async () => {
     const w = await world();
     let calls = 0;
-    const script = scripts.push((ctx) => {
-      calls++;
-      ctx.state.done = 9;
-      throw new Error('own');
-    }) - 1;
-    await w.run((ctx) => ctx.post('later', { script, n: 0 }));
+    const script =
+      scripts.push(ctx => {
+        calls++;
+        ctx.state.done = 9;
+        throw new Error('own');
+      }) - 1;
+    await w.run(ctx => ctx.post('later', { script, n: 0 }));
     await until(() => w.scene.logic.counts.failed === 1);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise(resolve => setTimeout(resolve, 20));
     expect(calls).toBe(1);
     expect(w.scene.state.done).toBe(0);
   });
 
   it('with a payload that does not fit: nothing is posted, also where the handler catches it', async () => {
     const w = await world();
-    await w.run((ctx) => {
-      for (const payload of [{ level: 256 }, { level: 1.5 }, { level: 1, who: 5 }, undefined]) expect(() => ctx.post('small', payload)).toThrow(expect.objectContaining({ code: 'SCHEMA_RANGE' }));
+    await w.run(ctx => {
+      for (const payload of [{ level: 256 }, { level: 1.5 }, { level: 1, who: 5 }, undefined])
+        expect(() => ctx.post('small', payload)).toThrow(expect.objectContaining({ code: 'SCHEMA_RANGE' }));
       expect(() => ctx.post('run', { script: 0, n: 0 })).toThrow(/no own of service scene/);
       expect(() => ctx.after(-1, 'small', { level: 1 })).toThrow(RangeError);
       expect(() => ctx.after(NaN, 'small', { level: 1 })).toThrow(RangeError);
@@ -400,11 +438,11 @@ describe('own messages', () => {
 
   it('more than there is room for: a coded error, and the handler is undone', async () => {
     const w = await world();
-    await w.run((ctx) => {
+    await w.run(ctx => {
       for (let k = 0; k < 65; k++) ctx.after(1_000, 'small', { level: 1 });
     });
     expect(w.scene.lines.at(-1)!.data.err.code).toBe('RUNTIME_TIMERS_FULL');
-    await w.run((ctx) => {
+    await w.run(ctx => {
       for (let k = 0; k < 64; k++) ctx.after(1_000, 'small', { level: 1 });
     });
     expect(w.scene.logic.counts.handled).toBe(1);
@@ -413,8 +451,8 @@ describe('own messages', () => {
   it('a chain that never ends leaves lanes and sleep their turns', async () => {
     const w = await world();
     const script = scripts.push((ctx, n) => ctx.post('later', { script, n: n + 1 })) - 1;
-    await w.run((ctx) => ctx.post('later', { script, n: 0 }));
-    for (let k = 0; k < 5; k++) await w.run((ctx) => void ctx.state.done++);
+    await w.run(ctx => ctx.post('later', { script, n: 0 }));
+    for (let k = 0; k < 5; k++) await w.run(ctx => void ctx.state.done++);
     expect(w.scene.state.done).toBe(5);
   });
 });
@@ -423,7 +461,7 @@ describe('time', () => {
   it('stands still in a message, and never goes back when the clock is put back; what waits is done all the same', async () => {
     const w = await world();
     const seen: number[] = [];
-    await w.run((ctx) => {
+    await w.run(ctx => {
       const before = ctx.now;
       const until = performance.now() + 5;
       while (performance.now() < until);
@@ -434,8 +472,8 @@ describe('time', () => {
     const real = Date.now;
     vi.spyOn(Date, 'now').mockImplementation(() => real() - 3_600_000);
     const fired: number[] = [];
-    const script = scripts.push((ctx) => void fired.push(ctx.now)) - 1;
-    await w.run((ctx) => {
+    const script = scripts.push(ctx => void fired.push(ctx.now)) - 1;
+    await w.run(ctx => {
       seen.push(ctx.now);
       ctx.after(30, 'later', { script, n: 0 });
     });
@@ -443,7 +481,7 @@ describe('time', () => {
     await until(() => fired.length === 1);
     expect(fired[0]! - seen[2]!).toBeGreaterThanOrEqual(30);
     vi.spyOn(Date, 'now').mockImplementation(() => real() + 3_600_000);
-    await w.run((ctx) => void seen.push(ctx.now));
+    await w.run(ctx => void seen.push(ctx.now));
     expect(seen[3]! - fired[0]!).toBeGreaterThan(3_500_000);
   });
 });
@@ -452,7 +490,7 @@ describe('ticks', () => {
   it('that throw, return a promise or fill the log are undone; the tick counts, and the next runs', async () => {
     let calls = 0;
     const dones: number[] = [];
-    ticks.work = (ctx) => {
+    ticks.work = ctx => {
       calls++;
       ctx.state.done++;
       if (ctx.tick === 2) throw new Error('tick');
@@ -505,7 +543,7 @@ describe('lives', () => {
     const born = service('born', {
       state: State,
       protocol: P,
-      start: (ctx) => {
+      start: ctx => {
         ctx.state.done = 1;
         if (fails) throw new Error('not yet');
       },

@@ -91,19 +91,33 @@ export function timersOf(limits: NodeLimits): number {
 }
 
 /** A service's node, ready to run. */
-export function serviceCore(service: Service, config: Parameters<typeof makeLogic>[1], o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log'> & { limits?: NodeLimits }): Core {
+export function serviceCore(
+  service: Service,
+  config: Parameters<typeof makeLogic>[1],
+  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log'> & { limits?: NodeLimits },
+): Core {
   const limits = o.limits ?? {};
   const timers = timersOf(limits);
   const layout = serviceLayout(service, timers, DEFAULT_LIMITS.nodes);
   const { dir, name, id, log } = o;
-  return new Core({ dir, name, id, log, state: service.state, ...layout, ...coreLimits(limits) }, makeLogic(service, config, timers));
+  return new Core(
+    { dir, name, id, log, state: service.state, ...layout, ...coreLimits(limits) },
+    makeLogic(service, config, timers),
+  );
 }
 
 function makeLogic(service: Service, config: Readonly<Record<string, unknown>>, timers: number): (core: Core) => Logic {
-  return (core) => new ServiceLogic(core, service, config, timers);
+  return core => new ServiceLogic(core, service, config, timers);
 }
 
-async function runService(spec: NodeSpec, loaded: LoadedTopology, name: string, log: Log, signal: AbortSignal, end: () => void): Promise<void> {
+async function runService(
+  spec: NodeSpec,
+  loaded: LoadedTopology,
+  name: string,
+  log: Log,
+  signal: AbortSignal,
+  end: () => void,
+): Promise<void> {
   const service = await loadService(loaded, spec.kind);
   const config = await loadConfig(loaded, spec.kind, service);
   const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
@@ -116,15 +130,25 @@ async function runService(spec: NodeSpec, loaded: LoadedTopology, name: string, 
 export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
   if (signal.aborted) return;
   signal.addEventListener('abort', () => core.stop(), { once: true });
-  await core.run((role) => {
+  await core.run(role => {
     raisePriority();
-    core.log.info(role === 'owner' ? 'serving' : 'standing by', role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {});
+    core.log.info(
+      role === 'owner' ? 'serving' : 'standing by',
+      role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {},
+    );
     if (role === 'owner') onSignals(end);
     if (role === 'owner' && signal.aborted) core.stop();
   });
 }
 
-async function runRunnable(spec: NodeSpec, loaded: LoadedTopology, name: string, log: Log, signal: AbortSignal, end: () => void): Promise<void> {
+async function runRunnable(
+  spec: NodeSpec,
+  loaded: LoadedTopology,
+  name: string,
+  log: Log,
+  signal: AbortSignal,
+  end: () => void,
+): Promise<void> {
   onSignals(end);
   const entry = loaded.topology.entries.get(spec.kind)!;
   const run = entry.run as Exclude<typeof entry.run, string>;
@@ -137,9 +161,11 @@ async function runRunnable(spec: NodeSpec, loaded: LoadedTopology, name: string,
     services: () => loadServices(loaded),
     log,
     signal,
-    announce: (address) => announce(spec.dir, name, address),
+    announce: address => announce(spec.dir, name, address),
   };
-  const module = isRelative(run.module) ? await importFile(sibling(loaded, run.module)) : ((await import(run.module)) as Record<string, unknown>);
+  const module = isRelative(run.module)
+    ? await importFile(sibling(loaded, run.module))
+    : ((await import(run.module)) as Record<string, unknown>);
   // One that only waits for its signal has nothing else that keeps the process.
   const alive = setInterval(() => {}, 60_000);
   try {
@@ -155,7 +181,7 @@ async function loadServices(loaded: LoadedTopology): ReturnType<NodeContext['ser
   for (const [kind, entry] of loaded.topology.entries) {
     if (typeof entry.run !== 'string') continue;
     const service = await loadService(loaded, kind);
-    services.set(kind, { service, nodes: nodes.filter((node) => node.kind === kind).map((node) => node.name) });
+    services.set(kind, { service, nodes: nodes.filter(node => node.kind === kind).map(node => node.name) });
   }
   return services;
 }

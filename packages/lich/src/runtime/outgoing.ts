@@ -37,7 +37,14 @@ export class Outgoing {
   #gateways: number[] = [];
   readonly #nodes: number;
 
-  constructor(bus: Bus, lanes: Segment, log: UndoLog, S: Int32Array, words: { sessions: number; stale: number }, nodes: number) {
+  constructor(
+    bus: Bus,
+    lanes: Segment,
+    log: UndoLog,
+    S: Int32Array,
+    words: { sessions: number; stale: number },
+    nodes: number,
+  ) {
     this.#bus = bus;
     this.#lanes = lanes;
     this.#log = log;
@@ -115,14 +122,15 @@ export class Outgoing {
     try {
       return this.#bus.outbox.claim(gateway, type, a, b, bytes);
     } catch (error) {
-      if (error instanceof BusError && (error.code === 'BUS_NO_ROOM' || error.code === 'BUS_TOO_MANY_LANES')) return FULL;
+      if (error instanceof BusError && (error.code === 'BUS_NO_ROOM' || error.code === 'BUS_TOO_MANY_LANES'))
+        return FULL;
       throw error;
     }
   }
 
   /** Is there a gateway that missed something? */
   get anyStale(): boolean {
-    return this.#gateways.some((gateway) => this.#S[this.#stale + gateway] === 1);
+    return this.#gateways.some(gateway => this.#S[this.#stale + gateway] === 1);
   }
 
   /** Tell gateways that have room again that their players missed something. In a transaction. */

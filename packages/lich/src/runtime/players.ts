@@ -80,7 +80,7 @@ export class Players {
 
   constructor(o: PlayersOptions) {
     this.#o = o;
-    this.#inbound = o.spec.protocol.messages.map((spec) =>
+    this.#inbound = o.spec.protocol.messages.map(spec =>
       spec.role === 'command' || spec.role === 'request'
         ? { spec, codec: payloadCodecOf(spec), reply: spec.reply && replyCodecOf(spec) }
         : undefined,
@@ -90,7 +90,15 @@ export class Players {
   /** A gateway's message, inside a transaction.
    * @returns undefined when the type is not one of these
    * @throws MustWait when the lane to the gateway is full: the message stays where it is */
-  deliver(gateway: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number | undefined {
+  deliver(
+    gateway: number,
+    type: number,
+    a: number,
+    b: number,
+    lanes: Segment,
+    word: number,
+    words: number,
+  ): number | undefined {
     switch (type) {
       case JOIN:
         return this.#join(gateway, a, b);
@@ -118,7 +126,11 @@ export class Players {
       // Before the new session counts, so that it gets no delta without a picture.
       this.#o.show();
       const ref = pool.refOf(me);
-      const told = outgoing.words(gateway, JOINED, session, generation, [ref.slot, ref.generation, Math.round((spec.tickHz ?? 0) * 1000)]);
+      const told = outgoing.words(gateway, JOINED, session, generation, [
+        ref.slot,
+        ref.generation,
+        Math.round((spec.tickHz ?? 0) * 1000),
+      ]);
       if (!told) throw new MustWait(gateway);
       outgoing.count(gateway, 1);
       this.#sendPicture(gateway, session, generation);
@@ -155,7 +167,11 @@ export class Players {
     const me = this.#player(gateway, session, generation, slot, playerGeneration);
     if (me === undefined) return HANDLED;
     try {
-      if (spec.leave) refusePromise('leave', this.#o.withMe(me, () => spec.leave!(this.#o.context)));
+      if (spec.leave)
+        refusePromise(
+          'leave',
+          this.#o.withMe(me, () => spec.leave!(this.#o.context)),
+        );
     } catch (error) {
       log.rollback();
       core.dropHooks();
@@ -167,10 +183,17 @@ export class Players {
     return HANDLED;
   }
 
-  #player(gateway: number, session: number, generation: number, slot: number, playerGeneration: number): PlayerRecord | undefined {
+  #player(
+    gateway: number,
+    session: number,
+    generation: number,
+    slot: number,
+    playerGeneration: number,
+  ): PlayerRecord | undefined {
     const me = this.#o.pool.resolve(slot >>> 0, playerGeneration >>> 0) as PlayerRecord | undefined;
     if (me === undefined) return undefined;
-    const isTheirs = me.$gateway === gateway + 1 && me.$session === session >>> 0 && me.$generation === generation >>> 0;
+    const isTheirs =
+      me.$gateway === gateway + 1 && me.$session === session >>> 0 && me.$generation === generation >>> 0;
     return isTheirs ? me : undefined;
   }
 
@@ -213,7 +236,15 @@ export class Players {
     return HANDLED;
   }
 
-  #handle(inbound: Inbound, me: PlayerRecord, gateway: number, session: number, generation: number, n: number, payload: Record<string, unknown>): void {
+  #handle(
+    inbound: Inbound,
+    me: PlayerRecord,
+    gateway: number,
+    session: number,
+    generation: number,
+    n: number,
+    payload: Record<string, unknown>,
+  ): void {
     const { spec, context, withMe, writer, outgoing, resolveRefs } = this.#o;
     const { name, layout } = inbound.spec;
     const result = withMe(me, () => spec.on[name]!(context, resolveRefs(layout, payload)));
@@ -239,7 +270,14 @@ export class Players {
     core.log.warn(`handler ${inbound.spec.name} threw and is undone`, { n, ...errorData(error) });
     // Coded errors are made to be read; what a bug says stays in the log.
     const coded = error instanceof CodedError;
-    this.answerError(gateway, session, generation, n, coded ? error.code : 'RUNTIME_HANDLER_FAILED', coded ? error.message : `${inbound.spec.name} failed and was undone`);
+    this.answerError(
+      gateway,
+      session,
+      generation,
+      n,
+      coded ? error.code : 'RUNTIME_HANDLER_FAILED',
+      coded ? error.message : `${inbound.spec.name} failed and was undone`,
+    );
   }
 
   /** Tell a player that its message `n` was not done. @throws MustWait */

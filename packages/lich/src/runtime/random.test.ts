@@ -10,7 +10,8 @@ function world(bytes?: Uint8Array) {
   const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, ...(bytes && { bytes }) });
   const store = openStore(segment, plan);
   store.recover();
-  const word = (segment.regions.get('root')!.offset + store.layouts.root.fields.find((f) => f.name === '$random')!.offset) / 4;
+  const word =
+    (segment.regions.get('root')!.offset + store.layouts.root.fields.find(f => f.name === '$random')!.offset) / 4;
   if (!bytes) segment.i32.set([12_345, -678], word);
   const random = new StateRandom(segment.i32, store.log, word);
   store.onRollback(() => random.rolledBack());
@@ -45,7 +46,7 @@ describe('random numbers of the state', () => {
   it('each message draws others, and one that draws nothing writes nothing', () => {
     const w = world();
     const seen = new Set<number>();
-    for (let k = 0; k < 200; k++) message(w, () => draw(w).forEach((n) => seen.add(n)));
+    for (let k = 0; k < 200; k++) message(w, () => draw(w).forEach(n => seen.add(n)));
     expect(seen.size).toBe(1_000);
     const key = w.key();
     message(w, () => {});
@@ -100,7 +101,13 @@ describe('random numbers of the state', () => {
       expect(w.random.chance(0)).toBe(false);
       expect(w.random.chance(1)).toBe(true);
       expect(['a', 'b']).toContain(w.random.pick(['a', 'b']));
-      for (const [lo, hi] of [[2, 1], [0.5, 2], [0, NaN], [0, 2 ** 33]] as const) expect(() => w.random.int(lo, hi)).toThrow(RangeError);
+      for (const [lo, hi] of [
+        [2, 1],
+        [0.5, 2],
+        [0, NaN],
+        [0, 2 ** 33],
+      ] as const)
+        expect(() => w.random.int(lo, hi)).toThrow(RangeError);
       expect(() => w.random.pick([])).toThrow(RangeError);
     });
   });
@@ -114,7 +121,8 @@ describe('random numbers of the state', () => {
     });
     for (let k = 0; k < 16_000; k++) message(w, () => void over[w.random.int(0, 15)]!++);
     // The seed is fixed; 99.99 % of all seeds lie below 45.
-    for (const bins of [within, over]) expect(bins.reduce((sum, n) => sum + (n - 1_000) ** 2 / 1_000, 0)).toBeLessThan(45);
+    for (const bins of [within, over])
+      expect(bins.reduce((sum, n) => sum + (n - 1_000) ** 2 / 1_000, 0)).toBeLessThan(45);
   });
 
   it('cannot be drawn outside of a transaction', () => {

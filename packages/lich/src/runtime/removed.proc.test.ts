@@ -12,31 +12,35 @@ const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', i
 
 afterEach(removeTestDirs);
 
-test.each(['audit-1', 'bank-1', 'feeder-1'])('%s removed between two runs: messages flow again', { timeout: 60_000 }, async (name) => {
-  const dir = testDir();
-  const first = await Cluster.up({ topology: TOPOLOGY, dir });
-  await until(() => rootOf(first.reader('audit-1')).last! > 500);
-  await first.end();
-  const kept = rootOf(first.reader('audit-1'));
-  expect(removeNode(dir, name)).toHaveLength(3);
+test.each(['audit-1', 'bank-1', 'feeder-1'])(
+  '%s removed between two runs: messages flow again',
+  { timeout: 60_000 },
+  async name => {
+    const dir = testDir();
+    const first = await Cluster.up({ topology: TOPOLOGY, dir });
+    await until(() => rootOf(first.reader('audit-1')).last! > 500);
+    await first.end();
+    const kept = rootOf(first.reader('audit-1'));
+    expect(removeNode(dir, name)).toHaveLength(3);
 
-  const second = await Cluster.up({ topology: TOPOLOGY, dir });
-  try {
-    const audit = second.reader('audit-1');
-    const bank = second.reader('bank-1');
-    const from = { audit: rootOf(audit).last!, bank: rootOf(bank).last! };
-    if (name !== 'audit-1') expect(from.audit).toBeGreaterThanOrEqual(kept.last!);
-    await until(() => rootOf(bank).last! !== from.bank && rootOf(audit).last! !== from.audit);
-    const wrong = { bank: rootOf(bank).wrong!, audit: rootOf(audit).wrong! };
-    await until(() => rootOf(audit).last! > 2_000);
-    // Where a new life met an old one the numbers jumped, once at most at either end; after that each came in its turn.
-    expect(wrong.bank + wrong.audit).toBeLessThanOrEqual(2);
-    expect(rootOf(bank).wrong! + rootOf(audit).wrong!).toBeLessThanOrEqual(3);
-    expect([...bank.check(), ...audit.check()]).toEqual([]);
-  } finally {
-    await second.end();
-  }
-});
+    const second = await Cluster.up({ topology: TOPOLOGY, dir });
+    try {
+      const audit = second.reader('audit-1');
+      const bank = second.reader('bank-1');
+      const from = { audit: rootOf(audit).last!, bank: rootOf(bank).last! };
+      if (name !== 'audit-1') expect(from.audit).toBeGreaterThanOrEqual(kept.last!);
+      await until(() => rootOf(bank).last! !== from.bank && rootOf(audit).last! !== from.audit);
+      const wrong = { bank: rootOf(bank).wrong!, audit: rootOf(audit).wrong! };
+      await until(() => rootOf(audit).last! > 2_000);
+      // Where a new life met an old one the numbers jumped, once at most at either end; after that each came in its turn.
+      expect(wrong.bank + wrong.audit).toBeLessThanOrEqual(2);
+      expect(rootOf(bank).wrong! + rootOf(audit).wrong!).toBeLessThanOrEqual(3);
+      expect([...bank.check(), ...audit.check()]).toEqual([]);
+    } finally {
+      await second.end();
+    }
+  },
+);
 
 test('a node whose lanes are lost, its state kept, goes on', { timeout: 60_000 }, async () => {
   const dir = testDir();

@@ -37,7 +37,8 @@ export class Sends {
 
   #look(to: Target<Protocol>, name: string, instance: number): Address {
     const message = to.protocol.byName.get(name);
-    if (message?.role !== 'command') throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no command of service ${to.name}`);
+    if (message?.role !== 'command')
+      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no command of service ${to.name}`);
     const address = {
       node: this.#core.directory.byName(`${to.name}-${instance}`).index,
       type: typeOf(tagOfProtocol(to.protocol), message.id),

@@ -40,7 +40,11 @@ import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
 import { type TimerLimits, Timers, timerFields } from './timers.ts';
 
 /** What a service adds to the layout of its node's state. */
-export function serviceLayout(service: Service, timers: number, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
+export function serviceLayout(
+  service: Service,
+  timers: number,
+  nodes: number,
+): { hidden: Record<string, Fields>; fields: Fields } {
   const { spec } = service;
   const hidden: Record<string, Record<string, unknown>> = spec.me === undefined ? {} : shownFields(spec.state);
   if (spec.me !== undefined) hidden[spec.me] = { ...hidden[spec.me], ...playerFields };
@@ -59,8 +63,8 @@ export function serviceLayout(service: Service, timers: number, nodes: number): 
 }
 
 function timerLimits(service: Service, capacity: number): TimerLimits {
-  const own = service.protocol.messages.filter((message) => message.role === 'own');
-  return { capacity, payloadBytes: Math.max(16, ...own.map((message) => message.layout.bytes)) };
+  const own = service.protocol.messages.filter(message => message.role === 'own');
+  return { capacity, payloadBytes: Math.max(16, ...own.map(message => message.layout.bytes)) };
 }
 
 /** How long an own message that cannot be handled now waits before it is tried again. */
@@ -81,8 +85,15 @@ interface Command {
 }
 
 export class ServiceLogic implements Logic, ContextHost {
-  readonly deliver = (sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number =>
-    this.#deliver(sender, type, a, b, lanes, word, words);
+  readonly deliver = (
+    sender: number,
+    type: number,
+    a: number,
+    b: number,
+    lanes: Segment,
+    word: number,
+    words: number,
+  ): number => this.#deliver(sender, type, a, b, lanes, word, words);
   readonly #core: Core;
   readonly #spec: AnySpec;
   readonly #service: Service;
@@ -118,7 +129,8 @@ export class ServiceLogic implements Logic, ContextHost {
     const { store, bus } = core;
     const { i32, f64: F } = store.segment;
     const rootOffset = store.segment.regions.get('root')!.offset;
-    const word = (name: string): number => (rootOffset + store.layouts.root.fields.find((field) => field.name === name)!.offset) / 4;
+    const word = (name: string): number =>
+      (rootOffset + store.layouts.root.fields.find(field => field.name === name)!.offset) / 4;
     this.#tickWord = word('$tick');
     this.#syncedWord = word('$synced');
     this.#random = new StateRandom(i32, store.log, word('$random'));
@@ -129,16 +141,22 @@ export class ServiceLogic implements Logic, ContextHost {
       this.#outgoing.reload();
       this.#random.rolledBack();
     });
-    const door = { resolve: (pool: string, slot: number, generation: number) => store.pools.get(pool)?.resolve(slot, generation) };
-    this.#codecs = service.protocol.messages.map((message) =>
+    const door = {
+      resolve: (pool: string, slot: number, generation: number) => store.pools.get(pool)?.resolve(slot, generation),
+    };
+    this.#codecs = service.protocol.messages.map(message =>
       message.role === 'event' ? undefined : payloadCodec(message.layout, door, message.name),
     );
     this.#sends = new Sends(core);
     // Players' commands come through their gateway, by the wire format; a service with players takes no others.
     this.#commands = service.protocol.messages.map(({ id, name, role }) =>
-      role === 'command' && this.#spec.me === undefined ? { name, codec: this.#codecs[id]!, handler: this.#spec.on[name]! } : undefined,
+      role === 'command' && this.#spec.me === undefined
+        ? { name, codec: this.#codecs[id]!, handler: this.#spec.on[name]! }
+        : undefined,
     );
-    this.#eventCodecs = service.protocol.messages.map((message) => (message.role === 'event' ? payloadCodecOf(message) : undefined));
+    this.#eventCodecs = service.protocol.messages.map(message =>
+      message.role === 'event' ? payloadCodecOf(message) : undefined,
+    );
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
     this.#context = new ServiceContext(this);
     if (this.#spec.me !== undefined) {
@@ -155,7 +173,7 @@ export class ServiceLogic implements Logic, ContextHost {
         show: () => this.#show(),
         resolveRefs: (layout, payload) => this.#resolveRefs(layout, payload),
         tick: () => this.tick,
-        count: (what) => void this.counts[what]++,
+        count: what => void this.counts[what]++,
       });
     }
   }
@@ -202,7 +220,9 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #randomWord(): number {
     const { segment, layouts } = this.#core.store;
-    return (segment.regions.get('root')!.offset + layouts.root.fields.find((field) => field.name === '$random')!.offset) / 4;
+    return (
+      (segment.regions.get('root')!.offset + layouts.root.fields.find(field => field.name === '$random')!.offset) / 4
+    );
   }
 
   resumed(): void {
@@ -224,7 +244,7 @@ export class ServiceLogic implements Logic, ContextHost {
     for (const pool of this.#core.store.pools.values()) {
       const { struct } = this.#spec.state.pools.find(({ name }) => name === pool.name) ?? {};
       if (typeof (struct?.prototype as { onResume?: unknown } | undefined)?.onResume !== 'function') continue;
-      this.#core.transact(() => pool.forEach((record) => (record as { onResume(why: string): void }).onResume(why)));
+      this.#core.transact(() => pool.forEach(record => (record as { onResume(why: string): void }).onResume(why)));
     }
   }
 
@@ -299,7 +319,11 @@ export class ServiceLogic implements Logic, ContextHost {
   #unknown(sender: number, type: number, what: number): number {
     if (type === REFUSED) {
       this.counts.refused++;
-      this.#core.log.warn('a message was refused by its receiver', { receiver: this.#core.directory.byIndex(sender)?.name, protocolTag: tagOf(what), messageId: idOf(what) });
+      this.#core.log.warn('a message was refused by its receiver', {
+        receiver: this.#core.directory.byIndex(sender)?.name,
+        protocolTag: tagOf(what),
+        messageId: idOf(what),
+      });
       return HANDLED;
     }
     this.counts.unknown++;
@@ -311,13 +335,26 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #setAside(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     const { suspect } = this.#core.blame;
-    setAside(this.#core, { from: this.#core.directory.byIndex(sender)?.name ?? String(sender), type, a, b, tries: suspect!.tries }, lanes.u8.slice(word * 4, (word + words) * 4));
+    setAside(
+      this.#core,
+      { from: this.#core.directory.byIndex(sender)?.name ?? String(sender), type, a, b, tries: suspect!.tries },
+      lanes.u8.slice(word * 4, (word + words) * 4),
+    );
     if (type === INPUT && this.#players !== undefined) {
-      const me = this.#core.store.pools.get(this.#spec.me!)!.resolve(lanes.u32[word], lanes.u32[word + 1]) as PlayerRecord | undefined;
+      const me = this.#core.store.pools.get(this.#spec.me!)!.resolve(lanes.u32[word], lanes.u32[word + 1]) as
+        | PlayerRecord
+        | undefined;
       const n = lanes.u32[word + 2];
       if (me !== undefined) {
         me.$lastIn = n;
-        this.#players.answerError(sender, a, b, n, 'RUNTIME_SET_ASIDE', `this message ended the process ${suspect!.tries} times and was set aside`);
+        this.#players.answerError(
+          sender,
+          a,
+          b,
+          n,
+          'RUNTIME_SET_ASIDE',
+          `this message ended the process ${suspect!.tries} times and was set aside`,
+        );
       }
     } else this.#outgoing.words(sender, REFUSED, type, 0, []);
     return HANDLED;
@@ -347,7 +384,7 @@ export class ServiceLogic implements Logic, ContextHost {
       const ref = value === undefined ? undefined : recordRefOf(value);
       return ref && this.#core.store.pools.get(kind.pool)?.resolve(ref.slot, ref.generation);
     }
-    if (kind.tag === 'array') return (value as unknown[]).map((item) => this.#resolveKind(kind.element, item));
+    if (kind.tag === 'array') return (value as unknown[]).map(item => this.#resolveKind(kind.element, item));
     return kind.tag === 'struct' ? this.#resolveRefs(kind.layout, value as Record<string, unknown>) : value;
   }
 
@@ -368,7 +405,10 @@ export class ServiceLogic implements Logic, ContextHost {
   }
 
   nextMs(): number {
-    return Math.min(Math.max(this.#timers.nextDueMs(), this.#waitMs), this.#ticker ? this.#core.now + this.#ticker.inMs() : Number.POSITIVE_INFINITY);
+    return Math.min(
+      Math.max(this.#timers.nextDueMs(), this.#waitMs),
+      this.#ticker ? this.#core.now + this.#ticker.inMs() : Number.POSITIVE_INFINITY,
+    );
   }
 
   /** @returns false when it has to wait */
@@ -395,7 +435,17 @@ export class ServiceLogic implements Logic, ContextHost {
     try {
       if (verdict === 'set aside' || message === undefined) {
         const bytes = this.#codecs[message?.id ?? -1]?.bytes ?? 0;
-        setAside(core, { from: core.name, type: typeOf(this.#tag, this.#timers.typeOf(slot)), a: slot, b: generation, tries: core.blame.suspect?.tries ?? 0 }, segment.u8.slice(at, at + bytes));
+        setAside(
+          core,
+          {
+            from: core.name,
+            type: typeOf(this.#tag, this.#timers.typeOf(slot)),
+            a: slot,
+            b: generation,
+            tries: core.blame.suspect?.tries ?? 0,
+          },
+          segment.u8.slice(at, at + bytes),
+        );
         this.#timers.remove(slot);
       } else {
         const payload = this.#codecs[message.id]!.read(segment, at);
@@ -539,5 +589,5 @@ const MAX_DELAY_MS = 100 * 365 * 86_400_000;
 function hasRef(kind: AnyKind): boolean {
   if (kind.tag === 'ref') return true;
   if (kind.tag === 'array') return hasRef(kind.element);
-  return kind.tag === 'struct' && kind.layout.fields.some((field) => hasRef(field.kind));
+  return kind.tag === 'struct' && kind.layout.fields.some(field => hasRef(field.kind));
 }

@@ -4,7 +4,12 @@ import { isService, service } from './service.ts';
 
 class Player extends struct({ hp: int }) {}
 const State = state({ players: pool(Player) });
-const P = protocol({ walk: command({ x: int }), buy: request({ n: int }, { ok: int }), later: own({}), seen: event({ n: int }) });
+const P = protocol({
+  walk: command({ x: int }),
+  buy: request({ n: int }, { ok: int }),
+  later: own({}),
+  seen: event({ n: int }),
+});
 const on = { walk() {}, buy: () => ({ ok: 1 }), later() {} };
 const good = { state: State, protocol: P, on } as const;
 
@@ -53,7 +58,18 @@ describe('service()', () => {
 
   it('takes what is right', () => {
     expect(refusal('arena', good)).toBeUndefined();
-    const found = service('arena', { ...good, me: 'players', tickHz: 20, overrun: 'catchUp', config: { speed: 1 }, start() {}, tick() {}, join() {}, leave() {}, resumed() {} } as never);
+    const found = service('arena', {
+      ...good,
+      me: 'players',
+      tickHz: 20,
+      overrun: 'catchUp',
+      config: { speed: 1 },
+      start() {},
+      tick() {},
+      join() {},
+      leave() {},
+      resumed() {},
+    } as never);
     expect(isService(found)).toBe(true);
     expect([isService({}), isService(null), isService(good)]).toEqual([false, false, false]);
   });

@@ -2,7 +2,17 @@
  * not at all, and whatever it changed and sent commits together with the fact that the message was handled.
  *
  * The types here carry the protocol into the handlers: names, payloads and replies are checked by the compiler. */
-import type { AnswerOf, NamesOf, PayloadOf, PoolNames, Protocol, RecordOfPool, SendOf, StateOf, StateSchema } from '@lich/schema';
+import type {
+  AnswerOf,
+  NamesOf,
+  PayloadOf,
+  PoolNames,
+  Protocol,
+  RecordOfPool,
+  SendOf,
+  StateOf,
+  StateSchema,
+} from '@lich/schema';
 import { RuntimeError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
@@ -41,7 +51,12 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
    * @param to the service, and which instance of it (default 1)
    * @returns false when its lane is full and may not grow: a value, not an error
    * @throws BusError `BUS_UNKNOWN_NODE`, `BUS_RECORD_TOO_LARGE`, `BUS_NO_ROOM`, `BUS_TOO_MANY_LANES` */
-  send<Q extends Protocol, N extends NamesOf<Q, 'command'>>(to: Target<Q>, name: N, payload: SendOf<Q, N>, instance?: number): boolean;
+  send<Q extends Protocol, N extends NamesOf<Q, 'command'>>(
+    to: Target<Q>,
+    name: N,
+    payload: SendOf<Q, N>,
+    instance?: number,
+  ): boolean;
   /** Run `fn` so that a throw undoes what it did, and nothing else. @returns its result, or undefined after a throw */
   attempt<R>(record: object | undefined, fn: () => R): R | undefined;
   /** Do something outside once this message has committed (a cache, a socket). Lost if the process dies in between. */
@@ -91,7 +106,12 @@ export type TellingContext<S extends StateSchema, P extends Protocol, C, Me> = [
   : Omit<PlayerContext<S, P, C, Me>, 'me'>;
 
 /** What `service(name, spec)` takes. */
-export interface ServiceSpec<S extends StateSchema, P extends Protocol, C extends object, M extends PoolNames<S> = never> {
+export interface ServiceSpec<
+  S extends StateSchema,
+  P extends Protocol,
+  C extends object,
+  M extends PoolNames<S> = never,
+> {
   readonly state: S;
   readonly protocol: P;
   /** The pool of the players' records: with it the service accepts players. */
@@ -142,7 +162,20 @@ export interface AnySpec {
 /** Found by name, so that a service file may come from another copy of the package. */
 const SERVICE: unique symbol = Symbol.for('lich.service') as never;
 
-const FIELDS = new Set(['state', 'protocol', 'me', 'config', 'tickHz', 'overrun', 'start', 'resumed', 'tick', 'on', 'join', 'leave']);
+const FIELDS = new Set([
+  'state',
+  'protocol',
+  'me',
+  'config',
+  'tickHz',
+  'overrun',
+  'start',
+  'resumed',
+  'tick',
+  'on',
+  'join',
+  'leave',
+]);
 
 /** Define a service. @throws RuntimeError `RUNTIME_BAD_SERVICE`, naming the field */
 export function service<
@@ -157,16 +190,22 @@ export function service<
   if (!Array.isArray(any.state?.pools)) bad(name, 'state', 'state({…})');
   if (!Array.isArray(any.protocol?.messages)) bad(name, 'protocol', 'protocol({…})');
   if (typeof any.on !== 'object' || any.on === null) bad(name, 'on', 'a handler for each message of the protocol');
-  if (any.config !== undefined && (typeof any.config !== 'object' || any.config === null)) bad(name, `config: ${String(any.config)}`, 'an object');
-  for (const key of ['start', 'resumed', 'tick', 'join', 'leave'] as const) if (any[key] !== undefined) checkHandler(name, `\`${key}\``, any[key]);
-  if (any.me !== undefined && !any.state.pools.some((entry) => entry.name === any.me)) bad(name, `me: '${any.me}'`, 'the name of a pool of the state');
-  if (any.tickHz !== undefined && !(typeof any.tickHz === 'number' && any.tickHz >= 1 && any.tickHz <= 1000)) bad(name, `tickHz: ${any.tickHz}`, '1..1000');
+  if (any.config !== undefined && (typeof any.config !== 'object' || any.config === null))
+    bad(name, `config: ${String(any.config)}`, 'an object');
+  for (const key of ['start', 'resumed', 'tick', 'join', 'leave'] as const)
+    if (any[key] !== undefined) checkHandler(name, `\`${key}\``, any[key]);
+  if (any.me !== undefined && !any.state.pools.some(entry => entry.name === any.me))
+    bad(name, `me: '${any.me}'`, 'the name of a pool of the state');
+  if (any.tickHz !== undefined && !(typeof any.tickHz === 'number' && any.tickHz >= 1 && any.tickHz <= 1000))
+    bad(name, `tickHz: ${any.tickHz}`, '1..1000');
   if (any.tick && any.tickHz === undefined) bad(name, '`tick` without tickHz', 'both, or neither');
-  if (any.overrun !== undefined && any.overrun !== 'skip' && any.overrun !== 'catchUp') bad(name, 'overrun', "'skip' or 'catchUp'");
+  if (any.overrun !== undefined && any.overrun !== 'skip' && any.overrun !== 'catchUp')
+    bad(name, 'overrun', "'skip' or 'catchUp'");
   for (const message of any.protocol.messages) {
     const handled = typeof any.on[message.name] === 'function';
     if (message.role === 'event' && handled) bad(name, `on.${message.name}`, 'no handler: events go to players');
-    if (message.role !== 'event' && !handled) bad(name, `on.${message.name}`, `a handler: the protocol says ${message.role}`);
+    if (message.role !== 'event' && !handled)
+      bad(name, `on.${message.name}`, `a handler: the protocol says ${message.role}`);
     if (handled) checkHandler(name, `on.${message.name}`, any.on[message.name]);
   }
   for (const key of Object.keys(any.on)) {
@@ -178,7 +217,12 @@ export function service<
 function checkHandler(name: string, what: string, handler: unknown): void {
   if (typeof handler !== 'function') bad(name, what, 'a function');
   // One that returns a promise without being declared so is found when it is called.
-  if (/^(Async|Generator)/.test(handler.constructor.name)) bad(name, `${what} is an ${handler.constructor.name}`, 'a plain function: handlers are synchronous, one message is one transaction');
+  if (/^(Async|Generator)/.test(handler.constructor.name))
+    bad(
+      name,
+      `${what} is an ${handler.constructor.name}`,
+      'a plain function: handlers are synchronous, one message is one transaction',
+    );
 }
 
 function bad(name: string, what: string, want: string): never {

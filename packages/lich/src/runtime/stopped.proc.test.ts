@@ -15,7 +15,9 @@ const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', i
 
 afterEach(removeTestDirs);
 
-test('stopped: nobody takes over, not a byte changes; continued: it goes on; killed while stopped: taken over', { timeout: 120_000 }, async () => {
+test('stopped: nobody takes over, not a byte changes; continued: it goes on; killed while stopped: taken over', {
+  timeout: 120_000,
+}, async () => {
   const cluster = await Cluster.up({ topology: TOPOLOGY, dir: testDir() });
   try {
     const audit = cluster.reader('audit-1');
@@ -53,7 +55,11 @@ test('stopped: nobody takes over, not a byte changes; continued: it goes on; kil
 
 /** Hashes of the two segments that only the bank's owner writes. */
 function bytesOf(dir: string): string[] {
-  return ['state', 'lanes'].map((kind) => createHash('sha256').update(readFileSync(join(dir, `bank-1.${kind}`))).digest('hex'));
+  return ['state', 'lanes'].map(kind =>
+    createHash('sha256')
+      .update(readFileSync(join(dir, `bank-1.${kind}`)))
+      .digest('hex'),
+  );
 }
 
 /** All threads of the process stand still. */

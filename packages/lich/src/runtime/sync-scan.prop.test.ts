@@ -8,11 +8,28 @@ import { memorySegment } from '../testing/memory-segment.ts';
 import { SyncScan, shownFields, shownTables } from './sync-scan.ts';
 
 class Pos extends struct({ x: f32.sync, y: f32.sync, secret: u8 }) {}
-class Unit extends struct({ hp: u8.sync, small: u16.sync, name: text(5).sync, gold: int.sync, hidden: int, pos: Pos, marks: array(u8, 3).sync, mate: ref<Unit>('units').sync }) {}
+class Unit extends struct({
+  hp: u8.sync,
+  small: u16.sync,
+  name: text(5).sync,
+  gold: int.sync,
+  hidden: int,
+  pos: Pos,
+  marks: array(u8, 3).sync,
+  mate: ref<Unit>('units').sync,
+}) {}
 class Quiet extends struct({ n: int }) {}
 class Shot extends struct({ kind: u8.sync }) {}
-const Schema = state({ units: pool(Unit, { capacity: 6 }), quiet: pool(Quiet, { capacity: 4 }), shots: pool(Shot, { capacity: 4 }) });
-const plan = storePlan(Schema, { logWords: 1 << 13, hidden: shownFields(Schema) as never, system: shownTables(Schema) });
+const Schema = state({
+  units: pool(Unit, { capacity: 6 }),
+  quiet: pool(Quiet, { capacity: 4 }),
+  shots: pool(Shot, { capacity: 4 }),
+});
+const plan = storePlan(Schema, {
+  logWords: 1 << 13,
+  hidden: shownFields(Schema) as never,
+  system: shownTables(Schema),
+});
 
 type World = Store<any>;
 type View = Record<string, Record<number, Record<string, unknown>>>;
@@ -142,11 +159,23 @@ const slot = fc.nat(5);
 const changes = fc.oneof(
   fc.record({ do: fc.constant('create' as const), pool: fc.constantFrom('units', 'units', 'quiet', 'shots') }),
   fc.record({ do: fc.constant('destroy' as const), pool: fc.constantFrom('units', 'shots'), slot }),
-  fc.record({ do: fc.constant('set' as const), slot, field: fc.constantFrom('hp', 'small', 'gold', 'hidden', 'name', 'x', 'secret', 'mark', 'mate'), value: fc.nat(3) }),
+  fc.record({
+    do: fc.constant('set' as const),
+    slot,
+    field: fc.constantFrom('hp', 'small', 'gold', 'hidden', 'name', 'x', 'secret', 'mark', 'mate'),
+    value: fc.nat(3),
+  }),
 );
 type Change = typeof changes extends fc.Arbitrary<infer C> ? C : never;
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('transact' as const), changes: fc.array(changes, { maxLength: 5 }), end: fc.constantFrom('commit' as const, 'commit' as const, 'rollback' as const) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('transact' as const),
+      changes: fc.array(changes, { maxLength: 5 }),
+      end: fc.constantFrom('commit' as const, 'commit' as const, 'rollback' as const),
+    }),
+  },
   { weight: 3, arbitrary: fc.constant({ do: 'tick' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'join' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'restart' as const }) },
@@ -172,15 +201,16 @@ function change(s: any, c: Change): void {
 describe('what players see', () => {
   it('is what there is, whatever happened in between', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), steps => {
         const scene = new Scene();
         scene.join();
         for (const s of steps) {
-          if (s.do === 'transact') scene.transact((root) => s.changes.forEach((c) => change(root, c)), s.end);
+          if (s.do === 'transact') scene.transact(root => s.changes.forEach(c => change(root, c)), s.end);
           else if (s.do === 'join') scene.join();
           else if (s.do === 'restart') scene.open();
           else scene.tick(s.do === 'killInTick' ? 'kill' : 'commit');
-          if (s.do === 'tick' || s.do === 'join') for (const player of scene.players) expect(player.seen).toEqual(truth(scene.store));
+          if (s.do === 'tick' || s.do === 'join')
+            for (const player of scene.players) expect(player.seen).toEqual(truth(scene.store));
         }
         scene.tick();
         for (const player of scene.players) expect(player.seen).toEqual(truth(scene.store));
@@ -192,31 +222,31 @@ describe('what players see', () => {
 
   it('who comes between two ticks sees what changes back before the next', () => {
     const scene = new Scene();
-    scene.transact((s) => s.units.create({ hp: 1 }));
+    scene.transact(s => s.units.create({ hp: 1 }));
     scene.join();
     scene.tick();
-    scene.transact((s) => void (s.units.get(0).hp = 2));
+    scene.transact(s => void (s.units.get(0).hp = 2));
     scene.join();
-    scene.transact((s) => void (s.units.get(0).hp = 1));
+    scene.transact(s => void (s.units.get(0).hp = 1));
     scene.tick();
     for (const player of scene.players) expect(player.view.units![0]!.hp).toBe(1);
   });
 
   it('a record that is destroyed, made again and destroyed between two ticks is gone', () => {
     const scene = new Scene();
-    scene.transact((s) => s.shots.create());
+    scene.transact(s => s.shots.create());
     scene.join();
     scene.tick();
-    scene.transact((s) => s.shots.destroy(s.shots.get(0)));
-    scene.transact((s) => s.shots.create());
-    scene.transact((s) => s.shots.destroy(s.shots.get(0)));
+    scene.transact(s => s.shots.destroy(s.shots.get(0)));
+    scene.transact(s => s.shots.create());
+    scene.transact(s => s.shots.destroy(s.shots.get(0)));
     scene.tick();
     expect(scene.players[0]!.view.shots).toEqual({});
   });
 
   it('the same value, there and back, and fields that are not sent: nothing is told', () => {
     const scene = new Scene();
-    scene.transact((s) => s.units.create({ hp: 5, name: 'ab' }));
+    scene.transact(s => s.units.create({ hp: 5, name: 'ab' }));
     scene.tick();
     const told = () => {
       const line = scene.store.log.nextStamp();
@@ -236,10 +266,10 @@ describe('what players see', () => {
       (u: any) => void (u.pos.secret = 7),
       () => {},
     ]) {
-      scene.transact((s) => work(s.units.get(0)));
+      scene.transact(s => work(s.units.get(0)));
       expect(told()).toBe(0);
     }
-    scene.transact((s) => void (s.units.get(0).name = 'abc'));
+    scene.transact(s => void (s.units.get(0).name = 'abc'));
     expect(told()).toBe(1);
     expect(told()).toBe(0);
   });
@@ -248,7 +278,11 @@ describe('what players see', () => {
     const fields = Object.fromEntries(Array.from({ length: 60 }, (_, k) => [`f${k}`, k % 2 ? u8.sync : int.sync]));
     class Wide extends struct(fields) {}
     const schema = state({ wide: pool(Wide, { capacity: 2 }) });
-    const widePlan = storePlan(schema, { logWords: 1 << 13, hidden: shownFields(schema) as never, system: shownTables(schema) });
+    const widePlan = storePlan(schema, {
+      logWords: 1 << 13,
+      hidden: shownFields(schema) as never,
+      system: shownTables(schema),
+    });
     const store = openStore(memorySegment({ regions: widePlan.regions, catalog: widePlan.catalog }), widePlan) as World;
     const writer = new Writer(1024);
     const scan = new SyncScan(schema, store, writer);
@@ -260,7 +294,12 @@ describe('what players see', () => {
       scan.delta(since, 1, 1);
       store.log.commit();
       since = line;
-      readSync(scan.plan, writer.view().subarray(1), false, { begin() {}, enter: (_, __, ___, values) => void Object.assign(seen, values), change: (_, __, values) => void Object.assign(seen, values), leave() {} });
+      readSync(scan.plan, writer.view().subarray(1), false, {
+        begin() {},
+        enter: (_, __, ___, values) => void Object.assign(seen, values),
+        change: (_, __, values) => void Object.assign(seen, values),
+        leave() {},
+      });
     };
     store.log.begin();
     const record = store.state.wide.create();

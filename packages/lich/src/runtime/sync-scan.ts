@@ -10,7 +10,19 @@
  *
  * Change stamps say which records to look at; the copies say what of them to send: writing the same value, or going
  * there and back between two ticks, sends nothing. */
-import { type AnyKind, array, type FieldLayout, type Fields, type StateSchema, type SyncPlan, type SyncPool, SyncWriter, syncPlanOf, u32, type Writer } from '@lich/schema';
+import {
+  type AnyKind,
+  array,
+  type FieldLayout,
+  type Fields,
+  type StateSchema,
+  type SyncPlan,
+  type SyncPool,
+  SyncWriter,
+  syncPlanOf,
+  u32,
+  type Writer,
+} from '@lich/schema';
 import { OutKind } from '@lich/schema';
 import type { Pool, Store } from '../state/index.ts';
 
@@ -26,8 +38,10 @@ export function shownFields(schema: StateSchema): Record<string, Record<string, 
 
 /** Root fields for the pools of a schema that have sync fields. */
 export function shownTables(schema: StateSchema): Record<string, unknown> {
-  const tables = new Map(schema.pools.map((pool) => [pool.name, pool.capacity]));
-  return Object.fromEntries(syncPlanOf(schema).pools.map(({ name }) => [`$shown_${name}`, array(u32, tables.get(name)!)]));
+  const tables = new Map(schema.pools.map(pool => [pool.name, pool.capacity]));
+  return Object.fromEntries(
+    syncPlanOf(schema).pools.map(({ name }) => [`$shown_${name}`, array(u32, tables.get(name)!)]),
+  );
 }
 
 export type { Fields };
@@ -54,7 +68,9 @@ interface Scanned {
  * marks. */
 function pairsOf(kind: AnyKind, from: number, to: number): Pair[] {
   if (kind.tag !== 'struct' || kind.syncsWhole) return [{ from, to, bytes: kind.bytes }];
-  return kind.layout.fields.filter((field) => field.syncs).flatMap((field) => pairsOf(field.kind, from + field.offset, to + field.offset));
+  return kind.layout.fields
+    .filter(field => field.syncs)
+    .flatMap(field => pairsOf(field.kind, from + field.offset, to + field.offset));
 }
 
 export class SyncScan {
@@ -70,12 +86,20 @@ export class SyncScan {
     this.#writer = writer;
     this.#sync = new SyncWriter(this.plan, writer);
     const rootOffset = store.segment.regions.get('root')!.offset;
-    this.#scanned = this.plan.pools.map((plan) => {
+    this.#scanned = this.plan.pools.map(plan => {
       const pool = store.pools.get(plan.name)!;
-      const field = (name: string): FieldLayout => pool.layout.fields.find((f) => f.name === name)!;
-      const pairs = plan.fields.map(({ name, index }) => pairsOf(field(name).kind, field(name).offset, field(`$shown${index}`).offset));
-      const table = store.layouts.root.fields.find((f) => f.name === `$shown_${plan.name}`)!;
-      return { plan, pool, pairs, shown: (rootOffset + table.offset) / 4, mask: new Array<number>(plan.maskWords).fill(0) };
+      const field = (name: string): FieldLayout => pool.layout.fields.find(f => f.name === name)!;
+      const pairs = plan.fields.map(({ name, index }) =>
+        pairsOf(field(name).kind, field(name).offset, field(`$shown${index}`).offset),
+      );
+      const table = store.layouts.root.fields.find(f => f.name === `$shown_${plan.name}`)!;
+      return {
+        plan,
+        pool,
+        pairs,
+        shown: (rootOffset + table.offset) / 4,
+        mask: new Array<number>(plan.maskWords).fill(0),
+      };
     });
   }
 

@@ -53,18 +53,25 @@ describe('ticks', () => {
 
   it('any clock: ticks run and skipped are exactly the steps that passed', () => {
     fc.assert(
-      fc.property(fc.constantFrom(1, 7, 20, 60, 1_000), fc.constantFrom('skip' as const, 'catchUp' as const), fc.array(fc.double({ min: 0, max: 500, noNaN: true })), (hz, policy, gaps) => {
-        const { clock, ticker } = world(hz, policy);
-        let run = ticker.due();
-        for (const gap of gaps) {
-          clock.ms += gap;
-          const due = ticker.due();
-          expect(due).toBeLessThanOrEqual(policy === 'skip' ? 1 : CATCH_UP);
-          run += due;
-          expect(ticker.due()).toBe(0);
-        }
-        expect(Math.abs(run + ticker.skipped - (Math.floor((clock.ms - 1_000) / ticker.stepMs) + 1))).toBeLessThanOrEqual(1);
-      }),
+      fc.property(
+        fc.constantFrom(1, 7, 20, 60, 1_000),
+        fc.constantFrom('skip' as const, 'catchUp' as const),
+        fc.array(fc.double({ min: 0, max: 500, noNaN: true })),
+        (hz, policy, gaps) => {
+          const { clock, ticker } = world(hz, policy);
+          let run = ticker.due();
+          for (const gap of gaps) {
+            clock.ms += gap;
+            const due = ticker.due();
+            expect(due).toBeLessThanOrEqual(policy === 'skip' ? 1 : CATCH_UP);
+            run += due;
+            expect(ticker.due()).toBe(0);
+          }
+          expect(
+            Math.abs(run + ticker.skipped - (Math.floor((clock.ms - 1_000) / ticker.stepMs) + 1)),
+          ).toBeLessThanOrEqual(1);
+        },
+      ),
     );
   });
 

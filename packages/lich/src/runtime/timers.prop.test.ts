@@ -17,9 +17,21 @@ interface World {
 }
 
 function world(o: { bytes?: Uint8Array; wrap?: StoreTrace } = {}): World {
-  const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, ...(o.bytes && { bytes: o.bytes }), ...(o.wrap && { wrap: o.wrap.wrap('S') }) });
+  const segment = memorySegment({
+    regions: plan.regions,
+    catalog: plan.catalog,
+    ...(o.bytes && { bytes: o.bytes }),
+    ...(o.wrap && { wrap: o.wrap.wrap('S') }),
+  });
   const store = openStore(segment, plan) as Store<any>;
-  const timers = new Timers(segment.i32, segment.f64, store.log, store.layouts.root, segment.regions.get('root')!.offset, LIMITS);
+  const timers = new Timers(
+    segment.i32,
+    segment.f64,
+    store.log,
+    store.layouts.root,
+    segment.regions.get('root')!.offset,
+    LIMITS,
+  );
   return { segment, store, timers };
 }
 
@@ -57,7 +69,10 @@ const ops = fc.array(
   fc.record({
     ops: fc.array(
       fc.oneof<fc.Arbitrary<Op>[]>(
-        fc.record({ do: fc.constant('add' as const), due: fc.oneof(fc.nat(5), fc.double({ min: 0, max: 5, noNaN: true }), fc.constant(1e13)) }),
+        fc.record({
+          do: fc.constant('add' as const),
+          due: fc.oneof(fc.nat(5), fc.double({ min: 0, max: 5, noNaN: true }), fc.constant(1e13)),
+        }),
         fc.record({ do: fc.constant('take' as const), now: fc.nat(6) }),
         fc.record({ do: fc.constant('remove' as const), nth: fc.nat(11) }),
       ),
@@ -108,7 +123,7 @@ function apply(w: World, model: Waiting[], all: readonly Op[]): void {
 describe('timers', () => {
   it('are what a sorted array is', () => {
     fc.assert(
-      fc.property(ops, (history) => {
+      fc.property(ops, history => {
         let w = world();
         let model: Waiting[] = [];
         for (const { ops: all, end } of history) {
@@ -145,7 +160,9 @@ describe('timers', () => {
 
   it('same time: in the order in which they were posted, over the wrap of the sequence too', () => {
     const w = world();
-    const head = (w.segment.regions.get('root')!.offset + w.store.layouts.root.fields.find((f) => f.name === '$timerHead')!.offset) / 4;
+    const head =
+      (w.segment.regions.get('root')!.offset + w.store.layouts.root.fields.find(f => f.name === '$timerHead')!.offset) /
+      4;
     w.segment.i32[head + 3] = 0x7fff_fffd;
     w.store.log.begin();
     for (let mark = 1; mark <= 6; mark++) add(w, { due: 5, type: 0, mark: mark * 10 });
@@ -155,7 +172,11 @@ describe('timers', () => {
     w.store.log.begin();
     for (let mark = 1; mark <= 6; mark++) add(w, { due: 9, type: 0, mark: mark * 100 });
     w.store.log.commit();
-    expect(drain(w).slice(6).map(({ mark }) => mark)).toEqual([100, 200, 300, 400, 500, 600]);
+    expect(
+      drain(w)
+        .slice(6)
+        .map(({ mark }) => mark),
+    ).toEqual([100, 200, 300, 400, 500, 600]);
     expect(w.timers.check()).toEqual([]);
   });
 
@@ -184,7 +205,10 @@ describe('timers', () => {
       for (let k = 0; k < 5; k++) add(w, { due: 9 - k, type: 0, mark: k });
       w.store.log.commit();
       expect(w.timers.check()).toEqual([]);
-      harm(w.segment.i32, (w.segment.regions.get('root')!.offset + w.store.layouts.root.fields.find((f) => f.name === field)!.offset) / 4);
+      harm(
+        w.segment.i32,
+        (w.segment.regions.get('root')!.offset + w.store.layouts.root.fields.find(f => f.name === field)!.offset) / 4,
+      );
       expect(w.timers.check().length).toBeGreaterThan(0);
     }
   });
@@ -221,10 +245,11 @@ describe('timers', () => {
       try {
         const w = world({ bytes: S! });
         w.store.recover();
-        wrong.push(...w.timers.check().map((what) => `store ${n}: ${what}`));
+        wrong.push(...w.timers.check().map(what => `store ${n}: ${what}`));
         if (wrong.length > 20) return;
         const found = JSON.stringify(drain(w));
-        if (found !== JSON.stringify(models[k]!.waiting) && found !== JSON.stringify(models[k + 1]?.waiting)) wrong.push(`store ${n}: neither before nor after transaction ${k}`);
+        if (found !== JSON.stringify(models[k]!.waiting) && found !== JSON.stringify(models[k + 1]?.waiting))
+          wrong.push(`store ${n}: neither before nor after transaction ${k}`);
       } catch (error) {
         wrong.push(`store ${n}: ${String(error)}`);
       }
@@ -240,7 +265,7 @@ describe('timers', () => {
 
   it('finds the planted bug: the log position after the data', () => {
     const bad = history();
-    bad.trace.mutate((stores) => dataBeforeLog(stores, 'S', 4096));
+    bad.trace.mutate(stores => dataBeforeLog(stores, 'S', 4096));
     expect(verify(bad).wrong.length).toBeGreaterThan(10);
   });
 });

@@ -62,8 +62,15 @@ export class Timers {
   readonly #stride: number;
   readonly #capacity: number;
 
-  constructor(S: Int32Array, F: Float64Array, log: UndoLog, root: StructLayout, rootOffset: number, limits: TimerLimits) {
-    const word = (name: string): number => (rootOffset + root.fields.find((f) => f.name === name)!.offset) / 4;
+  constructor(
+    S: Int32Array,
+    F: Float64Array,
+    log: UndoLog,
+    root: StructLayout,
+    rootOffset: number,
+    limits: TimerLimits,
+  ) {
+    const word = (name: string): number => (rootOffset + root.fields.find(f => f.name === name)!.offset) / 4;
     this.#S = S;
     this.#F = F;
     this.#log = log;
@@ -214,9 +221,12 @@ export class Timers {
     for (let place = 0; place < count; place++) {
       const slot = S[this.#heap + place];
       if (slot < 0 || slot >= high) wrong.push(`timers: heap[${place}] names slot ${slot} of ${high}`);
-      else if (S[this.#slot(slot) + AT] !== place) wrong.push(`timers: slot ${slot} thinks it is at ${S[this.#slot(slot) + AT]}, not ${place}`);
-      else if ((S[this.#slot(slot) + GENERATION] & 1) === 0) wrong.push(`timers: slot ${slot} waits with an even generation`);
-      else if (place > 0 && this.#before(slot, S[this.#heap + ((place - 1) >> 1)])) wrong.push(`timers: heap order broken at ${place}`);
+      else if (S[this.#slot(slot) + AT] !== place)
+        wrong.push(`timers: slot ${slot} thinks it is at ${S[this.#slot(slot) + AT]}, not ${place}`);
+      else if ((S[this.#slot(slot) + GENERATION] & 1) === 0)
+        wrong.push(`timers: slot ${slot} waits with an even generation`);
+      else if (place > 0 && this.#before(slot, S[this.#heap + ((place - 1) >> 1)]))
+        wrong.push(`timers: heap order broken at ${place}`);
     }
     let free = 0;
     for (let slot = S[this.#head + FREE]; slot !== 0 && free <= high; slot = S[this.#slot(slot - 1) + NEXT]) free++;

@@ -53,7 +53,10 @@ describe('topologies', () => {
     [{ arena: { ...good, limits: { timers: 0 } } }, 'arena.limits.timers is 0'],
     [{ arena: { ...good, limits: { timers: 'x' } } }, 'arena.limits.timers is x'],
     [{ arena: { ...good, limits: { lanesBytes: 100_000 } } }, 'arena.limits.lanesBytes is 100000'],
-    [{ arena: { ...good, limits: { lanesBytes: 65_536, maxLaneBytes: 131_072 } } }, 'arena.limits.maxLaneBytes is 131072'],
+    [
+      { arena: { ...good, limits: { lanesBytes: 65_536, maxLaneBytes: 131_072 } } },
+      'arena.limits.maxLaneBytes is 131072',
+    ],
   ])('%o is refused by entry and field', (entries, why) => {
     const found = refusal(entries);
     expect(found?.code).toBe('RUNTIME_BAD_TOPOLOGY');
@@ -65,7 +68,13 @@ describe('topologies', () => {
     const t = topology({
       web: { run: program('./web.ts', { port: 1 }) },
       gate: { run: { kind: 'gateway', module: 'lich/gateway', options: {} }, count: 2 },
-      arena: { run: './scene.ts', count: 2, standby: 1, config: { speed: 1 }, limits: { logBytes: 65_536, timers: 16, lanesBytes: 131_072, maxLaneBytes: 65_536 } },
+      arena: {
+        run: './scene.ts',
+        count: 2,
+        standby: 1,
+        config: { speed: 1 },
+        limits: { logBytes: 65_536, timers: 16, lanesBytes: 131_072, maxLaneBytes: 65_536 },
+      },
       log: { run: '../log.mjs', config: './log.config.ts' },
     });
     expect(isTopology(t)).toBe(true);

@@ -81,7 +81,8 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topo
     }
     wholeNumber(`${name}.count`, count, 1, 255);
     wholeNumber(`${name}.standby`, standby, 0, 1);
-    if (typeof run !== 'string' && standby > 0) bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
+    if (typeof run !== 'string' && standby > 0)
+      bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
     if (entry.config !== undefined) checkConfig(name, entry);
     if (entry.limits !== undefined) checkLimits(name, entry.limits);
     checked.set(name, { ...entry, run, count, standby });
@@ -119,7 +120,8 @@ function checkLimits(name: string, limits: NodeLimits): void {
   }
   const { logBytes = 0, lanesBytes = DEFAULT_LIMITS.dataBytes, maxLaneBytes = 0 } = limits;
   if (logBytes > LOG_BYTES_MAX) bad(`${name}.limits.logBytes`, `is ${logBytes}`, `at most ${LOG_BYTES_MAX}`);
-  if (maxLaneBytes > lanesBytes) bad(`${name}.limits.maxLaneBytes`, `is ${maxLaneBytes}`, `at most lanesBytes, ${lanesBytes}`);
+  if (maxLaneBytes > lanesBytes)
+    bad(`${name}.limits.maxLaneBytes`, `is ${maxLaneBytes}`, `at most lanesBytes, ${lanesBytes}`);
 }
 
 function wholeNumber(field: string, value: unknown, lo: number, hi: number): void {
@@ -149,7 +151,9 @@ export interface NodeContext {
   readonly options: Readonly<Record<string, unknown>>;
   readonly limits: NodeLimits;
   /** The services of the topology, by kind: loaded when asked for. */
-  readonly services: () => Promise<ReadonlyMap<string, { readonly service: Service; readonly nodes: readonly string[] }>>;
+  readonly services: () => Promise<
+    ReadonlyMap<string, { readonly service: Service; readonly nodes: readonly string[] }>
+  >;
   readonly log: Log;
   /** Aborted when the node is to end. */
   readonly signal: AbortSignal;

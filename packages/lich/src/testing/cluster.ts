@@ -24,8 +24,11 @@ export class Cluster {
   private constructor(o: UpOptions) {
     this.dir = o.dir;
     const args = [LICH, 'up', o.topology, '--dir', o.dir, ...(o.keep === false ? [] : ['--keep'])];
-    this.process = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...o.env } });
-    this.process.stdout!.on('data', (chunk) => (this.#output += String(chunk)));
+    this.process = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...o.env },
+    });
+    this.process.stdout!.on('data', chunk => (this.#output += String(chunk)));
   }
 
   /** Start it and wait until all nodes serve. */
@@ -43,8 +46,12 @@ export class Cluster {
   /** Wait until it has printed this. */
   async said(words: string): Promise<void> {
     while (!this.#output.includes(words)) {
-      const what = await Promise.race([once(this.process.stdout!, 'data').then(() => 'data'), once(this.process, 'exit').then(() => 'exit')]);
-      if (what === 'exit' && !this.#output.includes(words)) throw new Error(`lich up ended and had said: ${this.#output}`);
+      const what = await Promise.race([
+        once(this.process.stdout!, 'data').then(() => 'data'),
+        once(this.process, 'exit').then(() => 'exit'),
+      ]);
+      if (what === 'exit' && !this.#output.includes(words))
+        throw new Error(`lich up ended and had said: ${this.#output}`);
     }
   }
 
@@ -82,10 +89,10 @@ export class Cluster {
 
 /** Root fields of a state, read from outside. */
 export function rootOf(reader: StoreReader): Readonly<Record<string, number>> {
-  return reader.snapshot((s) => s.root()) as Record<string, number>;
+  return reader.snapshot(s => s.root()) as Record<string, number>;
 }
 
 /** Wait until it is so. The event loop turns in between. */
 export async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+  while (!isSo()) await new Promise(resolve => setImmediate(resolve));
 }

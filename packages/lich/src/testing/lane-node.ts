@@ -5,7 +5,15 @@ import { array, list, map, pool, state, struct, u16, u32 } from '@lich/schema';
 import { busFields, busWords } from '../bus/bus-state.ts';
 import type { BusError } from '../bus/errors.ts';
 import { HANDLED, HOLD, Inbox } from '../bus/inbox.ts';
-import { type BusLimits, ENTRY_WORDS, lanesRegions, OUT_FLAGS, OUT_LANE, OUT_TAIL, UNIT_BYTES } from '../bus/lanes-layout.ts';
+import {
+  type BusLimits,
+  ENTRY_WORDS,
+  lanesRegions,
+  OUT_FLAGS,
+  OUT_LANE,
+  OUT_TAIL,
+  UNIT_BYTES,
+} from '../bus/lanes-layout.ts';
 import { FULL, Outbox } from '../bus/outbox.ts';
 import { recordWords, typeOf } from '../bus/record-descriptor.ts';
 import type { Segment } from '../shm/index.ts';
@@ -51,7 +59,10 @@ export class LaneNode {
   constructor(cluster: LaneNode[], index: number, bytes?: Bytes, wrap?: Wrap) {
     this.#cluster = cluster;
     this.index = index;
-    const of = (kind: 'S' | 'O') => ({ ...(bytes && { bytes: bytes[kind] }), ...(wrap && { wrap: wrap(`${kind}${index}`) }) });
+    const of = (kind: 'S' | 'O') => ({
+      ...(bytes && { bytes: bytes[kind] }),
+      ...(wrap && { wrap: wrap(`${kind}${index}`) }),
+    });
     this.S = memorySegment({ regions: nodePlan.regions, catalog: nodePlan.catalog, name: `node-${index}`, ...of('S') });
     this.O = memorySegment({ regions: lanesPlan, name: `node-${index}`, ...of('O') });
     cluster[index] = this;
@@ -66,7 +77,7 @@ export class LaneNode {
     this.outbox = new Outbox({
       ...common,
       limits: TEST_LIMITS,
-      inTableOf: (peer) => {
+      inTableOf: peer => {
         const node = this.#cluster[peer];
         return node?.started ? { i32: node.O.i32, word: node.O.regions.get('in')!.offset / 4 } : undefined;
       },
@@ -75,9 +86,10 @@ export class LaneNode {
       ...common,
       suspect: { cur: 1024 + 32, curPos: 1024 + 33 },
       nodes: TEST_LIMITS.nodes,
-      lanesOf: (sender) => (this.#cluster[sender]?.started ? this.#cluster[sender].O : undefined),
-      deliver: (sender, type, a, b, lanes, word, payloadWords) => this.#deliver(sender, type, a, b, lanes, word, payloadWords),
-      onCorrupt: (error) => void this.corrupt.push(error),
+      lanesOf: sender => (this.#cluster[sender]?.started ? this.#cluster[sender].O : undefined),
+      deliver: (sender, type, a, b, lanes, word, payloadWords) =>
+        this.#deliver(sender, type, a, b, lanes, word, payloadWords),
+      onCorrupt: error => void this.corrupt.push(error),
     });
     const { outbox } = this;
     this.store.onRollback(() => outbox.rolledBack());
@@ -131,15 +143,26 @@ export class LaneNode {
     return true;
   }
 
-  #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, payloadWords: number): number {
+  #deliver(
+    sender: number,
+    type: number,
+    a: number,
+    b: number,
+    lanes: Segment,
+    word: number,
+    payloadWords: number,
+  ): number {
     if (this.hold(sender, a)) return HOLD;
     const { got } = this.store.state;
     const n = got.get(sender) + 1;
-    if (type !== MESSAGE || a !== n) this.wrong.push(`node ${this.index} got ${type === MESSAGE ? a : `type ${type}`} from ${sender}, not ${n}`);
-    else if (payloadWords !== recordWords(b) - 4) this.wrong.push(`message ${n} from ${sender}: ${payloadWords} words for ${b} bytes`);
+    if (type !== MESSAGE || a !== n)
+      this.wrong.push(`node ${this.index} got ${type === MESSAGE ? a : `type ${type}`} from ${sender}, not ${n}`);
+    else if (payloadWords !== recordWords(b) - 4)
+      this.wrong.push(`message ${n} from ${sender}: ${payloadWords} words for ${b} bytes`);
     else {
-      const bad = marksOf(b).find((k) => lanes.i32[word + k] !== mixed(sender, this.index, n, k));
-      if (bad !== undefined) this.wrong.push(`message ${n} from ${sender}: word ${bad} of ${b} bytes is not what was sent`);
+      const bad = marksOf(b).find(k => lanes.i32[word + k] !== mixed(sender, this.index, n, k));
+      if (bad !== undefined)
+        this.wrong.push(`message ${n} from ${sender}: word ${bad} of ${b} bytes is not what was sent`);
     }
     got.set(sender, n);
     this.onMessage(sender, n);
@@ -167,7 +190,8 @@ export class LaneNode {
     const data = this.O.regions.get('data')!.offset;
     const open = new Map<number, number>();
     for (const lane of this.outbox.lanes()) {
-      if (lane.laneId === 0 || lane.laneId > S[words.lastLane]!) wrong.push(`lane ${lane.laneId} above ${S[words.lastLane]}`);
+      if (lane.laneId === 0 || lane.laneId > S[words.lastLane]!)
+        wrong.push(`lane ${lane.laneId} above ${S[words.lastLane]}`);
       if (!lane.sealed) open.set(lane.peer, (open.get(lane.peer) ?? 0) + 1);
       if (((lane.tail - lane.base) | 0) < 0) wrong.push(`lane ${lane.laneId} ends before it begins`);
     }
@@ -183,7 +207,8 @@ export class LaneNode {
       }
     }
     for (let k = 0; k < units.length; k++) {
-      if (S[words.units + k] !== units[k]) wrong.push(`unit ${k} is noted as ${S[words.units + k]}, lanes say ${units[k]}`);
+      if (S[words.units + k] !== units[k])
+        wrong.push(`unit ${k} is noted as ${S[words.units + k]}, lanes say ${units[k]}`);
     }
     return wrong;
   }
@@ -202,12 +227,16 @@ export class LaneNode {
       if (S[from + OUT_FLAGS] === 0) {
         if (O[to + OUT_LANE] !== 0) wrong.push(`slot ${slot} is free, O shows lane ${O[to + OUT_LANE]}`);
       } else {
-        for (let field = 0; field < 7; field++) if (O[to + field] !== S[from + field]) wrong.push(`slot ${slot} field ${field}: O ${O[to + field]}, S ${S[from + field]}`);
+        for (let field = 0; field < 7; field++)
+          if (O[to + field] !== S[from + field])
+            wrong.push(`slot ${slot} field ${field}: O ${O[to + field]}, S ${S[from + field]}`);
       }
-      if (O[to + OUT_LANE] !== 0 && ((O[to + OUT_TAIL]! - S[from + OUT_TAIL]!) | 0) > 0) wrong.push(`slot ${slot}: O is ahead`);
+      if (O[to + OUT_LANE] !== 0 && ((O[to + OUT_TAIL]! - S[from + OUT_TAIL]!) | 0) > 0)
+        wrong.push(`slot ${slot}: O is ahead`);
     }
     for (let sender = 0; sender < TEST_LIMITS.nodes; sender++) {
-      if (O[heads + sender * ENTRY_WORDS] !== S[words.in + sender]) wrong.push(`head of ${sender}: O ${O[heads + sender * ENTRY_WORDS]}, S ${S[words.in + sender]}`);
+      if (O[heads + sender * ENTRY_WORDS] !== S[words.in + sender])
+        wrong.push(`head of ${sender}: O ${O[heads + sender * ENTRY_WORDS]}, S ${S[words.in + sender]}`);
     }
     return wrong;
   }
@@ -223,7 +252,12 @@ export function settle(cluster: readonly LaneNode[]): string[] {
     }
     if (done === 0) break;
   }
-  const wrong = cluster.flatMap((node) => [...node.wrong, ...node.corrupt.map(String), ...node.check(), ...node.checkCopies()]);
+  const wrong = cluster.flatMap(node => [
+    ...node.wrong,
+    ...node.corrupt.map(String),
+    ...node.check(),
+    ...node.checkCopies(),
+  ]);
   for (const from of cluster) {
     for (const to of cluster) {
       if (from.sentTo(to.index) !== to.gotFrom(from.index)) {

@@ -14,12 +14,20 @@ export class LichUp {
   output = '';
   errors = '';
 
-  constructor(topology: string, dir: string, env: Readonly<Record<string, string>> = {}, args: readonly string[] = ['--keep']) {
+  constructor(
+    topology: string,
+    dir: string,
+    env: Readonly<Record<string, string>> = {},
+    args: readonly string[] = ['--keep'],
+  ) {
     this.#dir = dir;
-    this.process = spawn(process.execPath, [LICH, 'up', topology, '--dir', dir, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
-    this.process.stdout!.on('data', (chunk) => (this.output += String(chunk)));
-    this.process.stderr!.on('data', (chunk) => (this.errors += String(chunk)));
-    this.ended = new Promise((resolve) => this.process.once('close', (code, signal) => resolve({ code, signal })));
+    this.process = spawn(process.execPath, [LICH, 'up', topology, '--dir', dir, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    this.process.stdout!.on('data', chunk => (this.output += String(chunk)));
+    this.process.stderr!.on('data', chunk => (this.errors += String(chunk)));
+    this.ended = new Promise(resolve => this.process.once('close', (code, signal) => resolve({ code, signal })));
   }
 
   /** Wait until it has said that. */
@@ -27,7 +35,8 @@ export class LichUp {
     let over = false;
     void this.ended.then(() => (over = true));
     await until(() => this.output.includes(words) || over);
-    if (!this.output.includes(words)) throw new Error(`lich up ended without saying '${words}':\n${this.output}\n${this.errors}`);
+    if (!this.output.includes(words))
+      throw new Error(`lich up ended without saying '${words}':\n${this.output}\n${this.errors}`);
   }
 
   /** Ctrl-C, and wait for its end. */
@@ -48,25 +57,25 @@ export class LichUp {
     return fs
       .readFileSync(`${this.#dir}/logs/${name}.log`, 'utf8')
       .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line));
+      .filter(line => line.startsWith('{'))
+      .map(line => JSON.parse(line));
   }
 }
 
 export async function until(what: () => boolean): Promise<void> {
-  while (!what()) await new Promise((resolve) => setTimeout(resolve, 2));
+  while (!what()) await new Promise(resolve => setTimeout(resolve, 2));
 }
 
 export function rootOf(reader: StoreReader): Record<string, number> {
-  return reader.snapshot((s) => s.root()) as Record<string, number>;
+  return reader.snapshot(s => s.root()) as Record<string, number>;
 }
 
 /** Processes of this host whose command line names that directory. */
 export function processesOf(dir: string): number[] {
   return fs
     .readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((pid) => {
+    .filter(name => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter(pid => {
       try {
         return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dir);
       } catch {

@@ -14,12 +14,13 @@ export interface Line {
 }
 
 function logInto(lines: Line[]): Log {
-  const at = (level: string) => (message: string, data?: Readonly<Record<string, unknown>>) => void lines.push({ level, message, ...(data && { data }) });
+  const at = (level: string) => (message: string, data?: Readonly<Record<string, unknown>>) =>
+    void lines.push({ level, message, ...(data && { data }) });
   return { info: at('info'), warn: at('warn'), error: at('error') };
 }
 
 export async function until(what: () => boolean): Promise<void> {
-  while (!what()) await new Promise((resolve) => setImmediate(resolve));
+  while (!what()) await new Promise(resolve => setImmediate(resolve));
 }
 
 export interface Running {
@@ -32,15 +33,26 @@ export interface Running {
 }
 
 /** @returns when it serves */
-export async function startService(service: Service<any, any>, o: { dir: string; name?: string; config?: object; limits?: NodeLimits }): Promise<Running> {
+export async function startService(
+  service: Service<any, any>,
+  o: { dir: string; name?: string; config?: object; limits?: NodeLimits },
+): Promise<Running> {
   const lines: Line[] = [];
   const name = o.name ?? `${service.name}-1`;
   const limits = o.limits ?? {};
   let logic!: ServiceLogic;
   const timers = timersOf(limits);
   const core = new Core(
-    { dir: o.dir, name, id: idOf(name), log: logInto(lines), state: service.state, ...serviceLayout(service, timers, DEFAULT_LIMITS.nodes), ...coreLimits(limits) },
-    (of) => (logic = new ServiceLogic(of, service, (o.config ?? service.spec.config ?? {}) as never, timers)),
+    {
+      dir: o.dir,
+      name,
+      id: idOf(name),
+      log: logInto(lines),
+      state: service.state,
+      ...serviceLayout(service, timers, DEFAULT_LIMITS.nodes),
+      ...coreLimits(limits),
+    },
+    of => (logic = new ServiceLogic(of, service, (o.config ?? service.spec.config ?? {}) as never, timers)),
   );
   const { promise, stop } = run(core);
   try {
@@ -56,7 +68,7 @@ export async function startService(service: Service<any, any>, o: { dir: string;
 function run(core: Core): { promise: Promise<void>; stop: () => Promise<void> } {
   let ended: Promise<void> = Promise.resolve();
   const promise = new Promise<void>((resolve, reject) => {
-    ended = core.run((role) => role === 'owner' && resolve());
+    ended = core.run(role => role === 'owner' && resolve());
     ended.catch(reject);
   });
   return {
@@ -104,10 +116,17 @@ export class Peer {
       open() {},
       close() {},
     };
-    this.core = new Core({ dir, name, id: idOf(name), state: state({ n: u32 }), log: logInto(this.lines), logBytes: 65_536, bus: limits }, () => logic);
+    this.core = new Core(
+      { dir, name, id: idOf(name), state: state({ n: u32 }), log: logInto(this.lines), logBytes: 65_536, bus: limits },
+      () => logic,
+    );
   }
 
-  static async start(dir: string, name: string, limits: { dataBytes?: number; maxLaneBytes?: number } = {}): Promise<Peer> {
+  static async start(
+    dir: string,
+    name: string,
+    limits: { dataBytes?: number; maxLaneBytes?: number } = {},
+  ): Promise<Peer> {
     const peer = new Peer(dir, name, limits);
     const { promise, stop } = run(peer.core);
     await promise;

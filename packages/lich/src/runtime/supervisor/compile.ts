@@ -39,7 +39,8 @@ export function compiledPath(file: string): string {
 function compileFile(source: string, project: string, build: string, done: Map<string, string>): void {
   if (done.has(source)) return;
   const inside = relative(project, source);
-  if (inside.startsWith('..')) throw new RuntimeError('RUNTIME_COMPILE', `${source} is outside of the project ${project}`);
+  if (inside.startsWith('..'))
+    throw new RuntimeError('RUNTIME_COMPILE', `${source} is outside of the project ${project}`);
   const target = join(build, inside.replace(SOURCE, '.js'));
   done.set(source, target);
   const text = strip(readFileSync(source, 'utf8'), source);
@@ -49,7 +50,10 @@ function compileFile(source: string, project: string, build: string, done: Map<s
   for (const { start, end, specifier } of imports) {
     const imported = resolve(dirname(source), specifier);
     if (!existsSync(imported)) {
-      throw new RuntimeError('RUNTIME_COMPILE', `${source}:${lineOf(text, start)} imports ${specifier}, which does not exist`);
+      throw new RuntimeError(
+        'RUNTIME_COMPILE',
+        `${source}:${lineOf(text, start)} imports ${specifier}, which does not exist`,
+      );
     }
     compileFile(imported, project, build, done);
     output += text.slice(from, start) + specifier.replace(SOURCE, '.js');
@@ -86,8 +90,12 @@ function importsOf(text: string, source: string): { start: number; end: number; 
   try {
     const [imports] = parse(text);
     return imports
-      .filter((found) => found.n !== undefined && /^\.{1,2}\//.test(found.n))
-      .map((found) => ({ start: found.d > -1 ? found.s + 1 : found.s, end: found.d > -1 ? found.e - 1 : found.e, specifier: found.n! }));
+      .filter(found => found.n !== undefined && /^\.{1,2}\//.test(found.n))
+      .map(found => ({
+        start: found.d > -1 ? found.s + 1 : found.s,
+        end: found.d > -1 ? found.e - 1 : found.e,
+        specifier: found.n!,
+      }));
   } catch (error) {
     throw new RuntimeError('RUNTIME_COMPILE', `${source}: ${(error as Error).message}`, { cause: error });
   }

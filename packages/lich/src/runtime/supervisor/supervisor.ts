@@ -21,7 +21,14 @@ import { type NodePlan, nodesOf } from '../topology.ts';
 export type SupervisorEvent =
   | { readonly type: 'started'; readonly node: string; readonly pid: number }
   | { readonly type: 'ready'; readonly node: string; readonly address: string | undefined; readonly pid: number }
-  | { readonly type: 'exited'; readonly node: string; readonly pid: number; readonly signal: string | undefined; readonly code: number | undefined; readonly logFile: string }
+  | {
+      readonly type: 'exited';
+      readonly node: string;
+      readonly pid: number;
+      readonly signal: string | undefined;
+      readonly code: number | undefined;
+      readonly logFile: string;
+    }
   | { readonly type: 'takeover'; readonly node: string; readonly pid: number }
   | { readonly type: 'gaveUp'; readonly node: string; readonly logFile: string };
 
@@ -92,7 +99,17 @@ export class Supervisor {
     rmSync(join(this.dir, 'status'), { recursive: true, force: true });
     for (const plan of plans) {
       const isService = typeof this.#loaded.topology.entries.get(plan.kind)!.run === 'string';
-      this.#nodes.set(plan.name, { plan, isService, running: new Set(), lock: undefined, state: undefined, serving: 0, ready: false, failures: 0, restart: undefined });
+      this.#nodes.set(plan.name, {
+        plan,
+        isService,
+        running: new Set(),
+        lock: undefined,
+        state: undefined,
+        serving: 0,
+        ready: false,
+        failures: 0,
+        restart: undefined,
+      });
     }
     for (const node of this.#nodes.values()) for (let k = 0; k < node.plan.processes; k++) this.#spawn(node);
     this.#poll = setInterval(() => this.#look(), POLL_MS);
@@ -114,10 +131,19 @@ export class Supervisor {
   #spawn(node: Watched): void {
     if (this.#stopping) return;
     const { plan } = node;
-    const spec: NodeSpec = { topologyFile: this.#loaded!.file, dir: this.dir, kind: plan.kind, instance: plan.instance, supervisor: process.pid };
+    const spec: NodeSpec = {
+      topologyFile: this.#loaded!.file,
+      dir: this.dir,
+      kind: plan.kind,
+      instance: plan.instance,
+      supervisor: process.pid,
+    };
     const log = openSync(this.logFile(plan.name), 'a', 0o600);
     // A session of its own: Ctrl-C in the terminal is for the supervisor, which ends the nodes in order.
-    const child = spawn(process.execPath, [...process.execArgv, ENTRY, JSON.stringify(spec)], { stdio: ['ignore', log, log], detached: true });
+    const child = spawn(process.execPath, [...process.execArgv, ENTRY, JSON.stringify(spec)], {
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
     closeSync(log);
     const running: Running = { child, startedMs: Date.now() };
     node.running.add(running);
@@ -169,7 +195,11 @@ export class Supervisor {
     if (node.lock === undefined && !existsSync(join(this.dir, `${node.plan.name}.lock`))) return;
     try {
       node.lock ??= OwnerLock.open(this.dir, node.plan.name);
-      node.lock.noteExit(pid, { atMs: Date.now(), ...(code === undefined ? {} : { code }), ...(signal === undefined ? {} : { signal }) });
+      node.lock.noteExit(pid, {
+        atMs: Date.now(),
+        ...(code === undefined ? {} : { code }),
+        ...(signal === undefined ? {} : { signal }),
+      });
     } catch (error) {
       // Without a note the next owner takes the death for a plain SIGKILL.
       if (!(error instanceof ShmError)) throw error;
@@ -246,7 +276,7 @@ export class Supervisor {
       for (const { child } of node.running) if (node.isService && child.pid !== node.serving) child.kill('SIGTERM');
     }
     for (const node of last) {
-      await Promise.all([...node.running].map((running) => end(running.child)));
+      await Promise.all([...node.running].map(running => end(running.child)));
       node.state?.close();
     }
   }
@@ -254,7 +284,7 @@ export class Supervisor {
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
+  const gone = new Promise(resolve => child.once('exit', resolve));
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
   await gone;
@@ -264,10 +294,10 @@ async function end(child: ChildProcess): Promise<void> {
 /** Ids stay with names over restarts: they are in the directory. A new kind gets the next free number. */
 function idFor(directory: Directory, plan: NodePlan): number {
   const known = directory.all();
-  const same = known.find((node) => node.name === plan.name);
+  const same = known.find(node => node.name === plan.name);
   if (same) return same.id;
-  const sibling = known.find((node) => node.name.startsWith(`${plan.kind}-`));
-  const kind = sibling ? (sibling.id >>> 8) & 255 : 1 + Math.max(0, ...known.map((node) => (node.id >>> 8) & 255));
+  const sibling = known.find(node => node.name.startsWith(`${plan.kind}-`));
+  const kind = sibling ? (sibling.id >>> 8) & 255 : 1 + Math.max(0, ...known.map(node => (node.id >>> 8) & 255));
   return nodeId(1, 1, kind, plan.instance);
 }
 
@@ -285,7 +315,11 @@ function lastError(file: string): string {
   const lines = readFileSync(file, 'utf8').trim().split('\n').reverse();
   for (const line of lines) {
     try {
-      const { level, err, msg } = JSON.parse(line) as { level?: number; err?: { code?: string; message: string }; msg?: string };
+      const { level, err, msg } = JSON.parse(line) as {
+        level?: number;
+        err?: { code?: string; message: string };
+        msg?: string;
+      };
       if (level === 50) return err ? `${err.code ? `${err.code}: ` : ''}${err.message}` : String(msg);
     } catch {
       if (line.includes('Error')) return line;
