@@ -84,9 +84,9 @@ function wrongPackage(root, from, specifier) {
   const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
   const own = manifestOf(dirname(from.file), root);
   if (OURS.has(name)) {
-    // Fixtures are written as users write: they import the package that they stand in.
+    // Fixtures, and the programs that tests write down, are a user's: they import the package that they stand in.
     if (name === own.name)
-      return from.file.includes('/testing/fixtures/') ? undefined : 'inside a package, import by path';
+      return from.test || from.file.includes('/testing/fixtures/') ? undefined : 'inside a package, import by path';
     if (from.area === 'packages/schema') return '@lich/schema stands above all others';
     if (from.area === 'packages/client' && name === 'lich') return '@lich/client may not import the server';
     return undefined;

@@ -41,7 +41,6 @@ export class Bus {
   readonly bells: Bells;
   readonly #dir: string;
   readonly #onCorrupt: (error: BusError | ShmError, sender: number) => void;
-  readonly #limits: BusLimits;
   readonly #lanes: Segment;
   readonly #F: Float64Array;
   readonly #log: UndoLog;
@@ -64,7 +63,6 @@ export class Bus {
     this.bells = o.bells;
     this.#dir = o.dir;
     this.#onCorrupt = o.onCorrupt;
-    this.#limits = o.limits;
     this.#lanes = o.lanes;
     this.#peerLanes = new Array<Segment | undefined>(o.limits.nodes).fill(undefined);
     this.#inTables = new Array<InTable | undefined>(o.limits.nodes).fill(undefined);

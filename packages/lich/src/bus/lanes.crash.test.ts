@@ -20,22 +20,22 @@ interface Step {
   readonly node: 0 | 1;
   /** One transaction. */
   readonly work?: (n: LaneNode) => void;
-  readonly then?: 'rollback' | 'publish' | 'drain' | 'tidy';
+  readonly step?: 'rollback' | 'publish' | 'drain' | 'tidy';
 }
 
 const note = (n: LaneNode, value: number) => n.store.state.notes.create({ n: value, marks: [1, 2] });
-const transaction = (node: 0 | 1, work: (n: LaneNode) => void, then?: 'rollback'): Step => ({
+const transaction = (node: 0 | 1, work: (n: LaneNode) => void, step?: 'rollback'): Step => ({
   node,
   work,
-  ...(then && { then }),
+  ...(step && { step }),
 });
 const steps: Step[] = [
   transaction(0, n => {
     n.send(1, 40);
     note(n, 1);
   }),
-  { node: 0, then: 'publish' },
-  { node: 1, then: 'drain' },
+  { node: 0, step: 'publish' },
+  { node: 1, step: 'drain' },
   transaction(0, n => {
     n.store.state.counts.set(3, 7);
     n.send(1, 30_000);
@@ -52,33 +52,33 @@ const steps: Step[] = [
     n.send(1, 20);
     n.send(1, 30_000);
   }),
-  { node: 0, then: 'publish' },
+  { node: 0, step: 'publish' },
   transaction(1, n => {
     n.send(0, 100);
     n.store.state.counts.set(1, 1);
   }),
-  { node: 1, then: 'drain' },
-  { node: 1, then: 'publish' },
-  { node: 0, then: 'tidy' },
-  { node: 0, then: 'drain' },
-  { node: 0, then: 'publish' },
+  { node: 1, step: 'drain' },
+  { node: 1, step: 'publish' },
+  { node: 0, step: 'tidy' },
+  { node: 0, step: 'drain' },
+  { node: 0, step: 'publish' },
   // The bound: full.
   transaction(0, n => {
     while (n.send(1, 100_000));
     n.store.state.notes.destroy(n.store.state.notes.get(0));
   }),
-  { node: 0, then: 'publish' },
-  { node: 1, then: 'drain' },
-  { node: 1, then: 'tidy' },
-  { node: 1, then: 'publish' },
-  { node: 0, then: 'tidy' },
-  { node: 0, then: 'publish' },
+  { node: 0, step: 'publish' },
+  { node: 1, step: 'drain' },
+  { node: 1, step: 'tidy' },
+  { node: 1, step: 'publish' },
+  { node: 0, step: 'tidy' },
+  { node: 0, step: 'publish' },
   transaction(0, n => void [n.send(1, 16), n.send(0, 16)]),
-  { node: 0, then: 'publish' },
-  { node: 0, then: 'drain' },
-  { node: 1, then: 'drain' },
-  { node: 0, then: 'publish' },
-  { node: 0, then: 'tidy' },
+  { node: 0, step: 'publish' },
+  { node: 0, step: 'drain' },
+  { node: 1, step: 'drain' },
+  { node: 0, step: 'publish' },
+  { node: 0, step: 'tidy' },
 ];
 
 interface Run {
@@ -120,16 +120,18 @@ function record(): Run {
         noteCommit(n);
       };
     }
-    for (const { node, work, then } of steps) {
+    for (const { node, work, step } of steps) {
       const n = cluster[node]!;
       if (work) {
         n.store.log.begin();
         work(n);
-        if (then === 'rollback') n.store.log.rollback();
+        if (step === 'rollback') n.store.log.rollback();
         else n.store.log.commit();
-      } else if (then === 'publish') n.publish();
-      else if (then === 'drain') n.drain(node === 0 ? 1 : 0, 100) + n.drain(node, 100);
-      else n.outbox.tidy(1_000_000, 0);
+      } else if (step === 'publish') n.publish();
+      else if (step === 'drain') {
+        n.drain(node === 0 ? 1 : 0, 100);
+        n.drain(node, 100);
+      } else n.outbox.tidy(1_000_000, 0);
     }
   });
   trace.stop();

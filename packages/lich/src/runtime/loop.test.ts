@@ -208,6 +208,7 @@ describe('a promise', () => {
     ['that is rejected later', () => new Promise((_, reject) => setTimeout(() => reject(new Error('later')), 5))],
     [
       'of somebody else',
+      // oxlint-disable-next-line unicorn/no-thenable -- that is what is tested
       () => ({ then: (_: unknown, reject: (e: Error) => void) => void setTimeout(() => reject(new Error('x')), 1) }),
     ],
   ])('%s undoes the message, and ends nothing', async (_, make) => {
@@ -450,7 +451,8 @@ describe('own messages', () => {
 
   it('a chain that never ends leaves lanes and sleep their turns', async () => {
     const w = await world();
-    const script = scripts.push((ctx, n) => ctx.post('later', { script, n: n + 1 })) - 1;
+    const script = scripts.length;
+    scripts.push((ctx, n) => ctx.post('later', { script, n: n + 1 }));
     await w.run(ctx => ctx.post('later', { script, n: 0 }));
     for (let k = 0; k < 5; k++) await w.run(ctx => void ctx.state.done++);
     expect(w.scene.state.done).toBe(5);
