@@ -75,17 +75,14 @@ function digestOf(accounts: Iterable<Holding>): string {
 export const MESSAGE_BLOCK = 1_000;
 
 export interface Sizes {
-  /** Messages that wait in the lane when the service begins with them. */
-  readonly burst: number;
-  readonly bursts: number;
   /** Messages under way, there and back. */
   readonly window: number;
-  readonly trips: number;
+  readonly total: number;
 }
 
 export const sizes: Record<Size, Sizes> = {
-  small: { burst: 4_000, bursts: 4, window: 64, trips: 5_000 },
-  full: { burst: 200_000, bursts: 50, window: 4_096, trips: 3_000_000 },
+  small: { window: 64, total: 10_000 },
+  full: { window: 8_192, total: 6_000_000 },
 };
 
 /** Whom the bank answers. */
