@@ -35,6 +35,7 @@ function asides(dir: string): Aside[] {
   if (!fs.existsSync(`${dir}/aside`)) return [];
   return fs
     .readdirSync(`${dir}/aside`)
+    .filter(file => file.endsWith('.json'))
     .map(file => JSON.parse(fs.readFileSync(`${dir}/aside/${file}`, 'utf8')) as Aside);
 }
 
