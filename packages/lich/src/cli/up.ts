@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { CodedError } from '@lich/schema';
 import { listSegments, runtimeDir } from '../shm/index.ts';
 import { removeAll } from './rm.ts';
 import { UsageError } from './usage.ts';
@@ -38,7 +39,7 @@ export async function up(args: readonly string[]): Promise<number> {
       await stopped;
     }
   } catch (error) {
-    process.stderr.write(`lich up: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`lich up: ${error instanceof CodedError ? `${error.code}: ` : ''}${error instanceof Error ? error.message : String(error)}\n`);
     code = 1;
   }
   print('ending …');

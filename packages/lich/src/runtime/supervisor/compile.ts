@@ -5,7 +5,7 @@
  *   project/            nearest package.json above the topology
  *     topology.ts   →   project/.lich/build/topology.js
  *     scene.ts      →   project/.lich/build/scene.js        bare imports still find project/node_modules */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { init, parse } from 'es-module-lexer';
@@ -42,6 +42,9 @@ function compileFile(source: string, project: string, build: string, done: Map<s
   if (inside.startsWith('..'))
     throw new RuntimeError('RUNTIME_COMPILE', `${source} is outside of the project ${project}`);
   const target = join(build, inside.replace(SOURCE, '.js'));
+  for (const [other, path] of done) {
+    if (path === target) throw new RuntimeError('RUNTIME_COMPILE', `${source} and ${other} would both become ${target}: rename one of them`);
+  }
   done.set(source, target);
   const text = strip(readFileSync(source, 'utf8'), source);
   const imports = importsOf(text, source);
@@ -54,6 +57,9 @@ function compileFile(source: string, project: string, build: string, done: Map<s
         'RUNTIME_COMPILE',
         `${source}:${lineOf(text, start)} imports ${specifier}, which does not exist`,
       );
+    }
+    if (!statSync(imported).isFile()) {
+      throw new RuntimeError('RUNTIME_COMPILE', `${source}:${lineOf(text, start)} imports ${specifier}, which is no file`);
     }
     compileFile(imported, project, build, done);
     output += text.slice(from, start) + specifier.replace(SOURCE, '.js');
@@ -69,8 +75,9 @@ function strip(text: string, source: string): string {
   try {
     return amaro().transformSync(text, { mode: 'strip-only', filename: source }).code;
   } catch (error) {
-    const reason = (error as { message?: string }).message ?? String(error);
-    throw new RuntimeError('RUNTIME_COMPILE', `${source}: ${reason}`, { cause: error });
+    const { message = String(error), startLine, snippet } = error as { message?: string; startLine?: number; snippet?: string };
+    const where = startLine === undefined ? source : `${source}:${startLine}`;
+    throw new RuntimeError('RUNTIME_COMPILE', `${where}: ${message}${snippet === undefined ? '' : `\n${snippet.trimEnd()}`}`, { cause: error });
   }
 }
 

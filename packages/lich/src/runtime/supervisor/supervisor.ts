@@ -93,6 +93,8 @@ export class Supervisor {
    * @throws RuntimeError for a topology or service that cannot be; Error when a node gave up while starting */
   async start(): Promise<void> {
     this.#loaded = await buildTopology(this.#file);
+    // Told to end while it compiled: nothing was started, and nothing may be any more.
+    if (this.#stopping) return;
     const directory = new Directory(this.dir, DEFAULT_LIMITS.nodes);
     const plans = nodesOf(this.#loaded.topology);
     for (const plan of plans) directory.ensure(plan.name, idFor(directory, plan));
