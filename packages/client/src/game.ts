@@ -37,13 +37,18 @@ import { hexOf, tokenOf } from './token.ts';
 import type { Me, PayloadArgs, View } from './types.ts';
 import { ViewMirror } from './view.ts';
 
+/** Frames that follow each other within so many ms were sent together. */
+const BURST_MS = 5;
+
 /** The service lives again: it was killed, deployed or restarted, and went on from its last commit. */
 export interface Takeover {
   /** The number of the new life. */
   readonly epoch: number;
   /** Why there is a new life: `crash`, `deploy`, `restart`, …; `unknown` when that was in output that is lost. */
   readonly reason: string;
-  /** ms between the last output of the old life and the first of the new one, as this client received them. */
+  /** ms of the silence before the new life was heard. What the old life had committed and not yet sent is sent by the
+   * new one, right before it says that it is here: such a burst does not end the silence unseen. Where frames come at a
+   * steady rate, the ordinary time between two of them is part of it. */
   readonly gapMs: number;
 }
 
@@ -126,6 +131,8 @@ export class GameClient implements Game<never, never> {
   #tick = 0;
   #tickHz = 0;
   #lastOutAt = 0;
+  /** The last pause between two frames that was one: frames closer together are a burst. */
+  #silenceMs = 0;
 
   /** True once this object had its WELCOME: a later one must go on with the same session. */
   #begun = false;
@@ -375,7 +382,9 @@ export class GameClient implements Game<never, never> {
     const notify = this.#read(frame);
     session.handled(frame.seq);
     session.acknowledge(frame.ackN);
-    this.#lastOutAt = performance.now();
+    const now = performance.now();
+    if (now - this.#lastOutAt >= BURST_MS) this.#silenceMs = now - this.#lastOutAt;
+    this.#lastOutAt = now;
     this.#unackedFrames++;
     notify();
     this.#acknowledgeSoon();
@@ -470,7 +479,9 @@ export class GameClient implements Game<never, never> {
     if (epoch === this.#epoch) return () => undefined;
     const known = this.#epoch !== 0;
     this.#epoch = epoch;
-    const takeover: Takeover = Object.freeze({ epoch, reason, gapMs: performance.now() - this.#lastOutAt });
+    const sinceLast = performance.now() - this.#lastOutAt;
+    const gapMs = sinceLast >= BURST_MS ? sinceLast : this.#silenceMs;
+    const takeover: Takeover = Object.freeze({ epoch, reason, gapMs });
     const listeners = known ? this.#takeovers : [];
     return () => {
       for (const fn of listeners) callUser(fn, takeover);
