@@ -39,7 +39,9 @@ export async function up(args: readonly string[]): Promise<number> {
       await stopped;
     }
   } catch (error) {
-    process.stderr.write(`lich up: ${error instanceof CodedError ? `${error.code}: ` : ''}${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      `lich up: ${error instanceof CodedError ? `${error.code}: ` : ''}${error instanceof Error ? error.message : String(error)}\n`,
+    );
     code = 1;
   }
   print('ending …');

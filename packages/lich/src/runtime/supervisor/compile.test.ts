@@ -18,7 +18,8 @@ function project(files: Record<string, string>): string {
   return dir;
 }
 
-const load = async (file: string) => (await import(`${pathToFileURL(file).href}?${Math.random()}`)) as Record<string, unknown>;
+const load = async (file: string) =>
+  (await import(`${pathToFileURL(file).href}?${Math.random()}`)) as Record<string, unknown>;
 
 describe('compiling', () => {
   it('follows relative imports of every spelling, and leaves all others', async () => {
@@ -49,13 +50,21 @@ describe('compiling', () => {
     expect(path).toBe(`${dir}/.lich/build/src/a.js`);
     expect(compiledPath(`${dir}/src/a.ts`)).toBe(path);
     const loaded = (await load(path)) as any;
-    expect(loaded.value.all.map((x: unknown) => (typeof x === 'function' ? 'fn' : x))).toEqual([101, 'fn', 'd', 'x/y', "import './not.ts'"]);
+    expect(loaded.value.all.map((x: unknown) => (typeof x === 'function' ? 'fn' : x))).toEqual([
+      101,
+      'fn',
+      'd',
+      'x/y',
+      "import './not.ts'",
+    ]);
     expect([loaded.e, loaded.g, await loaded.late()]).toEqual(['e', 'f', 100]);
     expect(fs.existsSync(`${dir}/.lich/build/src/types.js`)).toBe(false);
   });
 
   it('keeps lines and columns, so that stack traces are right', async () => {
-    const dir = project({ 'a.ts': 'interface A {\n  a: number;\n}\nexport function fail(x: A): never {\n  throw new Error(`at ${x}`);\n}\n' });
+    const dir = project({
+      'a.ts': 'interface A {\n  a: number;\n}\nexport function fail(x: A): never {\n  throw new Error(`at ${x}`);\n}\n',
+    });
     const { fail } = await load(await compile(`${dir}/a.ts`));
     try {
       (fail as (x: unknown) => void)(1);
@@ -67,21 +76,44 @@ describe('compiling', () => {
   it.each<[string, Record<string, string>, RegExp]>([
     ['a missing file', {}, /a\.ts does not exist/],
     ['a missing import', { 'a.ts': '\n\nimport "./none.ts";' }, /a\.ts:3 imports \.\/none\.ts, which does not exist/],
-    ['a missing import of an import', { 'a.ts': 'import "./b.ts";', 'b.ts': 'export * from\n "./none.ts";' }, /b\.ts:2 imports \.\/none\.ts/],
-    ['an import without its extension', { 'a.ts': 'import "./b";', 'b.ts': '' }, /a\.ts:1 imports \.\/b, which does not exist/],
-    ['an import of a folder', { 'a.ts': '\nimport "./b";', 'b/index.ts': '' }, /a\.ts:2 imports \.\/b, which is no file/],
+    [
+      'a missing import of an import',
+      { 'a.ts': 'import "./b.ts";', 'b.ts': 'export * from\n "./none.ts";' },
+      /b\.ts:2 imports \.\/none\.ts/,
+    ],
+    [
+      'an import without its extension',
+      { 'a.ts': 'import "./b";', 'b.ts': '' },
+      /a\.ts:1 imports \.\/b, which does not exist/,
+    ],
+    [
+      'an import of a folder',
+      { 'a.ts': '\nimport "./b";', 'b/index.ts': '' },
+      /a\.ts:2 imports \.\/b, which is no file/,
+    ],
     ['a syntax error', { 'a.ts': 'const a = 1;\nconst b = ;\n' }, /a\.ts:2: /],
     ['a syntax error in an import', { 'a.ts': 'import "./b.ts";', 'b.ts': '\n\n\nconst = 1;' }, /b\.ts:4: /],
     ['a syntax error in JavaScript', { 'a.ts': 'import "./b.js";', 'b.js': 'export const a = ;\nimport {' }, /b\.js/],
     ['an enum', { 'a.ts': '\nenum A { b }' }, /a\.ts:2: .*enum/],
-    ['two files with one compiled name', { 'a.ts': 'import "./b.ts"; import "./b.mts";', 'b.ts': '', 'b.mts': '' }, /b\.mts and .*b\.ts would both become .*b\.js/],
-    ['an import outside of the project', { 'a.ts': `import '../outside-${process.pid}.ts';` }, /outside of the project/],
+    [
+      'two files with one compiled name',
+      { 'a.ts': 'import "./b.ts"; import "./b.mts";', 'b.ts': '', 'b.mts': '' },
+      /b\.mts and .*b\.ts would both become .*b\.js/,
+    ],
+    [
+      'an import outside of the project',
+      { 'a.ts': `import '../outside-${process.pid}.ts';` },
+      /outside of the project/,
+    ],
   ])('%s: a coded error with file and line', async (_, files, message) => {
     const dir = project(files);
     const outside = `${dir}/../outside-${process.pid}.ts`;
     fs.writeFileSync(outside, '');
     try {
-      await expect(compile(`${dir}/a.ts`)).rejects.toMatchObject({ code: 'RUNTIME_COMPILE', message: expect.stringMatching(message) as string });
+      await expect(compile(`${dir}/a.ts`)).rejects.toMatchObject({
+        code: 'RUNTIME_COMPILE',
+        message: expect.stringMatching(message) as string,
+      });
     } finally {
       fs.rmSync(outside);
     }
@@ -107,14 +139,22 @@ describe('compiling', () => {
   });
 
   it('8 processes and 8 turns at once: every file is whole whenever it is there', async () => {
-    const files = Object.fromEntries(Array.from({ length: 20 }, (_, k) => [`f${k}.ts`, `${k < 19 ? `import './f${k + 1}.ts';` : ''} export const x: string = '${'x'.repeat(20_000)}'; export const end = ${k};`]));
+    const files = Object.fromEntries(
+      Array.from({ length: 20 }, (_, k) => [
+        `f${k}.ts`,
+        `${k < 19 ? `import './f${k + 1}.ts';` : ''} export const x: string = '${'x'.repeat(20_000)}'; export const end = ${k};`,
+      ]),
+    );
     const dir = project(files);
     const code = `import { compile } from ${JSON.stringify(fileURLToPath(new URL('../../../dist/runtime/supervisor/compile.js', import.meta.url)))};
       await Promise.all(Array.from({ length: 8 }, () => compile(${JSON.stringify(`${dir}/f0.ts`)})));
       const { end } = await import(${JSON.stringify(`${dir}/.lich/build/f0.js`)}); if (end !== 0) process.exit(2);`;
-    await Promise.all(Array.from({ length: 8 }, () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code])));
+    await Promise.all(
+      Array.from({ length: 8 }, () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code])),
+    );
     const built = fs.readdirSync(`${dir}/.lich/build`).sort();
     expect(built).toEqual([...Array.from({ length: 20 }, (_, k) => `f${k}.js`), 'package.json'].sort());
-    for (let k = 0; k < 20; k++) expect(fs.readFileSync(`${dir}/.lich/build/f${k}.js`, 'utf8')).toMatch(new RegExp(`end = ${k};$`));
+    for (let k = 0; k < 20; k++)
+      expect(fs.readFileSync(`${dir}/.lich/build/f${k}.js`, 'utf8')).toMatch(new RegExp(`end = ${k};$`));
   });
 });

@@ -43,7 +43,11 @@ function compileFile(source: string, project: string, build: string, done: Map<s
     throw new RuntimeError('RUNTIME_COMPILE', `${source} is outside of the project ${project}`);
   const target = join(build, inside.replace(SOURCE, '.js'));
   for (const [other, path] of done) {
-    if (path === target) throw new RuntimeError('RUNTIME_COMPILE', `${source} and ${other} would both become ${target}: rename one of them`);
+    if (path === target)
+      throw new RuntimeError(
+        'RUNTIME_COMPILE',
+        `${source} and ${other} would both become ${target}: rename one of them`,
+      );
   }
   done.set(source, target);
   const text = strip(readFileSync(source, 'utf8'), source);
@@ -59,7 +63,10 @@ function compileFile(source: string, project: string, build: string, done: Map<s
       );
     }
     if (!statSync(imported).isFile()) {
-      throw new RuntimeError('RUNTIME_COMPILE', `${source}:${lineOf(text, start)} imports ${specifier}, which is no file`);
+      throw new RuntimeError(
+        'RUNTIME_COMPILE',
+        `${source}:${lineOf(text, start)} imports ${specifier}, which is no file`,
+      );
     }
     compileFile(imported, project, build, done);
     output += text.slice(from, start) + specifier.replace(SOURCE, '.js');
@@ -75,9 +82,17 @@ function strip(text: string, source: string): string {
   try {
     return amaro().transformSync(text, { mode: 'strip-only', filename: source }).code;
   } catch (error) {
-    const { message = String(error), startLine, snippet } = error as { message?: string; startLine?: number; snippet?: string };
+    const {
+      message = String(error),
+      startLine,
+      snippet,
+    } = error as { message?: string; startLine?: number; snippet?: string };
     const where = startLine === undefined ? source : `${source}:${startLine}`;
-    throw new RuntimeError('RUNTIME_COMPILE', `${where}: ${message}${snippet === undefined ? '' : `\n${snippet.trimEnd()}`}`, { cause: error });
+    throw new RuntimeError(
+      'RUNTIME_COMPILE',
+      `${where}: ${message}${snippet === undefined ? '' : `\n${snippet.trimEnd()}`}`,
+      { cause: error },
+    );
   }
 }
 
