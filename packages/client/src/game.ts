@@ -48,7 +48,7 @@ export interface Takeover {
   readonly reason: string;
   /** ms of the silence before the new life was heard. What the old life had committed and not yet sent is sent by the
    * new one, right before it says that it is here: such a burst does not end the silence unseen. Where frames come at a
-   * steady rate, the ordinary time between two of them is part of it. */
+   * steady rate, the ordinary time between two of them is part of it; the time without a connection is not. */
   readonly gapMs: number;
 }
 
@@ -366,6 +366,9 @@ export class GameClient implements Game<never, never> {
     else session.continueAfter(frame.lastN);
     session.token = frame.token;
     this.#begun = this.#welcomed = true;
+    // A connection that was broken is no silence of the service.
+    this.#lastOutAt = performance.now();
+    this.#silenceMs = 0;
     this.#me = frame.me;
     this.#tickHz = frame.tickHz;
     for (const message of session.pending) this.#sendMessage(message);
