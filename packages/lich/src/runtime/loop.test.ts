@@ -303,6 +303,37 @@ describe('ctx.attempt', () => {
   });
 });
 
+describe('ctx.random', () => {
+  it('drawn in an attempt that throws is not drawn again by the next message', async () => {
+    const w = await world();
+    const drawn: number[] = [];
+    const draw = (ctx: Ctx) => void drawn.push(ctx.random.int(0, 1e9));
+    await w.run(ctx => {
+      ctx.attempt(undefined, () => {
+        draw(ctx);
+        throw new Error('x');
+      });
+    });
+    await w.run(ctx => {
+      ctx.attempt(undefined, () => {
+        draw(ctx);
+        throw new Error('x');
+      });
+      draw(ctx);
+    });
+    await w.run(draw);
+    await w.run(ctx => {
+      draw(ctx);
+      throw new Error('undone: the next one draws the same');
+    });
+    await w.run(draw);
+    const [a, b, c, d, e, f] = drawn;
+    // What was undone as a whole is as if it had not been drawn; what was committed never comes again.
+    expect([b, c, f]).toEqual([a, a, e]);
+    expect(new Set([a, d, e]).size).toBe(3);
+  });
+});
+
 describe('a full undo log', () => {
   it('caught by the handler: the message is undone, and nothing ends', async () => {
     const w = await world();

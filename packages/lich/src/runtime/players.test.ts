@@ -257,6 +257,55 @@ describe('a session', () => {
   });
 });
 
+describe('who comes between two ticks', () => {
+  it('sees what changes back before the next one', async () => {
+    const dir = testDir();
+    const slow = service('slow', {
+      state: State,
+      protocol: P,
+      me: 'players',
+      tickHz: 1,
+      on: { add() {}, ask: () => ({ twice: 0 }), tellAll() {}, later() {} },
+    });
+    const running = await startService(slow as never, { dir, limits: { logBytes: 1 << 20, timers: 64 } });
+    const peer = await Peer.start(dir, 'gate-1');
+    cleanUp.push(
+      () => running.stop(),
+      () => peer.stop(),
+    );
+    const gate = new Gateway(peer, running);
+    const me = await gate.join(1);
+    const set = (hp: number) => running.core.transact(() => void (running.state.players.get(me.slot).hp = hp));
+    set(7);
+    const ticks = running.logic.tick;
+    await until(() => running.logic.tick > ticks);
+    set(8);
+    await gate.join(2);
+    set(7);
+    const joined = running.logic.tick;
+    await until(() => running.logic.tick > joined && gate.outs(EVERYBODY, OutKind.DELTA).length > 0);
+    await until(() => gate.peer.heard.at(-1)!.type === OUT);
+    const bodies = gate.peer.heard.filter(heard => heard.type === OUT && (heard.a === 2 || heard.a === EVERYBODY));
+    const plan = syncPlanOf(State);
+    let hp: unknown;
+    const see = (slot: number, values: Record<string, unknown>) =>
+      void (slot === me.slot && 'hp' in values && (hp = values.hp));
+    let begun = false;
+    for (const { bytes } of bodies) {
+      const body = bytes.slice(4, 4 + new DataView(bytes.buffer).getUint32(0, true));
+      begun ||= body[0] === OutKind.PICTURE;
+      if (!begun || (body[0] !== OutKind.PICTURE && body[0] !== OutKind.DELTA)) continue;
+      readSync(plan, body.subarray(1), body[0] === OutKind.PICTURE, {
+        begin() {},
+        enter: (_, slot, __, values) => see(slot, values),
+        change: (_, slot, values) => see(slot, values),
+        leave() {},
+      });
+    }
+    expect(hp).toBe(7);
+  });
+});
+
 describe('a gateway that takes nothing', () => {
   it('keeps nobody else waiting; once it is back its players are told that output was lost', async () => {
     const { scene, one, two } = await world();
