@@ -1,5 +1,6 @@
 /** Kills the owner of a world of records again and again, and takes the time to the first message that the next owner
  * handles: from before the kill to inside the handler, on the clock that all processes share. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { state, u32 } from '@lich/schema';
 import { FULL, HANDLED, idOf, nodeId, payloadCodec, typeOf } from 'lich/bus';
@@ -86,11 +87,13 @@ class Killer {
 /** The processes of the world, as the supervisor tells of them. */
 class World {
   readonly helper: Helper;
+  readonly #log: string;
   readonly #alive = new Set<number>();
   #changed: (() => void) | undefined;
   owner = 0;
 
   constructor(dir: string, file: string) {
+    this.#log = join(dir, 'logs/world-1.log');
     this.helper = new Helper(join(import.meta.dirname, 'cluster.js'), { dir, file });
     this.helper.process.on('message', said => this.#hear(said as SupervisorEvent));
     // What it starts must not outlive us, however we end.
@@ -112,7 +115,18 @@ class World {
     while (this.#alive.size !== processes || !this.#alive.has(this.owner)) {
       await new Promise<void>(resolve => (this.#changed = resolve));
     }
-    for (const pid of this.#alive) await calm(pid);
+    for (const pid of this.#alive) {
+      if (pid !== this.owner) await this.#standsBy(pid);
+      await calm(pid);
+    }
+  }
+
+  /** On a busy machine a process may be quiet because it has not got so far. */
+  async #standsBy(pid: number): Promise<void> {
+    const said = (line: string): boolean => line.includes(`"pid":${pid},`) && line.includes('"standing by"');
+    while (this.#alive.has(pid) && !readFileSync(this.#log, 'utf8').split('\n').some(said)) {
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
   }
 }
 
