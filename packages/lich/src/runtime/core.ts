@@ -353,6 +353,7 @@ export class Core {
 
   #runHooks(): void {
     const hooks = this.#hooks;
+    if (hooks.length === 0) return;
     for (let k = 0; k < hooks.length; k++) {
       try {
         hooks[k]!();
@@ -390,6 +391,8 @@ export class Core {
   #turn(): void {
     if (this.#stopped === undefined) return;
     this.#kicked = false;
+    // Else the next sleep would keep the end of this one.
+    this.#doorbell?.rouse();
     if (this.#stopping) {
       this.#stopped();
       this.#stopped = undefined;

@@ -29,7 +29,7 @@ test.each(['audit-1', 'bank-1', 'feeder-1'])(
       const bank = second.reader('bank-1');
       const from = { audit: rootOf(audit).last!, bank: rootOf(bank).last! };
       // A new feeder counts from 1 again.
-    if (name === 'bank-1') expect(from.audit).toBeGreaterThanOrEqual(kept.last!);
+      if (name === 'bank-1') expect(from.audit).toBeGreaterThanOrEqual(kept.last!);
       await until(() => rootOf(bank).last! !== from.bank && rootOf(audit).last! !== from.audit);
       const wrong = { bank: rootOf(bank).wrong!, audit: rootOf(audit).wrong! };
       await until(() => rootOf(audit).last! > 2_000);

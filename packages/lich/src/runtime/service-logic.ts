@@ -1,7 +1,6 @@
 /** Runs a user's service: messages to handlers, own messages when they are due, ticks at a fixed step, deltas to players.
  * Each of these is one transaction; a throw undoes it, is answered, and the loop goes on. */
 import {
-  type AnyKind,
   array,
   type Codec,
   checkProtocol,
@@ -12,8 +11,6 @@ import {
   OutKind,
   payloadCodecOf,
   type Protocol,
-  recordRefOf,
-  type StructLayout,
   u32,
   Writer,
   writeEpoch,
@@ -32,6 +29,7 @@ import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { refusePromise } from './promise.ts';
 import { type Random, StateRandom } from './random.ts';
+import { resolveRefs } from './refs.ts';
 import { Sends } from './sends.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
@@ -66,6 +64,13 @@ function timerLimits(service: Service, capacity: number): TimerLimits {
   const own = service.protocol.messages.filter(message => message.role === 'own');
   return { capacity, payloadBytes: Math.max(16, ...own.map(message => message.layout.bytes)) };
 }
+
+/** Records that one delta tells of at most: what is more goes with the next tick, so that no transaction grows with what
+ * changed while nobody could be shown anything. */
+const DELTA_OPS = 8_192;
+
+/** Without ticks, players are shown what changed so often. */
+const SHOW_HZ = 20;
 
 /** How long an own message that cannot be handled now waits before it is tried again. */
 const FULL_WAIT_MS = 5;
@@ -102,6 +107,8 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #timers: Timers;
   readonly #random: StateRandom;
   readonly #ticker: Ticker | undefined;
+  /** When players are shown what changed, in a service without ticks. */
+  readonly #shows: Ticker | undefined;
   readonly #writer = new Writer(65_536);
   readonly #outgoing: Outgoing;
   readonly #scan: SyncScan | undefined;
@@ -116,6 +123,8 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #context: ServiceContext;
   /** Own messages wait until then: a lane was full, or a suspect waits for its exit note. */
   #waitMs = 0;
+  /** Records in one delta; less once that was too much. */
+  #mostOps = DELTA_OPS;
   /** Since the process began, for `figures`. */
   readonly counts = { handled: 0, failed: 0, ignored: 0, unknown: 0, refused: 0, ticks: 0, skippedTicks: 0 };
 
@@ -158,6 +167,7 @@ export class ServiceLogic implements Logic, ContextHost {
       message.role === 'event' ? payloadCodecOf(message) : undefined,
     );
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
+    else if (this.#spec.me !== undefined) this.#shows = new Ticker(SHOW_HZ, 'skip');
     this.#context = new ServiceContext(this);
     if (this.#spec.me !== undefined) {
       this.#scan = new SyncScan(service.state, store, this.#writer);
@@ -171,7 +181,7 @@ export class ServiceLogic implements Logic, ContextHost {
         context: this.#context,
         withMe: (me, fn) => this.#withMe(me, fn),
         show: () => this.#show(),
-        resolveRefs: (layout, payload) => this.#resolveRefs(layout, payload),
+        resolveRefs: (layout, payload) => resolveRefs(layout, payload, door),
         tick: () => this.tick,
         count: what => void this.counts[what]++,
       });
@@ -250,6 +260,7 @@ export class ServiceLogic implements Logic, ContextHost {
 
   open(): void {
     this.#ticker?.start();
+    this.#shows?.start();
   }
 
   close(): void {}
@@ -371,23 +382,6 @@ export class ServiceLogic implements Logic, ContextHost {
     }
   }
 
-  /** The wire gives refs as slot and generation: handlers see the record, or undefined. */
-  #resolveRefs(layout: StructLayout, payload: Record<string, unknown>): Record<string, unknown> {
-    for (const field of layout.fields) {
-      if (hasRef(field.kind)) payload[field.name] = this.#resolveKind(field.kind, payload[field.name]);
-    }
-    return payload;
-  }
-
-  #resolveKind(kind: AnyKind, value: unknown): unknown {
-    if (kind.tag === 'ref') {
-      const ref = value === undefined ? undefined : recordRefOf(value);
-      return ref && this.#core.store.pools.get(kind.pool)?.resolve(ref.slot, ref.generation);
-    }
-    if (kind.tag === 'array') return (value as unknown[]).map(item => this.#resolveKind(kind.element, item));
-    return kind.tag === 'struct' ? this.#resolveRefs(kind.layout, value as Record<string, unknown>) : value;
-  }
-
   // Own messages and ticks.
 
   step(nowMs: number): number {
@@ -400,15 +394,20 @@ export class ServiceLogic implements Logic, ContextHost {
     const steps = this.#ticker?.due() ?? 0;
     for (let k = 0; k < steps; k++) this.#tick();
     if (this.#ticker) this.counts.skippedTicks = this.#ticker.skipped;
-    if (steps > 0 || (this.#ticker === undefined && this.#outgoing.anyStale)) this.#showPlayers();
+    if (steps > 0 || (this.#shows?.due() ?? 0) > 0) this.#showPlayers();
     return done + steps;
   }
 
   nextMs(): number {
     return Math.min(
       Math.max(this.#timers.nextDueMs(), this.#waitMs),
-      this.#ticker ? this.#core.now + this.#ticker.inMs() : Number.POSITIVE_INFINITY,
+      this.#inMs(this.#ticker),
+      this.#outgoing.anybody ? this.#inMs(this.#shows) : Number.POSITIVE_INFINITY,
     );
+  }
+
+  #inMs(ticker: Ticker | undefined): number {
+    return ticker === undefined ? Number.POSITIVE_INFINITY : this.#core.now + ticker.inMs();
   }
 
   /** @returns false when it has to wait */
@@ -500,19 +499,21 @@ export class ServiceLogic implements Logic, ContextHost {
     try {
       core.transact(() => {
         if (this.#outgoing.anyStale) this.#outgoing.catchUp(CloseCode.OUTPUT_LOST);
-        this.#show();
-        log.writeF64(this.#syncedWord, line);
+        this.#show(this.#mostOps);
+        if (this.#scan!.isWhole) log.writeF64(this.#syncedWord, line);
       });
     } catch (error) {
-      core.log.error('players could not be shown what changed; it is tried again with the next tick', errorData(error));
+      // More than fits the log, or a lane: the rest goes with the next ticks.
+      this.#mostOps = Math.max(1, this.#mostOps >> 2);
+      core.log.warn('players are shown what changed in smaller parts', { mostOps: this.#mostOps, ...errorData(error) });
     }
   }
 
   /** Tell everybody what changed since the last time, in the open transaction. What is told stays told: the next delta
    * looks at the same records and finds them as shown. */
-  #show(): void {
+  #show(most = Number.POSITIVE_INFINITY): void {
     const { life, store } = this.#core;
-    const ops = this.#scan!.delta(store.segment.f64[this.#syncedWord >> 1], life.epoch, this.tick);
+    const ops = this.#scan!.delta(store.segment.f64[this.#syncedWord >> 1], life.epoch, this.tick, most);
     if (ops > 0) this.#outgoing.toEverybody(this.#writer.view());
   }
 
@@ -585,9 +586,3 @@ export class ServiceLogic implements Logic, ContextHost {
 
 /** 24.8 days at most would do for a timer of the process; these live in the state and may wait for years. */
 const MAX_DELAY_MS = 100 * 365 * 86_400_000;
-
-function hasRef(kind: AnyKind): boolean {
-  if (kind.tag === 'ref') return true;
-  if (kind.tag === 'array') return hasRef(kind.element);
-  return kind.tag === 'struct' && kind.layout.fields.some(field => hasRef(field.kind));
-}

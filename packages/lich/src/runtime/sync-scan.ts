@@ -79,6 +79,9 @@ export class SyncScan {
   readonly #scanned: Scanned[];
   readonly #sync: SyncWriter;
   readonly #writer: Writer;
+  #left = 0;
+  /** Did the last delta have all that changed? */
+  isWhole = true;
 
   constructor(schema: StateSchema, store: Store<unknown>, writer: Writer) {
     this.plan = syncPlanOf(schema);
@@ -115,9 +118,13 @@ export class SyncScan {
     this.#sync.end();
   }
 
-  /** Write the body of a delta, kind first, of all that changed in transactions stamped `since` or later, and note it as
-   * shown. In a transaction. @returns ops in the delta */
-  delta(since: number, epoch: number, tick: number): number {
+  /** Write the body of a delta, kind first, of what changed in transactions stamped `since` or later, and note it as
+   * shown. In a transaction.
+   * @param most ops to write: where more changed, `isWhole` says so, and the next call with the same `since` finds the rest
+   * @returns ops in the delta */
+  delta(since: number, epoch: number, tick: number, most = Number.POSITIVE_INFINITY): number {
+    this.#left = most;
+    this.isWhole = true;
     this.#writer.reset();
     this.#writer.u8(OutKind.DELTA);
     this.#sync.begin(epoch, tick);
@@ -134,14 +141,20 @@ export class SyncScan {
     const base = pool.payloadWord(slot) * 4;
     const shownWord = shown + slot;
     const was = segment.u32[shownWord];
+    if (this.#left <= 0) {
+      this.isWhole = false;
+      return;
+    }
     if (record === undefined) {
       if (was === 0) return;
+      this.#left--;
       this.#sync.leave(slot);
       log.write(shownWord, 0);
       return;
     }
     const generation = pool.generationOf(slot);
     if (was !== generation) {
+      this.#left--;
       this.#sync.enter(slot, generation, record);
       log.write(shownWord, generation);
       for (const parts of pairs) for (const pair of parts) this.#copy(base, pair);
@@ -158,6 +171,7 @@ export class SyncScan {
       }
       if (!isSame) mask[(k / 28) | 0]! |= 1 << (k % 28);
     }
+    if (mask.some(bits => bits !== 0)) this.#left--;
     this.#sync.change(slot, mask, record);
   }
 

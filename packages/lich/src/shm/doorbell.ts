@@ -290,6 +290,13 @@ export class Doorbell {
     this.#timer = setTimeout(this.#wake, timeoutMs);
   }
 
+  /** The loop turns for another reason: the sleep is over, and `onRing` is not called for it. */
+  rouse(): void {
+    if (!this.#asleep) return;
+    this.#asleep = false;
+    this.#bells.disarm(this.#self);
+  }
+
   /** Let the process end although the doorbell is open. */
   unref(): void {
     this.#socket.unref();
