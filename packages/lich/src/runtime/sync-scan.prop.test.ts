@@ -244,6 +244,29 @@ describe('what players see', () => {
     expect(scene.players[0]!.view.shots).toEqual({});
   });
 
+  it.each([1, 2, 5])('more changes than %i at a time go with the next deltas, each once', most => {
+    const scene = new Scene();
+    scene.join();
+    scene.transact(s => {
+      for (let hp = 0; hp < 5; hp++) s.units.create({ hp });
+    });
+    let told = 0;
+    let deltas = 0;
+    do {
+      scene.store.log.begin();
+      const ops = scene.scan.delta(scene.since, 1, 1, most);
+      expect(ops).toBeLessThanOrEqual(most);
+      const body = scene.writer.view().slice();
+      scene.store.log.commit();
+      scene.players[0]!.take(scene.scan, body, false);
+      told += ops;
+      deltas++;
+    } while (!scene.scan.isWhole);
+    expect(told).toBe(5);
+    expect(deltas).toBe(Math.ceil(5 / most));
+    expect(scene.players[0]!.seen).toEqual(truth(scene.store));
+  });
+
   it('the same value, there and back, and fields that are not sent: nothing is told', () => {
     const scene = new Scene();
     scene.transact(s => s.units.create({ hp: 5, name: 'ab' }));
