@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import type { StoreReader } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
-import { Cluster, rootOf, until } from '../testing/cluster.ts';
+import { LichUp, rootOf, until } from '../testing/lich-up.ts';
 import { ACCOUNTS, START_MONEY } from '../testing/fixtures/bank/game.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', import.meta.url));
@@ -19,7 +19,7 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
   const seed = Number(process.env.LICH_SEED ?? Date.now() % 1_000_000);
   const random = seeded(seed);
   const moves = KILLS * MOVES_PER_KILL;
-  const cluster = await Cluster.up({ topology: TOPOLOGY, dir: testDir(), env: { BANK_MOVES: String(moves) } });
+  const cluster = await LichUp.up(TOPOLOGY, testDir(), { BANK_MOVES: String(moves) });
   try {
     const [feeder, bank, audit] = NODES.map(name => cluster.reader(name)) as [StoreReader, StoreReader, StoreReader];
     let kills = 0;
@@ -38,7 +38,7 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
     expect(rootOf(audit).sum).toBe(moves * ACCOUNTS * START_MONEY);
     for (const reader of [feeder, bank, audit]) expect(reader.check(), `seed ${seed}`).toEqual([]);
   } finally {
-    await cluster.end();
+    await cluster.stop();
   }
 });
 

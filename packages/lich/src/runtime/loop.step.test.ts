@@ -9,7 +9,7 @@ import { need } from '../../../../scripts/lib/capability.mjs';
 import { attachSegment } from '../shm/index.ts';
 import { catalogOf } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
-import { Cluster } from '../testing/cluster.ts';
+import { LichUp } from '../testing/lich-up.ts';
 import { step } from '../testing/step/stepper.ts';
 
 const COMMITS = process.env.LICH_SOAK ? 2_000 : 20;
@@ -25,9 +25,9 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
     timeout: 120_000 + SECONDS * 1_000,
   }, async () => {
     const dir = testDir();
-    const cluster = await Cluster.up({ topology: TOPOLOGY, dir });
+    const cluster = await LichUp.up(TOPOLOGY, dir);
     try {
-      const pid = cluster.owner('bank-1')!;
+      const pid = cluster.ownerOf('bank-1')!;
       const found = await step({
         dir,
         name: 'bank-1',
@@ -41,7 +41,7 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
       expect(found.commits).toBeGreaterThan(10);
       expect(found.differing).toBeGreaterThan(1_000);
     } finally {
-      await cluster.end();
+      await cluster.stop();
     }
   });
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { removeNode } from '../shm/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
-import { Cluster, rootOf, until } from '../testing/cluster.ts';
+import { LichUp, rootOf, until } from '../testing/lich-up.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', import.meta.url));
 
@@ -17,13 +17,13 @@ test.each(['audit-1', 'bank-1', 'feeder-1'])(
   { timeout: 60_000 },
   async name => {
     const dir = testDir();
-    const first = await Cluster.up({ topology: TOPOLOGY, dir });
+    const first = await LichUp.up(TOPOLOGY, dir);
     await until(() => rootOf(first.reader('audit-1')).last! > 500);
-    await first.end();
+    await first.stop();
     const kept = rootOf(first.reader('audit-1'));
     expect(removeNode(dir, name)).toHaveLength(3);
 
-    const second = await Cluster.up({ topology: TOPOLOGY, dir });
+    const second = await LichUp.up(TOPOLOGY, dir);
     try {
       const audit = second.reader('audit-1');
       const bank = second.reader('bank-1');
@@ -38,24 +38,24 @@ test.each(['audit-1', 'bank-1', 'feeder-1'])(
       expect(rootOf(bank).wrong! + rootOf(audit).wrong!).toBeLessThanOrEqual(3);
       expect([...bank.check(), ...audit.check()]).toEqual([]);
     } finally {
-      await second.end();
+      await second.stop();
     }
   },
 );
 
 test('a node whose lanes are lost, its state kept, goes on', { timeout: 60_000 }, async () => {
   const dir = testDir();
-  const first = await Cluster.up({ topology: TOPOLOGY, dir });
+  const first = await LichUp.up(TOPOLOGY, dir);
   await until(() => rootOf(first.reader('audit-1')).last! > 500);
-  await first.end();
+  await first.stop();
   rmSync(join(dir, 'bank-1.lanes'));
-  const second = await Cluster.up({ topology: TOPOLOGY, dir });
+  const second = await LichUp.up(TOPOLOGY, dir);
   try {
     const audit = second.reader('audit-1');
     const from = rootOf(audit).last!;
     await until(() => rootOf(audit).last! > from + 2_000);
     expect(second.reader('bank-1').check()).toEqual([]);
   } finally {
-    await second.end();
+    await second.stop();
   }
 });

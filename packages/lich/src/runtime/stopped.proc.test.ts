@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { removeTestDirs, testDir } from '../testing/children.ts';
-import { Cluster, rootOf, until } from '../testing/cluster.ts';
+import { LichUp, rootOf, until } from '../testing/lich-up.ts';
 
 /** How long it stands still: this is what is tested, not waited for. */
 const STOPPED_MS = 10_000;
@@ -18,24 +18,24 @@ afterEach(removeTestDirs);
 test('stopped: nobody takes over, not a byte changes; continued: it goes on; killed while stopped: taken over', {
   timeout: 120_000,
 }, async () => {
-  const cluster = await Cluster.up({ topology: TOPOLOGY, dir: testDir() });
+  const cluster = await LichUp.up(TOPOLOGY, testDir());
   try {
     const audit = cluster.reader('audit-1');
     const bank = cluster.reader('bank-1');
-    const owner = cluster.owner('bank-1')!;
+    const owner = cluster.ownerOf('bank-1')!;
 
     process.kill(owner, 'SIGSTOP');
     await until(() => isStopped(owner));
     const before = bytesOf(cluster.dir);
     await sleep(STOPPED_MS);
-    expect(cluster.owner('bank-1')).toBe(owner);
+    expect(cluster.ownerOf('bank-1')).toBe(owner);
     expect(bytesOf(cluster.dir)).toEqual(before);
     expect(bank.segment.epoch).toBe(1);
 
     const seen = rootOf(audit).last!;
     process.kill(owner, 'SIGCONT');
     await until(() => rootOf(audit).last! > seen + 1_000);
-    expect(cluster.owner('bank-1')).toBe(owner);
+    expect(cluster.ownerOf('bank-1')).toBe(owner);
 
     process.kill(owner, 'SIGSTOP');
     await until(() => isStopped(owner));
@@ -44,12 +44,12 @@ test('stopped: nobody takes over, not a byte changes; continued: it goes on; kil
     expect(bytesOf(cluster.dir)).toEqual(still);
     process.kill(owner, 'SIGKILL');
     await until(() => rootOf(bank).last! > handled + 1_000);
-    expect(cluster.owner('bank-1')).not.toBe(owner);
+    expect(cluster.ownerOf('bank-1')).not.toBe(owner);
     expect(bank.segment.epoch).toBe(2);
     expect({ bank: rootOf(bank).wrong, audit: rootOf(audit).wrong }).toEqual({ bank: 0, audit: 0 });
     expect(bank.check()).toEqual([]);
   } finally {
-    await cluster.end();
+    await cluster.stop();
   }
 });
 

@@ -239,6 +239,22 @@ describe('the end', () => {
     expect(fs.existsSync(dir)).toBe(false);
   });
 
+  it('new code over the same state: the next start goes on with it, by the new rules', async () => {
+    const at = project({});
+    const dir = `${at}/cluster`;
+    const one = await LichUp.up(`${at}/topology.ts`, dir);
+    ups.push(one);
+    await until(() => rootOf(one.reader('scene-1')).beats! > 20);
+    one.kill('scene-1');
+    await one.stop();
+    const { beats } = rootOf(one.reader('scene-1'));
+    fs.writeFileSync(`${at}/scene.ts`, scene().replace('ctx.state.beats++', 'ctx.state.beats += 1_000_000'));
+    const two = await LichUp.up(`${at}/topology.ts`, dir);
+    ups.push(two);
+    await until(() => rootOf(two.reader('scene-1')).beats! > beats! + 1_000_000);
+    expect(rootOf(two.reader('scene-1')).beats! % 1_000_000).toBe(beats!);
+  });
+
   it('a second one in the same directory is refused, and the first goes on', async () => {
     const dir = testDir();
     const one = start(PAIR, dir);

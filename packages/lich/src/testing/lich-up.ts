@@ -10,7 +10,7 @@ const LICH = fileURLToPath(new URL('../../bin/lich.js', import.meta.url));
 export class LichUp {
   readonly process: ChildProcess;
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  readonly #dir: string;
+  readonly dir: string;
   output = '';
   errors = '';
 
@@ -20,7 +20,7 @@ export class LichUp {
     env: Readonly<Record<string, string>> = {},
     args: readonly string[] = ['--keep'],
   ) {
-    this.#dir = dir;
+    this.dir = dir;
     this.process = spawn(process.execPath, [LICH, 'up', topology, '--dir', dir, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
@@ -28,6 +28,13 @@ export class LichUp {
     this.process.stdout!.on('data', chunk => (this.output += String(chunk)));
     this.process.stderr!.on('data', chunk => (this.errors += String(chunk)));
     this.ended = new Promise(resolve => this.process.once('close', (code, signal) => resolve({ code, signal })));
+  }
+
+  /** Start it, with `--keep`, and wait until all nodes serve. */
+  static async up(topology: string, dir: string, env?: Readonly<Record<string, string>>): Promise<LichUp> {
+    const up = new LichUp(topology, dir, env);
+    await up.said('ready after');
+    return up;
   }
 
   /** Wait until it has said that. */
@@ -46,16 +53,28 @@ export class LichUp {
   }
 
   reader(name: string): StoreReader {
-    return openReader(attachSegment({ dir: this.#dir, name, kind: 'state' }));
+    return openReader(attachSegment({ dir: this.dir, name, kind: 'state' }));
   }
 
   ownerOf(name: string): number | undefined {
-    return OwnerLock.open(this.#dir, name).owner()?.pid;
+    return OwnerLock.open(this.dir, name).owner()?.pid;
+  }
+
+  /** SIGKILL the owner of a node. @returns its pid, or undefined when nobody owned it at this moment */
+  kill(name: string): number | undefined {
+    const pid = this.ownerOf(name);
+    if (pid === undefined) return undefined;
+    try {
+      process.kill(pid, 'SIGKILL');
+      return pid;
+    } catch {
+      return undefined;
+    }
   }
 
   log(name: string): any[] {
     return fs
-      .readFileSync(`${this.#dir}/logs/${name}.log`, 'utf8')
+      .readFileSync(`${this.dir}/logs/${name}.log`, 'utf8')
       .split('\n')
       .filter(line => line.startsWith('{'))
       .map(line => JSON.parse(line));
