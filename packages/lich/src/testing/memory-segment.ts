@@ -48,7 +48,7 @@ export function memorySegment(options: MemorySegmentOptions): Segment {
     kind: 'state',
     layoutHash: options.layoutHash ?? 0n,
     sizeBytes,
-    createdMs: 0,
+    createdMs: 1,
     regions,
     buffer,
     i8: wrap(new Int8Array(buffer), 'i8'),

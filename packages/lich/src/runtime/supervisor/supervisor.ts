@@ -57,7 +57,6 @@ interface Watched {
   ready: boolean;
   /** deaths in a row without serving, or soon after it */
   failures: number;
-  restart: NodeJS.Timeout | undefined;
 }
 
 const ENTRY = fileURLToPath(new URL('../entry.js', import.meta.url));
@@ -110,7 +109,6 @@ export class Supervisor {
         serving: 0,
         ready: false,
         failures: 0,
-        restart: undefined,
       });
     }
     for (const node of this.#nodes.values()) for (let k = 0; k < node.plan.processes; k++) this.#spawn(node);
@@ -179,13 +177,9 @@ export class Supervisor {
     const own = signal !== 'SIGKILL' && Date.now() - running.startedMs < LOOP_MS;
     node.failures = own ? node.failures + 1 : 0;
     const backoff = node.failures < 3 ? 0 : Math.min(BACKOFF_MAX_MS, 100 * 2 ** (node.failures - 3));
-    const delay = Math.max(backoff, node.running.size > 0 ? STANDBY_DELAY_MS : 0);
-    if (delay === 0) this.#spawn(node);
-    else {
-      // A second death while the next standby waits to be started must not wait with it.
-      if (node.running.size === 0 && backoff === 0) this.#spawn(node);
-      setTimeout(() => this.#fill(node), delay).unref();
-    }
+    const delayMs = Math.max(backoff, node.running.size > 0 ? STANDBY_DELAY_MS : 0);
+    if (delayMs === 0) this.#spawn(node);
+    else setTimeout(() => this.#fill(node), delayMs).unref();
   }
 
   #fill(node: Watched): void {
