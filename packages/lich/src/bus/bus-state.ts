@@ -47,13 +47,17 @@ export interface BusWords {
   readonly units: number;
 }
 
+/** Where a root field begins in S, as a word index.
+ * @param rootOffset byte offset of the root region in the segment */
+export function rootWord(root: StructLayout, rootOffset: number, name: string): number {
+  const field = root.fields.find(f => f.name === name);
+  if (!field) throw new TypeError(`root layout has no field ${name}`);
+  return (rootOffset + field.offset) / 4;
+}
+
 /** @param rootOffset byte offset of the root region in the segment */
 export function busWords(root: StructLayout, rootOffset: number): BusWords {
-  const word = (name: string): number => {
-    const field = root.fields.find(f => f.name === name);
-    if (!field) throw new TypeError(`root layout has no field ${name}`);
-    return (rootOffset + field.offset) / 4;
-  };
+  const word = (name: string): number => rootWord(root, rootOffset, name);
   return {
     out: word('$out'),
     in: word('$in'),

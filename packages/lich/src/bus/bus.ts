@@ -195,11 +195,6 @@ export class Bus {
     return this.#pending.length > 0;
   }
 
-  /** Look at that sender at the next poll, whatever its ready bit says. */
-  lookAt(sender: number): void {
-    this.#markPending(sender);
-  }
-
   /** Look at all senders at the next poll, at those too that are new since. */
   sweep(): void {
     this.directory.refresh();

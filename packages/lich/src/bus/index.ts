@@ -2,7 +2,7 @@ export type { BusCode } from './errors.ts';
 export { BusError } from './errors.ts';
 export { Directory, formatId, type NodeEntry, nodeId } from './directory.ts';
 export { type BusLimits, DEFAULT_LIMITS, lanesRegions } from './lanes-layout.ts';
-export { busFields } from './bus-state.ts';
+export { busFields, rootWord } from './bus-state.ts';
 export { BATCH, Bus, type BusOptions } from './bus.ts';
 export { type Deliver, HANDLED, HOLD, type SuspectWords } from './inbox.ts';
 export { FULL } from './outbox.ts';

@@ -13,6 +13,7 @@ import {
   Directory,
   DEFAULT_LIMITS,
   lanesRegions,
+  rootWord,
   type BusLimits,
   type NodeEntry,
 } from '../bus/index.ts';
@@ -294,8 +295,8 @@ export class Core {
   }
 
   #bornWord(): number {
-    const root = this.store.segment.regions.get('root')!;
-    return (root.offset + this.store.layouts.root.fields.find(field => field.name === '$born')!.offset) / 4;
+    const { layouts, segment } = this.store;
+    return rootWord(layouts.root, segment.regions.get('root')!.offset, '$born');
   }
 
   #born(): number {

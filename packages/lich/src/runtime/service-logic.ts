@@ -15,7 +15,7 @@ import {
   Writer,
   writeEpoch,
 } from '@lich/schema';
-import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, tagOf, typeOf } from '../bus/index.ts';
+import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf, typeOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import { setAside } from './aside.ts';
@@ -138,8 +138,7 @@ export class ServiceLogic implements Logic, ContextHost {
     const { store, bus } = core;
     const { i32, f64: F } = store.segment;
     const rootOffset = store.segment.regions.get('root')!.offset;
-    const word = (name: string): number =>
-      (rootOffset + store.layouts.root.fields.find(field => field.name === name)!.offset) / 4;
+    const word = (name: string): number => rootWord(store.layouts.root, rootOffset, name);
     this.#tickWord = word('$tick');
     this.#syncedWord = word('$synced');
     this.#random = new StateRandom(i32, store.log, word('$random'));
@@ -230,9 +229,7 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #randomWord(): number {
     const { segment, layouts } = this.#core.store;
-    return (
-      (segment.regions.get('root')!.offset + layouts.root.fields.find(field => field.name === '$random')!.offset) / 4
-    );
+    return rootWord(layouts.root, segment.regions.get('root')!.offset, '$random');
   }
 
   resumed(): void {

@@ -17,6 +17,7 @@
  *
  * O(log n) a timer. (A hierarchical wheel takes its place when there are millions.) */
 import { array, type StructLayout, u32 } from '@lich/schema';
+import { rootWord } from '../bus/index.ts';
 import type { UndoLog } from '../state/index.ts';
 import { RuntimeError } from './errors.ts';
 
@@ -70,7 +71,7 @@ export class Timers {
     rootOffset: number,
     limits: TimerLimits,
   ) {
-    const word = (name: string): number => (rootOffset + root.fields.find(f => f.name === name)!.offset) / 4;
+    const word = (name: string): number => rootWord(root, rootOffset, name);
     this.#S = S;
     this.#F = F;
     this.#log = log;
