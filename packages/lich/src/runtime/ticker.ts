@@ -8,7 +8,9 @@ export class Ticker {
   readonly stepMs: number;
   readonly #policy: 'skip' | 'catchUp';
   readonly #clock: () => number;
-  #nextMs = 0;
+  #startMs = 0;
+  /** Steps that ran or were dropped. A count, not a sum of times: sums round, and a tick would be due twice. */
+  #steps = 0;
   /** Steps dropped so far. */
   skipped = 0;
 
@@ -21,15 +23,15 @@ export class Ticker {
 
   /** The first tick is due now: players have waited long enough. */
   start(): void {
-    this.#nextMs = this.#clock();
+    this.#startMs = this.#clock();
+    this.#steps = 0;
   }
 
   /** @returns how many ticks to run now */
   due(): number {
-    const late = this.#clock() - this.#nextMs;
-    if (late < 0) return 0;
-    const steps = Math.floor(late / this.stepMs) + 1;
-    this.#nextMs += steps * this.stepMs;
+    const steps = Math.floor((this.#clock() - this.#startMs) / this.stepMs) + 1 - this.#steps;
+    if (steps <= 0) return 0;
+    this.#steps += steps;
     const run = this.#policy === 'skip' ? 1 : Math.min(steps, CATCH_UP);
     this.skipped += steps - run;
     return run;
@@ -37,6 +39,6 @@ export class Ticker {
 
   /** @returns ms until the next tick is due; below 0 when it is late */
   inMs(): number {
-    return this.#nextMs - this.#clock();
+    return this.#startMs + this.#steps * this.stepMs - this.#clock();
   }
 }
