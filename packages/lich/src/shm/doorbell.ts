@@ -20,7 +20,8 @@ import { dirname } from 'node:path';
 import { ShmError, rethrow } from './errors.ts';
 import { checkDir, fifoPath } from './files.ts';
 import { native, type Native } from './native.ts';
-import { attachSegment, createSegment, type Segment } from './segment.ts';
+import { createSegment } from './make.ts';
+import { attachSegment, type Segment } from './segment.ts';
 
 /** Size of one node's part of region `bells`. */
 const BELL_BYTES = 128;

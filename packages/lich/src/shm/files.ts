@@ -3,10 +3,11 @@
  *   <node>.state   state segment        <node>.lock    owner lock
  *   <node>.lanes   lanes segment        bells          wake-up words of the cluster
  *   <index>.bell   FIFO of one node     .tmp-<pid>-<n> a file being made, where O_TMPFILE is missing
+ *   .next-<node>.state    a segment about to take a name      .before-<node>.state    the one that had it
  *
  * All are ours (our effective uid), nobody else may write them, and none is reached through a symbolic link. */
 import * as fs from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ShmError, coded, rethrow } from './errors.ts';
 import { native } from './native.ts';
 
@@ -29,6 +30,16 @@ export function segmentPath(dir: string, name: string, kind: SegmentKind): strin
   if (kind === 'bells') return join(resolve(dir), 'bells');
   checkName(name);
   return join(resolve(dir), `${name}.${kind}`);
+}
+
+/** The name of a segment for the moment before it takes another's name. */
+export function nextPath(path: string): string {
+  return join(dirname(path), `.next-${basename(path)}`);
+}
+
+/** The name of a segment whose name was taken. */
+export function beforePath(path: string): string {
+  return join(dirname(path), `.before-${basename(path)}`);
 }
 
 export function lockPath(dir: string, name: string): string {

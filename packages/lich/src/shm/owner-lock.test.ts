@@ -8,7 +8,7 @@ import { ShmError } from './errors.ts';
 import { OwnerLock } from './owner-lock.ts';
 import { bootId, isAlive, nowNs, nsPid, startTimeOf, threadId } from './process.ts';
 import { removeCluster, removeNode } from './remove.ts';
-import { createSegment } from './segment.ts';
+import { createSegment } from './make.ts';
 
 let dir: string;
 const locks: OwnerLock[] = [];

@@ -1,7 +1,7 @@
 /** The only code that destroys segments, for `lich rm` and for demos that clean up after themselves. */
 import * as fs from 'node:fs';
 import { ShmError, coded } from './errors.ts';
-import { checkDir, lockPath, segmentPath } from './files.ts';
+import { beforePath, checkDir, lockPath, nextPath, segmentPath } from './files.ts';
 import { holdsLock } from './held.ts';
 import { OwnerLock } from './owner-lock.ts';
 
@@ -12,7 +12,8 @@ import { OwnerLock } from './owner-lock.ts';
 export function removeNode(dir: string, name: string): string[] {
   checkDir(dir);
   const lockFile = lockPath(dir, name);
-  const files = [segmentPath(dir, name, 'state'), segmentPath(dir, name, 'lanes'), lockFile];
+  const state = segmentPath(dir, name, 'state');
+  const files = [nextPath(state), beforePath(state), state, segmentPath(dir, name, 'lanes'), lockFile];
   const present = files.filter(path => fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined);
   if (present.length === 0) return [];
   let lock: OwnerLock | undefined;
@@ -47,9 +48,9 @@ export function removeNode(dir: string, name: string): string[] {
 export function removeCluster(dir: string): boolean {
   checkDir(dir);
   const files = fs.readdirSync(dir);
-  if (files.some(file => /\.(?:state|lanes|lock)$/.test(file))) return false;
+  if (files.some(file => /^[^.].*\.(?:state|lanes|lock)$/.test(file))) return false;
   for (const file of files) {
-    if (file === 'bells' || /^\d+\.bell$/.test(file) || /^\.tmp-\d+-/.test(file))
+    if (file === 'bells' || /^\d+\.bell$/.test(file) || /^\.(?:tmp|next|before)-/.test(file))
       fs.rmSync(`${dir}/${file}`, { force: true });
   }
   try {

@@ -9,7 +9,8 @@ import { ShmError } from './errors.ts';
 import { HEADER_BYTES, SEGMENT_BYTES_MAX } from './header.ts';
 import { native } from './native.ts';
 import { OwnerLock } from './owner-lock.ts';
-import { attachSegment, createSegment, type Segment } from './segment.ts';
+import { createSegment } from './make.ts';
+import { attachSegment, type Segment } from './segment.ts';
 
 const root = process.geteuid?.() === 0;
 const regions = [

@@ -20,7 +20,6 @@ import {
   checkDir,
   fileIdOf,
   isMemory,
-  newFile,
   openOwned,
   sameFile,
   segmentPath,
@@ -38,11 +37,8 @@ import {
   SEGMENT_BYTES_MAX,
   WORDS_OFFSET,
   decodeHeader,
-  encodeHeader,
-  placeRegions,
   type Header,
   type Region,
-  type RegionSpec,
 } from './header.ts';
 import { holdsLock } from './held.ts';
 import { checkRoom } from './memory.ts';
@@ -388,17 +384,6 @@ export interface SegmentId {
   readonly kind: SegmentKind;
 }
 
-/** What `createSegment` takes. */
-export interface CreateOptions extends SegmentId {
-  /** 64 bits, or a text that is hashed to 64 bits. */
-  readonly layoutHash: bigint | string;
-  readonly regions: readonly RegionSpec[];
-  /** The schema in a form that any tool reads; kept with a checksum in region `catalog`. */
-  readonly catalog?: Uint8Array | string;
-  /** Refuse a larger segment; default 4 GiB. */
-  readonly maxBytes?: number;
-}
-
 /** What `attachSegment` takes. */
 export interface AttachOptions extends SegmentId {
   /** Refuse another layout; default: any. */
@@ -414,64 +399,6 @@ export function hashOfLayout(layout: bigint | string): bigint {
 }
 
 const hex = (value: bigint) => value.toString(16).padStart(16, '0');
-
-/** Make a segment that does not exist yet.
- * @throws ShmError `SHM_EXISTS` when there is one (attach to it), `SHM_TOO_LARGE`, `SHM_NO_MEMORY`, `SHM_ACCESS`. */
-export function createSegment(options: CreateOptions): Segment {
-  const dir = resolve(options.dir);
-  const path = segmentPath(dir, options.name, options.kind);
-  const catalog =
-    typeof options.catalog === 'string'
-      ? new Uint8Array(Buffer.from(options.catalog))
-      : (options.catalog ?? new Uint8Array(0));
-  const { regions, sizeBytes } = placeRegions(options.regions, catalog.length);
-  const maxBytes = Math.min(options.maxBytes ?? SEGMENT_BYTES_MAX, SEGMENT_BYTES_MAX);
-  if (sizeBytes > maxBytes) {
-    throw new ShmError(
-      'SHM_TOO_LARGE',
-      `${path} needs ${sizeBytes} bytes, at most ${maxBytes} are allowed: lower the capacities`,
-    );
-  }
-  checkDir(dir);
-  const taken = () => new ShmError('SHM_EXISTS', `${path} exists already`, { severity: 'warn' });
-  if (fileIdOf(path) !== undefined) throw taken();
-  const header: Header = {
-    kind: options.kind,
-    layoutHash: hashOfLayout(options.layoutHash),
-    sizeBytes,
-    createdMs: Date.now(),
-    bootId: bootId(),
-    uid: process.geteuid?.() ?? 0,
-    name: options.kind === 'bells' ? '' : options.name,
-    catalogBytes: catalog.length,
-    catalogCrc: crc32(catalog),
-    regions,
-  };
-  const file = newFile(path);
-  let segment: Segment | undefined;
-  try {
-    coded('ftruncate', () => fs.ftruncateSync(file.fd, sizeBytes));
-    const id = fs.fstatSync(file.fd, { bigint: true });
-    segment = new Segment({
-      path,
-      name: header.name,
-      header,
-      fd: file.fd,
-      id: { dev: id.dev, ino: id.ino },
-      canWrite: true,
-      writable: true,
-      outcome: 'created',
-    });
-    segment.initialize(encodeHeader(header), catalog);
-    if (!file.publish()) throw taken();
-    return segment;
-  } catch (error) {
-    file.discard();
-    if (segment === undefined) fs.closeSync(file.fd);
-    else segment.close();
-    return rethrow(error);
-  }
-}
 
 /** Read and check the header of a file, which stays open. */
 export function readHeader(path: string): { header: Header; file: ReturnType<typeof openOwned> } {

@@ -8,7 +8,8 @@ import { Child, removeTestDirs, testDir } from '../testing/children.ts';
 import { Bells } from './doorbell.ts';
 import { nowNs } from './process.ts';
 import { OwnerLock } from './owner-lock.ts';
-import { attachSegment, createSegment } from './segment.ts';
+import { createSegment } from './make.ts';
+import { attachSegment } from './segment.ts';
 
 const obey = join(import.meta.dirname, 'shm.child.mjs');
 const children: Child[] = [];
