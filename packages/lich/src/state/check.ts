@@ -1,6 +1,7 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
 import { type AnyKind, listLayout, mapLayout, type StateLayout, type StructLayout } from '@lich/schema';
 import type { Violation } from './errors.ts';
+import { HeapAudit, type HeapPlace } from './heap-check.ts';
 import { checkMap } from './hash-map.ts';
 import { checkList } from './list.ts';
 import type { Arrays } from './memory.ts';
@@ -12,6 +13,8 @@ export interface CheckContext {
   readonly out: Violation[];
   /** Capacity of a pool, or undefined when there is none of that name. */
   capacityOf(pool: string): number | undefined;
+  /** Blocks of the heap: each structure that owns one reaches it. */
+  readonly heap: HeapAudit;
 }
 
 /** Where the parts of a state are, as words of the segment. */
@@ -19,6 +22,7 @@ export interface StatePlaces {
   readonly root: number;
   /** Regions of the pools, in the order of the layout. */
   readonly pools: readonly number[];
+  readonly heap?: HeapPlace;
 }
 
 /** Walk everything in a state that stands still. O(records). */
@@ -27,6 +31,7 @@ export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlace
   const context: CheckContext = {
     mem,
     out,
+    heap: new HeapAudit(mem, places.heap, out),
     capacityOf: name => layouts.pools.find(pool => pool.name === name)?.capacity,
   };
   checkStruct(context, layouts.root, places.root, 'root');
@@ -35,6 +40,7 @@ export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlace
   layouts.pools.forEach((pool, k) => {
     checkPool(mem, pool, places.pools[k]!, out, (word, where) => checkStruct(context, pool.layout, word, where));
   });
+  context.heap.leaks();
   return out;
 }
 

@@ -10,8 +10,11 @@ import { CodedError } from '@lich/schema';
  * - `STATE_FOREIGN` a record of another store or another pool where one of this pool is wanted.
  * - `STATE_INDEX` an index outside a fixed array.
  * - `STATE_POOL_FULL`, `STATE_LIST_FULL`, `STATE_MAP_FULL` no room; the message names the capacity to raise.
+ * - `STATE_HEAP_FULL` no block of that size is free in the heap; the transaction has to be rolled back, raise `limits.heapBytes`.
+ * - `STATE_DOUBLE_FREE` a block of the heap was given back twice.
  * - `STATE_LAYOUT` a segment was made for another schema.
- * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes; the segment was left as it is.
+ * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes, the segment was
+ *   left as it is; or a block of the heap was overwritten.
  * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made.
  * - `STATE_UNSUPPORTED` this machine cannot do it; the message names why. */
 export type StateCode =
@@ -25,6 +28,8 @@ export type StateCode =
   | 'STATE_POOL_FULL'
   | 'STATE_LIST_FULL'
   | 'STATE_MAP_FULL'
+  | 'STATE_HEAP_FULL'
+  | 'STATE_DOUBLE_FREE'
   | 'STATE_LAYOUT'
   | 'STATE_CORRUPT'
   | 'STATE_SNAPSHOT'

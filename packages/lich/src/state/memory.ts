@@ -1,5 +1,6 @@
 /** The typed arrays of one segment, and what every structure over it shares. */
 import type { LogCore } from './undo-log.ts';
+import type { Heap } from './heap.ts';
 import type { Journal } from './journal.ts';
 
 export interface Arrays {
@@ -15,17 +16,30 @@ export interface Arrays {
   readonly u64: BigUint64Array;
 }
 
+/** What is stamped when something in it changes, and stamps what it is part of in turn. */
+export interface Part {
+  /** @throws StateError `STATE_FREED` */
+  $touch(): void;
+}
+
+/** Whose change a change is: the word of a record's stamp, or of the root's; or a part with a stamp of its own. */
+export type Stamp = number | Part;
+
 /** Shared by all views of a store. */
 export interface StoreContext {
   readonly mem: Arrays;
   readonly log: LogCore;
   readonly journal: Journal;
-  /** Note that the record, or the root, that this stamp belongs to changes. @throws StateError `STATE_FREED` */
-  touch(stampWord: number): void;
+  /** Never undefined: the heap of a segment without one says so at `alloc`. */
+  readonly heap: Heap;
+  /** Note that what this stamp belongs to changes. @throws StateError `STATE_FREED` */
+  touch(stamp: Stamp): void;
   /** logPos now: for the journal. */
   position(): number;
   /** Is the record that a ref names still there? */
   isLive(pool: string, slot: number, generation: number): boolean;
+  /** Throw, and refuse all but a rollback from here on: something was cut off in the middle. */
+  fail(error: Error): never;
   /** The record that a ref names. */
   resolve(pool: string, slot: number, generation: number): object | undefined;
 }

@@ -10,6 +10,8 @@ import {
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { StateError } from './errors.ts';
+import { HEAP_BYTES_MIN } from './heap.ts';
+import type { HeapPlace } from './heap-check.ts';
 import { type PoolPlaces, poolPlaces } from './pool.ts';
 import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
 
@@ -17,6 +19,9 @@ import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
 export interface StorePlanOptions {
   /** Words of the undo log, a power of two, 2^12..2^28; default 2^22 (16 MiB). One transaction may use all of them. */
   readonly logWords?: number;
+  /** Bytes of the heap, a multiple of 65,536. Default 128 MiB when something in the schema grows, else none. Memory is
+   * taken as it is used; the size is taken when the segment is made, and is no part of the layout. */
+  readonly heapBytes?: number;
   /** Fields that the runtime adds to the records of a pool; their names start with `$`. */
   readonly hidden?: Readonly<Record<string, Fields>>;
   /** Root fields and pools that the runtime adds; their names start with `$`. */
@@ -44,6 +49,8 @@ export interface StorePlan<S extends StateSchema = StateSchema> {
   readonly schema: S;
   readonly layouts: StateLayout;
   readonly logWords: number;
+  /** 0 = none. */
+  readonly heapBytes: number;
   readonly regions: readonly PlanRegion[];
   /** JSON text. */
   readonly catalog: string;
@@ -75,7 +82,7 @@ export function rootStampWord(layouts: StateLayout, rootWord: number): number {
 export function placesOf(
   segment: Pick<Segment, 'regions'>,
   layouts: StateLayout,
-): { log: number; logWords: number; root: number; pools: number[] } {
+): { log: number; logWords: number; root: number; pools: number[]; heap: HeapPlace } {
   const region = (name: string, bytes: number): { offset: number; bytes: number } => {
     const found = segment.regions.get(name);
     if (found !== undefined && found.bytes >= bytes) return found;
@@ -86,6 +93,7 @@ export function placesOf(
     );
   };
   const log = region('log', LOG_WORDS_MIN * 4);
+  const heap = segment.regions.get('heap');
   return {
     log: log.offset / 4,
     logWords: 2 ** Math.floor(Math.log2(log.bytes / 4)),
@@ -93,29 +101,46 @@ export function placesOf(
     pools: layouts.pools.map(
       (pool, k) => region(poolRegion(k, pool.name), poolPlaces(pool.layout, pool.capacity).bytes).offset / 4,
     ),
+    heap: heap === undefined ? { word: 0, words: 0 } : { word: heap.offset / 4, words: heap.bytes / 4 },
+  };
+}
+
+/** Records in a pool that names no capacity. */
+export const POOL_CAPACITY_DEFAULT = 65_536;
+
+function bounded(layouts: StateLayout): StateLayout {
+  return {
+    ...layouts,
+    pools: layouts.pools.map(pool => ({ ...pool, capacity: pool.capacity || POOL_CAPACITY_DEFAULT })),
   };
 }
 
 /** Lay out a store.
  * @throws TypeError for logWords that cannot be; SchemaError for hidden parts that cannot be */
 export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOptions = {}): StorePlan<S> {
-  const { logWords = LOG_WORDS_DEFAULT, hidden, system } = options;
+  const { logWords = LOG_WORDS_DEFAULT, heapBytes = 0, hidden, system } = options;
   if (!Number.isInteger(Math.log2(logWords)) || logWords < LOG_WORDS_MIN || logWords > LOG_WORDS_MAX) {
     throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
   }
-  const layouts = stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) });
+  if (heapBytes !== 0 && !(heapBytes >= HEAP_BYTES_MIN && heapBytes <= 2 ** 32 && heapBytes % HEAP_BYTES_MIN === 0)) {
+    throw new TypeError(`heapBytes takes a multiple of ${HEAP_BYTES_MIN}, or 0, not ${heapBytes}`);
+  }
+  const layouts = bounded(stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) }));
   const places: PoolPlaces[] = layouts.pools.map(pool => poolPlaces(pool.layout, pool.capacity));
   const regions: PlanRegion[] = [
     { name: 'log', bytes: logWords * 4, reserve: true },
     { name: 'root', bytes: rootBytes(layouts), reserve: true },
     ...layouts.pools.map((pool, k) => ({ name: poolRegion(k, pool.name), bytes: places[k]!.bytes })),
+    ...(heapBytes === 0 ? [] : [{ name: 'heap', bytes: heapBytes }]),
   ];
-  // The pools' geometry is a function of the catalog; the log's size is not part of the layout, the region says it.
+  // The pools' geometry is a function of the catalog; the sizes of log and heap are not part of the layout, the regions
+  // say them.
   const catalog = JSON.stringify(describe(layouts));
   return {
     schema,
     layouts,
     logWords,
+    heapBytes,
     regions,
     catalog,
     layoutHash: BigInt(`0x${layoutHash(layouts)}`),
@@ -129,6 +154,7 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
         capacity: pool.capacity,
         recordBytes: pool.layout.bytes,
       })),
+      ...(heapBytes === 0 ? [] : [{ name: 'heap', bytes: heapBytes }]),
     ],
   };
 }

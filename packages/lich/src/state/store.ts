@@ -23,6 +23,7 @@ import { type Door, freed, type Placed } from './door.ts';
 import type { ElementSpec } from './elements.ts';
 import { StateError, type Violation } from './errors.ts';
 import { ArrayView } from './fixed-array.ts';
+import { Heap } from './heap.ts';
 import { type MapSpec, MapView } from './hash-map.ts';
 import { imageOf } from './image.ts';
 import { Journal } from './journal.ts';
@@ -44,6 +45,8 @@ export interface Store<S = unknown> {
   readonly layouts: StateLayout;
   /** By name, the runtime's (`$…`) too. */
   readonly pools: ReadonlyMap<string, Pool<any>>;
+  /** What grows takes its memory here. */
+  readonly heap: Heap;
   /** Call `fn` after each rollback and rollbackTo: to drop what was derived from words. */
   onRollback(fn: () => void): void;
   /** `log.recover()`. @throws StateError `STATE_CORRUPT`, with the segment as it was */
@@ -72,6 +75,7 @@ class StoreImpl implements Store<object> {
   readonly state: object;
   readonly layouts: StateLayout;
   readonly pools: ReadonlyMap<string, Pool<any>>;
+  readonly heap: Heap;
   readonly #places: StatePlaces;
   readonly #rootWord: number;
   readonly #rootStamp: number;
@@ -179,10 +183,15 @@ class StoreImpl implements Store<object> {
     const generated = generate(accessorPlan, mem, journal, hooks);
     fields = generated.fields;
     const { code } = generated;
+    const fail = (error: Error): never => this.log.fail(error);
+    const pages = { reserve: (offset: number, bytes: number) => segment.reserve(offset, bytes) };
+    this.heap = new Heap({ context: { mem, log: code.log, fail }, ...places.heap, pages });
     const context: StoreContext = {
       mem,
       log: code.log,
       journal,
+      heap: this.heap,
+      fail,
       touch: stampWord => {
         if (I[stampWord] !== I[STAMP_LO]) this.#touch(stampWord);
       },
@@ -222,7 +231,7 @@ class StoreImpl implements Store<object> {
         pool,
         image: imageOf(pool.layout),
         word: words[k]!,
-        pages: { reserve: (offset, bytes) => segment.reserve(offset, bytes) },
+        pages,
       });
     });
     for (const pool of pools) refs.get(pool.name)!.pool = pool;
@@ -354,8 +363,8 @@ class StoreImpl implements Store<object> {
     if (this.#reserving) return;
     this.#reserving = true;
     try {
-      for (const { pool } of this.#poolsInOrder) {
-        const wanted = pool.wanted();
+      for (const part of [...this.#poolsInOrder.map(({ pool }) => pool), this.heap]) {
+        const wanted = part.wanted();
         if (wanted === undefined) continue;
         await this.segment.reserveAsync(wanted.offset, wanted.bytes);
         wanted.done();
@@ -387,6 +396,7 @@ class StoreImpl implements Store<object> {
 
   #ready(): void {
     for (const { pool } of this.#poolsInOrder) pool.reserve();
+    this.heap.reserve();
     this.#format();
   }
 

@@ -109,6 +109,8 @@ export class UndoLog {
   readonly #afterRollback: (() => void)[] = [];
   readonly #afterRecover: (() => void)[] = [];
   readonly #writable: () => boolean;
+  /** Why the open transaction can only be rolled back, when that is not the log. */
+  #failure: Error | undefined;
   /** Writes are allowed from here on. @throws StateError `STATE_TRANSACTION_OPEN`, `STATE_READ_ONLY` */
   begin: () => void;
   /** All writes since `begin` are in force, for ever. @throws StateError `STATE_NO_TRANSACTION` */
@@ -180,6 +182,7 @@ export class UndoLog {
     this.#undo(savepoint);
     this.#journal.undo(savepoint);
     this.#core.setState(OPEN);
+    this.#failure = undefined;
     this.#core.restamp();
     for (const fn of this.#afterRollback) fn();
   }
@@ -192,6 +195,7 @@ export class UndoLog {
     this.#journal.undo(from);
     this.#I[COM_POS] = this.#I[LOG_POS];
     this.#core.setState(CLOSED);
+    this.#failure = undefined;
     this.#core.restamp();
     for (const fn of this.#afterRollback) fn();
   }
@@ -289,8 +293,18 @@ export class UndoLog {
     if (this.#core.state() === FAILED || used + count * 2 > this.#area.words - LOG_SLACK) this.refuseWrite();
   }
 
+  /** Something was cut off in the middle: the open transaction, or the savepoint around it, can only be rolled back. */
+  fail(error: Error): never {
+    if (this.#core.state() === OPEN) {
+      this.#core.setState(FAILED);
+      this.#failure = error;
+    }
+    throw error;
+  }
+
   /** What the generated code calls when an entry has no room. @internal */
   refuseWrite(): never {
+    if (this.#core.state() === FAILED && this.#failure !== undefined) throw this.#failure;
     if (this.#core.state() === OPEN || this.#core.state() === FAILED) {
       // What was cut off in the middle must not be committed, even if a handler catches this.
       this.#core.setState(FAILED);
