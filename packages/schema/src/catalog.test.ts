@@ -99,6 +99,41 @@ test('the hash does not change with what is no layout', () => {
   expect(S.layoutHash(S.state({ players: S.pool(WithMethods, { capacity: 100 }) }))).toBe(hash(base));
 });
 
+test('what grows is described, and its hash differs from what has a capacity', () => {
+  const growing: Record<string, unknown> = {
+    a: S.text(),
+    b: S.bytes(),
+    c: S.array(S.text()),
+    d: S.list(S.array(S.u8)),
+    e: S.map(S.text(4), S.map(S.int, Item)),
+    f: S.set(S.u64),
+    g: S.sorted(S.int, S.optional(Item)),
+    h: S.queue(S.queue(S.u8)),
+    i: S.bits(),
+    j: S.optional(S.list(S.u8, 3)),
+  };
+  const layout = S.stateLayoutOf(S.state({ players: S.pool(like(growing)) } as never));
+  const catalog = JSON.parse(JSON.stringify(S.describe(layout)));
+  expect(catalog.pools[0].capacity).toBe(0);
+  expect(S.describe(S.fromDescription(catalog))).toEqual(catalog);
+  const hashes = [
+    hash(growing),
+    hash({ ...growing, a: S.text(3) }),
+    hash({ ...growing, b: S.text() }),
+    hash({ ...growing, c: S.list(S.text()) }),
+    hash({ ...growing, c: S.queue(S.text()) }),
+    hash({ ...growing, d: S.list(S.array(S.u8), 1) }),
+    hash({ ...growing, e: S.sorted(S.text(4), S.map(S.int, Item)) }),
+    hash({ ...growing, f: S.set(S.i64) }),
+    hash({ ...growing, f: S.set(S.u64, 4) }),
+    hash({ ...growing, h: S.queue(S.queue(S.u8), 4) }),
+    hash({ ...growing, i: S.bits(8) }),
+    hash({ ...growing, i: S.bits(9) }),
+    hash({ ...growing, j: S.list(S.u8, 3) }),
+  ];
+  expect(new Set(hashes).size).toBe(hashes.length);
+});
+
 test('the hash of this state is what it was: a change here is a change of the format', () => {
   expect(S.layoutHash(S.stateLayoutOf(State, parts))).toMatchInlineSnapshot(`"d0827bcab195c626"`);
 });
@@ -130,7 +165,7 @@ test.each<[string, (catalog: any) => unknown, RegExp]>([
     /field round of root twice/,
   ],
   ['a pool twice', catalog => (catalog.pools.push(catalog.pools[0]), catalog), /a pool twice/],
-  ['a capacity of 0', catalog => ((catalog.pools[0].capacity = 0), catalog), /capacity of pool `players` is 0/],
+  ['a capacity of -1', catalog => ((catalog.pools[0].capacity = -1), catalog), /capacity of pool `players` is -1/],
   [
     'a ref to no pool',
     catalog => ((catalog.pools[0].record.fields[6].kind.pool = 'x'), catalog),
@@ -138,7 +173,8 @@ test.each<[string, (catalog: any) => unknown, RegExp]>([
   ],
   ['a name for code', catalog => ((catalog.root.fields[0].name = 'a;b'), catalog), /field name 'a;b' of root/],
   ['__proto__', catalog => ((catalog.root.fields[0].name = '__proto__'), catalog), /field name '__proto__'/],
-  ['a text of 0', catalog => ((catalog.pools[0].record.fields[0].kind.length = 0), catalog), /1\.\.32767, not 0/],
+  ['a text of -1', catalog => ((catalog.pools[0].record.fields[0].kind.length = -1), catalog), /1\.\.32767, not -1/],
+  ['a text of no length', catalog => (delete catalog.pools[0].record.fields[0].kind.length, catalog), /not undefined/],
   [
     'endless kinds',
     catalog => {

@@ -3,12 +3,13 @@
  * when the layout does; `.sync` marks and initial values are not in it. */
 import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
-import { makeKind, type AnyKind } from './kind.ts';
-import { array, list, map } from './containers.ts';
+import { innerKinds, makeKind, ownsHeap, type AnyKind } from './kind.ts';
+import { array, bits, list, map, queue, set, sorted } from './containers.ts';
 import { layoutOf, structKind, kindOf, type FieldLayout, type StructLayout } from './layout.ts';
 import { oneOf } from './one-of.ts';
+import { optional } from './optional.ts';
 import * as numbers from './numbers.ts';
-import { isPool, POOL_CAPACITY_MAX, visitKind, type PoolDecl, type StateSchema } from './state.ts';
+import { isCapacity, isPool, visitKind, type PoolDecl, type StateSchema } from './state.ts';
 import type { StructClass } from './struct.ts';
 import { validateStructClass } from './struct.ts';
 import { bytes, text } from './text.ts';
@@ -16,15 +17,18 @@ import { bytes, text } from './text.ts';
 /** `format` of a catalog that this version reads and writes. */
 export const CATALOG_FORMAT = 1;
 
-/** A kind in JSON: its tag, or an object with its parameters. */
+/** A kind in JSON: its tag, or an object with its parameters. A length or capacity of 0: it grows, in the heap. */
 export type CatalogKind =
   | string
   | { readonly tag: 'oneOf'; readonly names: readonly string[] }
-  | { readonly tag: 'text' | 'bytes'; readonly length: number }
+  | { readonly tag: 'text' | 'bytes' | 'bits'; readonly length: number }
   | { readonly tag: 'struct'; readonly name: string }
   | { readonly tag: 'array'; readonly of: CatalogKind; readonly length: number }
-  | { readonly tag: 'list'; readonly of: CatalogKind; readonly capacity: number }
+  | { readonly tag: 'vector' | 'optional'; readonly of: CatalogKind }
+  | { readonly tag: 'list' | 'queue'; readonly of: CatalogKind; readonly capacity: number }
   | { readonly tag: 'map'; readonly key: CatalogKind; readonly of: CatalogKind; readonly capacity: number }
+  | { readonly tag: 'set'; readonly key: CatalogKind; readonly capacity: number }
+  | { readonly tag: 'sorted'; readonly key: CatalogKind; readonly of: CatalogKind }
   | { readonly tag: 'ref'; readonly pool: string };
 
 /** Offset and bytes as in `FieldLayout`. */
@@ -44,6 +48,7 @@ export interface CatalogStruct {
 /** A pool and the layout of its records. */
 export interface CatalogPool {
   readonly name: string;
+  /** 0 = the pool grows. */
   readonly capacity: number;
   /** The record, with the runtime's hidden fields; named after its class. */
   readonly record: CatalogStruct;
@@ -60,6 +65,7 @@ export interface Catalog {
 /** A pool with the layout of its records. */
 export interface PoolLayout {
   readonly name: string;
+  /** 0 = the pool grows. */
   readonly capacity: number;
   readonly layout: StructLayout;
   /** Undefined when the layout was read from a catalog. */
@@ -122,6 +128,12 @@ export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }:
   return { root, pools, structs };
 }
 
+/** Does anything in this state live in the heap: a pool that grows, or a kind that does? */
+export function needsHeap({ root, pools }: StateLayout): boolean {
+  const owns = (layout: StructLayout) => layout.fields.some(field => ownsHeap(field.kind));
+  return owns(root) || pools.some(({ capacity, layout }) => capacity === 0 || owns(layout));
+}
+
 /** The structs nested in these layouts, by name, each after those that it contains.
  * @throws SchemaError `SCHEMA_STATE` when two have one name */
 export function structsIn(layouts: readonly StructLayout[]): Map<string, StructLayout> {
@@ -133,10 +145,9 @@ export function structsIn(layouts: readonly StructLayout[]): Map<string, StructL
 }
 
 function collectStructs(kind: AnyKind, structs: Map<string, StructLayout>): void {
-  if (kind.tag === 'array' || kind.tag === 'list') collectStructs(kind.element, structs);
-  if (kind.tag === 'map') collectStructs(kind.value, structs);
-  if (kind.tag !== 'struct' || structs.get(kind.layout.name) === kind.layout) return;
-  for (const field of kind.layout.fields) collectStructs(field.kind, structs);
+  if (kind.tag === 'struct' && structs.get(kind.layout.name) === kind.layout) return;
+  for (const inner of innerKinds(kind)) collectStructs(inner, structs);
+  if (kind.tag !== 'struct') return;
   if (structs.has(kind.layout.name))
     throw new SchemaError(
       'SCHEMA_STATE',
@@ -178,13 +189,23 @@ function catalogOfKind(kind: AnyKind): CatalogKind {
       return { tag: 'oneOf', names: kind.names };
     case 'text':
     case 'bytes':
+    case 'bits':
       return { tag: kind.tag, length: kind.length };
     case 'struct':
       return { tag: 'struct', name: kind.layout.name };
     case 'array':
       return { tag: 'array', of: catalogOfKind(kind.element), length: kind.length };
+    case 'vector':
+      return { tag: 'vector', of: catalogOfKind(kind.element) };
+    case 'optional':
+      return { tag: 'optional', of: catalogOfKind(kind.value) };
     case 'list':
-      return { tag: 'list', of: catalogOfKind(kind.element), capacity: kind.capacity };
+    case 'queue':
+      return { tag: kind.tag, of: catalogOfKind(kind.element), capacity: kind.capacity };
+    case 'set':
+      return { tag: 'set', key: catalogOfKind(kind.key), capacity: kind.capacity };
+    case 'sorted':
+      return { tag: 'sorted', key: catalogOfKind(kind.key), of: catalogOfKind(kind.value) };
     case 'map':
       return { tag: 'map', key: catalogOfKind(kind.key), of: catalogOfKind(kind.value), capacity: kind.capacity };
     case 'ref':
@@ -211,7 +232,7 @@ export function fromDescription(json: unknown): StateLayout {
       const given = object(entry, 'a pool');
       const name = string(given['name'], 'the name of a pool');
       const capacity = given['capacity'];
-      if (typeof capacity !== 'number' || !Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX)
+      if (capacity !== 0 && !isCapacity(capacity))
         return fail(`the capacity of pool \`${name}\` is ${String(capacity)}`);
       return {
         name,
@@ -273,13 +294,16 @@ function kindFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>, dep
   }
   const given = object(json, 'a kind');
   const of = () => kindFrom(given['of'], structs, depth + 1) as never;
+  const key = () => kindFrom(given['key'], structs, depth + 1) as never;
   switch (given['tag']) {
     case 'oneOf':
       return kindOf(oneOf(...(sequence(given['names'], 'names') as [string])));
     case 'text':
-      return kindOf(text(given['length'] as number));
+      return kindOf(sized(given['length'], text, text));
     case 'bytes':
-      return kindOf(bytes(given['length'] as number));
+      return kindOf(sized(given['length'], bytes, bytes));
+    case 'bits':
+      return kindOf(sized(given['length'], bits, bits));
     case 'struct': {
       const name = string(given['name'], 'the name of a nested struct');
       const layout = structs.get(name);
@@ -289,15 +313,54 @@ function kindFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>, dep
     }
     case 'array':
       return kindOf(array(of(), given['length'] as number));
+    case 'vector':
+      return kindOf(array(of()));
+    case 'optional':
+      return kindOf(optional(of()));
     case 'list':
-      return kindOf(list(of(), given['capacity'] as number));
+      return kindOf(
+        sized(
+          given['capacity'],
+          () => list(of()),
+          n => list(of(), n),
+        ),
+      );
+    case 'queue':
+      return kindOf(
+        sized(
+          given['capacity'],
+          () => queue(of()),
+          n => queue(of(), n),
+        ),
+      );
     case 'map':
-      return kindOf(map(kindFrom(given['key'], structs, depth + 1) as never, of(), given['capacity'] as number));
+      return kindOf(
+        sized(
+          given['capacity'],
+          () => map(key(), of()),
+          n => map(key(), of(), n),
+        ),
+      );
+    case 'set':
+      return kindOf(
+        sized(
+          given['capacity'],
+          () => set(key()),
+          n => set(key(), n),
+        ),
+      );
+    case 'sorted':
+      return kindOf(sorted(key(), of()));
     case 'ref':
       return makeKind({ tag: 'ref', bytes: 8, align: 4, pool: string(given['pool'], 'the pool of a ref') });
     default:
       return fail(`kind ${String(given['tag'])} is unknown`);
   }
+}
+
+/** 0 stands for a kind without a limit; its constructor then takes no number. */
+function sized(n: unknown, growing: () => unknown, limited: (n: number) => unknown): unknown {
+  return n === 0 ? growing() : limited(n as number);
 }
 
 function object(value: unknown, what: string): Record<string, unknown> {

@@ -1,5 +1,6 @@
 import type { AnyKind, NumberShape } from './kind.ts';
 import { SchemaError } from './errors.ts';
+import { BITS_MAX } from './limits.ts';
 import { RECORD_REF, recordRefOf } from './ref-value.ts';
 
 /** Say why a value cannot be stored as this kind, or undefined when it can.
@@ -20,11 +21,12 @@ export function check(kind: AnyKind, value: unknown): string | undefined {
       return `${show(value)} is not one of ${list(kind.names)}`;
     case 'text':
       if (typeof value !== 'string') return `${show(value)} is not a text`;
-      if (value.length <= kind.length) return undefined;
+      if (value.length <= kind.length || kind.length === 0) return undefined;
       return `${show(value)} has ${value.length} characters, text(${kind.length}) holds ${kind.length}`;
     case 'bytes':
       if (!(value instanceof Uint8Array)) return `${show(value)} is not a Uint8Array`;
-      return value.length <= kind.length ? undefined : `${value.length} bytes do not fit into bytes(${kind.length})`;
+      if (value.length <= kind.length || kind.length === 0) return undefined;
+      return `${value.length} bytes do not fit into bytes(${kind.length})`;
     case 'ref':
       return checkRef(kind.pool, value);
     case 'struct':
@@ -32,11 +34,23 @@ export function check(kind: AnyKind, value: unknown): string | undefined {
     case 'array':
       if (!isSequence(value)) return `${show(value)} is not an array`;
       return checkElements(kind.element, value, kind.length, `array of ${kind.length}`);
-    case 'list':
+    case 'vector':
       if (!isSequence(value)) return `${show(value)} is not an array`;
-      return checkElements(kind.element, value, kind.capacity, `list with capacity ${kind.capacity}`);
+      return checkElements(kind.element, value, Infinity, '');
+    case 'list':
+    case 'queue':
+      if (!isSequence(value)) return `${show(value)} is not an array`;
+      return checkElements(kind.element, value, most(kind.capacity), `${kind.tag} with capacity ${kind.capacity}`);
     case 'map':
+    case 'sorted':
       return checkEntries(kind.key, kind.value, kind.capacity, value);
+    case 'set':
+      if (!isSequence(value)) return `${show(value)} is not a list of keys`;
+      return checkKeys(kind.key, kind.capacity, value);
+    case 'bits':
+      return checkBits(kind.length || BITS_MAX, value);
+    case 'optional':
+      return value === undefined ? undefined : check(kind.value, value);
     default:
       return checkNumber(kind, value);
   }
@@ -104,11 +118,42 @@ function checkStruct(
   return undefined;
 }
 
-function checkElements(element: AnyKind, values: Iterable<unknown>, most: number, what: string): string | undefined {
+/** Can a field, an element or a value of this kind be undefined? */
+export function takesUndefined(kind: AnyKind): boolean {
+  return kind.tag === 'ref' || kind.tag === 'optional';
+}
+
+function most(capacity: number): number {
+  return capacity === 0 ? Infinity : capacity;
+}
+
+function checkKeys(key: AnyKind, capacity: number, values: Iterable<unknown>): string | undefined {
   let index = 0;
   for (const value of values) {
-    if (index === most) return `more elements than the ${what} holds`;
-    if (value === undefined && element.tag !== 'ref') return `[${index}]: undefined`;
+    if (index === most(capacity)) return `more keys than the set with capacity ${capacity} holds`;
+    const reason = value === undefined ? 'undefined' : check(key, value);
+    if (reason !== undefined) return nested(`[${index}]`, reason);
+    index++;
+  }
+  return undefined;
+}
+
+function checkBits(length: number, values: unknown): string | undefined {
+  if (!isSequence(values)) return `${show(values)} is not a list of the numbers of the bits that are set`;
+  let index = 0;
+  for (const bit of values) {
+    if (typeof bit !== 'number' || !Number.isInteger(bit) || bit < 0 || bit >= length)
+      return `[${index}]: ${show(bit)} is not the number of a bit (0..${length - 1})`;
+    index++;
+  }
+  return undefined;
+}
+
+function checkElements(element: AnyKind, values: Iterable<unknown>, limit: number, what: string): string | undefined {
+  let index = 0;
+  for (const value of values) {
+    if (index === limit) return `more elements than the ${what} holds`;
+    if (value === undefined && !takesUndefined(element)) return `[${index}]: undefined`;
     const reason = check(element, value);
     if (reason !== undefined) return nested(`[${index}]`, reason);
     index++;
@@ -116,15 +161,15 @@ function checkElements(element: AnyKind, values: Iterable<unknown>, most: number
   return undefined;
 }
 
-function checkEntries(key: AnyKind, value: AnyKind, most: number, entries: unknown): string | undefined {
+function checkEntries(key: AnyKind, value: AnyKind, capacity: number, entries: unknown): string | undefined {
   if (!isSequence(entries)) return `${show(entries)} is not a list of [key, value]`;
   let index = 0;
   for (const entry of entries) {
-    if (index === most) return `more entries than the map with capacity ${most} holds`;
+    if (index === most(capacity)) return `more entries than the map with capacity ${capacity} holds`;
     if (!Array.isArray(entry) || entry.length !== 2) return `[${index}]: ${show(entry)} is not [key, value]`;
     const reason =
       (entry[0] === undefined ? 'undefined' : check(key, entry[0])) ??
-      (entry[1] === undefined && value.tag !== 'ref' ? 'undefined' : check(value, entry[1]));
+      (entry[1] === undefined && !takesUndefined(value) ? 'undefined' : check(value, entry[1]));
     if (reason !== undefined) return nested(`[${index}]`, reason);
     index++;
   }
@@ -147,9 +192,15 @@ export function zeroOf(kind: AnyKind): unknown {
     case 'bytes':
       return new Uint8Array(0);
     case 'ref':
+    case 'optional':
       return undefined;
+    case 'vector':
     case 'list':
     case 'map':
+    case 'set':
+    case 'sorted':
+    case 'queue':
+    case 'bits':
       return [];
     case 'struct':
     case 'array':
@@ -184,9 +235,18 @@ export function copyValue(kind: AnyKind, value: unknown): unknown {
       while (copy.length < kind.length) copy.push(zeroOf(kind.element));
       return copy;
     }
+    case 'vector':
     case 'list':
+    case 'queue':
       return Array.from(value as Iterable<unknown>, element => copyValue(kind.element, element));
+    case 'set':
+      return Array.from(value as Iterable<unknown>, key => copyValue(kind.key, key));
+    case 'bits':
+      return Array.from(new Set(value as Iterable<number>), bit => bit + 0).sort((a, b) => a - b);
+    case 'optional':
+      return value === undefined ? undefined : copyValue(kind.value, value);
     case 'map':
+    case 'sorted':
       return Array.from(value as Iterable<[unknown, unknown]>, entry => [
         copyValue(kind.key, entry[0]),
         copyValue(kind.value, entry[1]),

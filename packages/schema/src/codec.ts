@@ -10,12 +10,13 @@
  *   ref                          varint slot, varint generation; 0, 0 = none
  *   struct                       its fields in declared order
  *   array                        its elements
+ *   optional                     1 byte, 1 and the value, or 0
  *
  * Both directions check ranges: the writer throws `SCHEMA_RANGE` and leaves the frame as it was, the reader throws
  * `SCHEMA_WIRE`. */
-import { check, refuse, show, zeroOf } from './check.ts';
+import { check, refuse, show, takesUndefined, zeroOf } from './check.ts';
 import { SchemaError } from './errors.ts';
-import { describeKind, type AnyKind, type NumberShape } from './kind.ts';
+import { describeKind, unsendable, type AnyKind, type NumberShape } from './kind.ts';
 import type { FieldLayout, StructLayout } from './layout.ts';
 import type { MessageSpec } from './protocol.ts';
 import { recordRefOf } from './ref-value.ts';
@@ -23,8 +24,8 @@ import { malformed, type Reader, type Writer } from './wire.ts';
 
 /** Writes and reads a struct in the client wire format. O(bytes). */
 export interface Codec {
-  /** Append a value. Takes a plain object, a record or a mirror. A field may be missing when it is a ref or has an
-   * initial value. @throws SchemaError `SCHEMA_RANGE`, nothing is appended then */
+  /** Append a value. Takes a plain object, a record or a mirror. A field may be missing when it is a ref, is
+   * optional or has an initial value. @throws SchemaError `SCHEMA_RANGE`, nothing is appended then */
   write(writer: Writer, value: object): void;
   /** Read a value as a plain object; refs are `{ slot, generation }` or undefined. @throws SchemaError `SCHEMA_WIRE` */
   read(reader: Reader): Record<string, unknown>;
@@ -48,7 +49,7 @@ export interface ValueCodec {
 const REFUSED = Symbol('refused');
 
 /** The codec of a message or of any struct; hidden fields are not sent.
- * @throws SchemaError `SCHEMA_KIND` for a list or a map, which are not sent to clients */
+ * @throws SchemaError `SCHEMA_KIND` for what is not sent: containers, `text()`, `bytes()` */
 export function codecOf(layout: StructLayout, options: CodecOptions = {}): Codec {
   const fields = layout.fields.filter(field => !field.hidden);
   const { write, read } = structCodec(layout.name, fields, options, 'strict', false);
@@ -107,7 +108,7 @@ function explain(layout: StructLayout, fields: readonly FieldLayout[], value: un
     throw new SchemaError('SCHEMA_RANGE', `${layout.name}: ${show(value)} is not an object with its fields`);
   for (const field of fields) {
     const given = (value as Record<string, unknown>)[field.name];
-    if (given === undefined && field.kind.tag !== 'ref' && field.initial === undefined) {
+    if (given === undefined && !takesUndefined(field.kind) && field.initial === undefined) {
       throw new SchemaError(
         'SCHEMA_RANGE',
         `field ${field.name} of ${layout.name}: missing, it takes ${describeKind(field.kind)}`,
@@ -125,6 +126,8 @@ function checkFinite(kind: AnyKind, value: any): string | undefined {
     case 'f32':
     case 'f64':
       return Number.isFinite(value) ? undefined : `${String(value)} is not a finite number`;
+    case 'optional':
+      return value === undefined ? undefined : checkFinite(kind.value, value);
     case 'array':
       for (const element of value as Iterable<unknown>) {
         const reason = checkFinite(kind.element, element);
@@ -154,7 +157,7 @@ function structCodec(
   const codecs = fields.map(field => valueCodec(field.kind, options, synced, `field ${field.name} of ${name}`));
   const writes = codecs.map(codec => codec.write);
   const reads = codecs.map(codec => codec.read);
-  // What stands in for a field that is not there; refs have undefined, which their writer takes.
+  // What stands in for a field that is not there; refs and optional ones have undefined, which their writer takes.
   const stands = fields.map(field =>
     missing === 'zero' || field.initial !== undefined ? zeroOf(field.kind) : undefined,
   );
@@ -220,6 +223,7 @@ function valueCodec(kind: AnyKind, options: CodecOptions, synced: boolean, where
     }
     case 'text': {
       const { length } = kind;
+      if (length === 0) return refuseKind(kind, where);
       return {
         write(writer, value) {
           if (typeof value !== 'string' || value.length > length) throw REFUSED;
@@ -230,6 +234,7 @@ function valueCodec(kind: AnyKind, options: CodecOptions, synced: boolean, where
     }
     case 'bytes': {
       const { length } = kind;
+      if (length === 0) return refuseKind(kind, where);
       return {
         write(writer, value) {
           if (!(value instanceof Uint8Array) || value.length > length) throw REFUSED;
@@ -262,15 +267,37 @@ function valueCodec(kind: AnyKind, options: CodecOptions, synced: boolean, where
     }
     case 'array':
       return arrayCodec(kind.length, valueCodec(kind.element, options, false, where), kind.element);
+    case 'optional':
+      return optionalCodec(valueCodec(kind.value, options, false, where));
+    case 'vector':
     case 'list':
     case 'map':
-      throw new SchemaError(
-        'SCHEMA_KIND',
-        `${where} is a ${kind.tag}, which is not sent to clients: use array(kind, n)`,
-      );
+    case 'set':
+    case 'sorted':
+    case 'queue':
+    case 'bits':
+      return refuseKind(kind, where);
     default:
       return wholeCodec(kind);
   }
+}
+
+function refuseKind(kind: AnyKind, where: string): never {
+  throw new SchemaError('SCHEMA_KIND', `${where}${unsendable(kind)!}`);
+}
+
+function optionalCodec({ write, read }: ValueCodec): ValueCodec {
+  return {
+    write(writer, value) {
+      writer.u8(value === undefined ? 0 : 1);
+      if (value !== undefined) write(writer, value);
+    },
+    read(reader) {
+      const byte = reader.u8();
+      if (byte > 1) malformed(`${byte} is not whether there is a value`, reader.at);
+      return byte === 1 ? read(reader) : undefined;
+    },
+  };
 }
 
 function arrayCodec(length: number, element: ValueCodec, kind: AnyKind): ValueCodec {

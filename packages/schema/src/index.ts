@@ -3,8 +3,21 @@ export type { CodedErrorOptions, SchemaCode, Severity } from './errors.ts';
 export { bool, f32, f64, i16, i32, i64, i8, int, u16, u32, u64, u8 } from './numbers.ts';
 export { oneOf } from './one-of.ts';
 export { bytes, text } from './text.ts';
-export { array, list, map } from './containers.ts';
-export type { ArrayKind, KeyKind, ListKind, MapKind } from './containers.ts';
+export type { LongBytesKind, LongTextKind } from './text.ts';
+export { array, bits, list, map, queue, set, sorted } from './containers.ts';
+export type {
+  ArrayKind,
+  BitsKind,
+  KeyKind,
+  ListKind,
+  MapKind,
+  QueueKind,
+  SetKind,
+  SortedKind,
+  VectorKind,
+} from './containers.ts';
+export { optional } from './optional.ts';
+export type { OptionalKind } from './optional.ts';
 export { ref } from './ref.ts';
 export type { RefInput, RefKind } from './ref.ts';
 export { RECORD_REF, recordRefOf } from './ref-value.ts';
@@ -12,15 +25,17 @@ export type { RecordRef, Ref, Referable } from './ref-value.ts';
 export { nested, struct, validateStructClass } from './struct.ts';
 export type { CheckFields, StructBase, StructClass, StructKind } from './struct.ts';
 export { isStructClass } from './struct-mark.ts';
-export { describeKind, isKind } from './kind.ts';
+export { describeKind, innerKinds, isContainer, isGrowing, isKind, ownsHeap, unsendable } from './kind.ts';
 export type {
   Align,
   AnyKind,
   AnyKindBase,
   ArrayShape,
   BigShape,
+  BitsShape,
   BoolShape,
   BytesShape,
+  ContainerTag,
   FieldKind,
   Fields,
   Kind,
@@ -30,14 +45,31 @@ export type {
   MapShape,
   NumberShape,
   OneOfShape,
+  OptionalShape,
+  QueueShape,
   RefShape,
+  SetShape,
+  SortedShape,
   StructShape,
   TextShape,
+  VectorShape,
 } from './kind.ts';
 export { check, copyValue, refuse, show, zeroOf } from './check.ts';
-export { alignUp, kindOf, layoutOf, listLayout, mapLayout } from './layout.ts';
-export type { FieldLayout, ListLayout, MapLayout, StructLayout } from './layout.ts';
-export { isPool, pool, POOL_CAPACITY_DEFAULT, POOL_CAPACITY_MAX, state } from './state.ts';
+export {
+  alignUp,
+  kindOf,
+  layoutOf,
+  LINK_BYTES,
+  listLayout,
+  LONG_BYTES,
+  mapLayout,
+  optionalSize,
+  queueLayout,
+  setLayout,
+} from './layout.ts';
+export type { FieldLayout, ListLayout, MapLayout, QueueLayout, SetLayout, StructLayout } from './layout.ts';
+export { BITS_MAX, COUNT_MAX, POOL_CAPACITY_MAX } from './limits.ts';
+export { isPool, pool, state } from './state.ts';
 export type {
   CheckState,
   NamedPool,
@@ -49,7 +81,19 @@ export type {
   StateOf,
   StateSchema,
 } from './state.ts';
-export type { FixedArray, HashMap, List, Pool } from './views.ts';
+export type {
+  Bits,
+  Cursor,
+  FixedArray,
+  GrowingArray,
+  HashMap,
+  HashSet,
+  List,
+  Pool,
+  Queue,
+  SortedMap,
+  SortedRange,
+} from './views.ts';
 export type {
   Init,
   InitFields,
@@ -63,7 +107,15 @@ export type {
   Recordlike,
   RecordOf,
 } from './types.ts';
-export { CATALOG_FORMAT, catalogOfStruct, describe, fromDescription, layoutHash, stateLayoutOf } from './catalog.ts';
+export {
+  CATALOG_FORMAT,
+  catalogOfStruct,
+  describe,
+  fromDescription,
+  layoutHash,
+  needsHeap,
+  stateLayoutOf,
+} from './catalog.ts';
 export type {
   Catalog,
   CatalogField,

@@ -26,8 +26,14 @@ export type KindTag =
   | 'bytes'
   | 'struct'
   | 'array'
+  | 'vector'
   | 'list'
   | 'map'
+  | 'set'
+  | 'sorted'
+  | 'queue'
+  | 'bits'
+  | 'optional'
   | 'ref';
 
 // Carries types only; no object has it.
@@ -87,14 +93,15 @@ export interface BoolShape extends Shape<'bool'> {}
 export interface OneOfShape extends Shape<'oneOf'> {
   readonly names: readonly string[];
 }
-/** `length` counts UTF-16 units, as `.length` does. */
+/** `length` counts UTF-16 units, as `.length` does; 0 = no limit, in the heap. */
 export interface TextShape extends Shape<'text'> {
   readonly length: number;
 }
+/** `length` 0 = no limit, in the heap. */
 export interface BytesShape extends Shape<'bytes'> {
   readonly length: number;
 }
-/** A struct inside a record, an array, a list or a map. */
+/** A struct inside a record or a container. */
 export interface StructShape extends Shape<'struct'> {
   readonly layout: StructLayout;
   /** Undefined when the layout was read from a catalog. */
@@ -108,6 +115,11 @@ export interface ArrayShape extends Shape<'array'> {
   /** Bytes from one element to the next. */
   readonly stride: number;
 }
+/** An array that grows, in the heap: `array(E)` without a length. */
+export interface VectorShape extends Shape<'vector'> {
+  readonly element: AnyKind;
+}
+/** `capacity` 0 = it grows, in the heap. So in the other containers. */
 export interface ListShape extends Shape<'list'> {
   readonly element: AnyKind;
   readonly capacity: number;
@@ -116,6 +128,30 @@ export interface MapShape extends Shape<'map'> {
   readonly key: AnyKind;
   readonly value: AnyKind;
   readonly capacity: number;
+}
+export interface SetShape extends Shape<'set'> {
+  readonly key: AnyKind;
+  readonly capacity: number;
+}
+/** A map in the order of its keys; only grows. */
+export interface SortedShape extends Shape<'sorted'> {
+  readonly key: AnyKind;
+  readonly value: AnyKind;
+  readonly capacity: 0;
+}
+export interface QueueShape extends Shape<'queue'> {
+  readonly element: AnyKind;
+  readonly capacity: number;
+}
+/** `length` bits; 0 = it grows, in the heap. */
+export interface BitsShape extends Shape<'bits'> {
+  readonly length: number;
+}
+/** A value or none. The value lies at byte 0; all bytes of none are zero. */
+export interface OptionalShape extends Shape<'optional'> {
+  readonly value: AnyKind;
+  /** Byte offset of the flag, 1 = there is a value: one byte beside a value of 1 or 2 bytes, else a u32. */
+  readonly flag: number;
 }
 export interface RefShape extends Shape<'ref'> {
   readonly pool: string;
@@ -130,9 +166,93 @@ export type AnyKind =
   | BytesShape
   | StructShape
   | ArrayShape
+  | VectorShape
   | ListShape
   | MapShape
+  | SetShape
+  | SortedShape
+  | QueueShape
+  | BitsShape
+  | OptionalShape
   | RefShape;
+
+/** The tags of kinds that hold a varying number of elements. */
+export type ContainerTag = 'vector' | 'list' | 'map' | 'set' | 'sorted' | 'queue' | 'bits';
+const CONTAINERS: readonly string[] = ['vector', 'list', 'map', 'set', 'sorted', 'queue', 'bits'];
+
+/** Does it hold a varying number of elements? Not so arrays of fixed length, texts and bytes. */
+export function isContainer(kind: AnyKind): kind is Extract<AnyKind, { tag: ContainerTag }> {
+  return CONTAINERS.includes(kind.tag);
+}
+
+/** Does this kind keep its contents in the heap, with only a link in the record? */
+export function isGrowing(kind: AnyKind): boolean {
+  switch (kind.tag) {
+    case 'text':
+    case 'bytes':
+    case 'bits':
+      return kind.length === 0;
+    case 'vector':
+      return true;
+    case 'list':
+    case 'map':
+    case 'set':
+    case 'sorted':
+    case 'queue':
+      return kind.capacity === 0;
+    default:
+      return false;
+  }
+}
+
+/** The kinds right inside this one: of fields, keys, values, elements. */
+export function innerKinds(kind: AnyKind): readonly AnyKind[] {
+  switch (kind.tag) {
+    case 'struct':
+      return kind.layout.fields.map(field => field.kind);
+    case 'array':
+    case 'vector':
+    case 'list':
+    case 'queue':
+      return [kind.element];
+    case 'map':
+    case 'sorted':
+      return [kind.key, kind.value];
+    case 'set':
+      return [kind.key];
+    case 'optional':
+      return [kind.value];
+    default:
+      return [];
+  }
+}
+
+/** Does a value of this kind own memory of the heap, itself or in anything inside it? Whoever removes such a value has to
+ * give that back. */
+export function ownsHeap(kind: AnyKind): boolean {
+  return isGrowing(kind) || innerKinds(kind).some(ownsHeap);
+}
+
+/** Why values of this kind are not sent to clients nor in messages, or undefined when they are. The sentence goes on right
+ * behind the name of the field: ` is a list, …` or `, in its field items, is a list, …`. */
+export function unsendable(kind: AnyKind): string | undefined {
+  if (kind.tag === 'bits')
+    return ' is a bits, which cannot be sent: use array(bool, n) or bytes(n), whose size is fixed';
+  if (isContainer(kind)) {
+    const what = kind.tag === 'vector' ? 'an array without a length' : `a ${kind.tag}`;
+    return ` is ${what}, which cannot be sent: use array(kind, n), whose size is fixed`;
+  }
+  if (isGrowing(kind)) return ` is ${kind.tag}(), which cannot be sent: use ${kind.tag}(n), whose size is fixed`;
+  if (kind.tag !== 'struct')
+    return innerKinds(kind)
+      .map(unsendable)
+      .find(reason => reason !== undefined);
+  for (const field of kind.layout.fields) {
+    const reason = field.hidden ? undefined : unsendable(field.kind);
+    if (reason !== undefined) return `, in its field ${field.name},${reason.replace(/^,/, '')}`;
+  }
+  return undefined;
+}
 
 type Given<K> = K extends AnyKind ? Omit<K, 'syncs' | 'initial'> & { syncs?: boolean; initial?: unknown } : never;
 
@@ -147,29 +267,38 @@ class KindObject {
   }
 
   get sync(): KindObject {
-    if (this.tag === 'list' || this.tag === 'map')
-      throw new SchemaError(
-        'SCHEMA_KIND',
-        `a ${this.tag} cannot be .sync: only fields of fixed size are sent to clients, use array(kind, n)`,
-      );
+    const reason = unsendable(this as unknown as AnyKind);
+    if (reason !== undefined) throw new SchemaError('SCHEMA_KIND', `${this} cannot be .sync: it${reason}`);
     return new KindObject({ ...this, syncs: true, ...(this.tag === 'struct' ? { syncsWhole: true } : undefined) });
   }
 
   init(value: unknown): KindObject {
-    if (this.tag === 'list' || this.tag === 'map' || this.tag === 'ref')
-      throw new SchemaError(
-        'SCHEMA_KIND',
-        `a ${this.tag} has no initial value: it starts empty, fill it after create()`,
-      );
     const kind = this as unknown as AnyKind;
+    if (this.tag === 'ref' || isContainer(kind) || isGrowing(kind))
+      throw new SchemaError('SCHEMA_KIND', `${this} has no initial value: it starts empty, fill it after create()`);
     const reason = check(kind, value);
     if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `init: ${reason}`);
-    return new KindObject({ ...this, initial: copyValue(kind, value) });
+    const initial = copyValue(kind, value);
+    if (fillsHeap(kind, initial))
+      throw new SchemaError(
+        'SCHEMA_KIND',
+        `init of ${this}: what grows starts empty, fill it after create() or give it to create`,
+      );
+    return new KindObject({ ...this, initial });
   }
 
   toString(): string {
     return describeKind(this as unknown as AnyKind);
   }
+}
+
+/** Does this plain value put anything into a growing part of the kind? */
+function fillsHeap(kind: AnyKind, value: any): boolean {
+  if (value === undefined || !ownsHeap(kind)) return false;
+  if (isGrowing(kind)) return value.length > 0;
+  if (kind.tag === 'struct') return kind.layout.fields.some(field => fillsHeap(field.kind, value[field.name]));
+  if (kind.tag === 'optional') return fillsHeap(kind.value, value);
+  return value.length > 0;
 }
 
 /** Make a kind from its shape. @internal */
@@ -189,18 +318,31 @@ export function describeKind(kind: AnyKind): string {
       return `oneOf(${kind.names.map(name => `'${name}'`).join(', ')})`;
     case 'text':
     case 'bytes':
-      return `${kind.tag}(${kind.length})`;
+    case 'bits':
+      return `${kind.tag}(${kind.length === 0 ? '' : kind.length})`;
     case 'struct':
       return kind.layout.name;
     case 'array':
       return `array(${describeKind(kind.element)}, ${kind.length})`;
+    case 'vector':
+      return `array(${describeKind(kind.element)})`;
     case 'list':
-      return `list(${describeKind(kind.element)}, ${kind.capacity})`;
+    case 'queue':
+      return `${kind.tag}(${describeKind(kind.element)}${upTo(kind.capacity)})`;
     case 'map':
-      return `map(${describeKind(kind.key)}, ${describeKind(kind.value)}, ${kind.capacity})`;
+    case 'sorted':
+      return `${kind.tag}(${describeKind(kind.key)}, ${describeKind(kind.value)}${upTo(kind.capacity)})`;
+    case 'set':
+      return `set(${describeKind(kind.key)}${upTo(kind.capacity)})`;
+    case 'optional':
+      return `optional(${describeKind(kind.value)})`;
     case 'ref':
       return `ref('${kind.pool}')`;
     default:
       return kind.tag;
   }
+}
+
+function upTo(capacity: number): string {
+  return capacity === 0 ? '' : `, ${capacity}`;
 }

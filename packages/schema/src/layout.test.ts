@@ -100,6 +100,25 @@ test('the map of the table', () => {
   });
 });
 
+test('a set is a map without values', () => {
+  const { value: _, ...map } = S.mapLayout({ key: S.kindOf(S.int), value: S.kindOf(S.u8), capacity: 16 });
+  expect(S.setLayout({ key: S.kindOf(S.int), capacity: 16 })).toEqual({ ...map, stride: 24, bytes: 88 + 16 * 24 });
+  expect(S.setLayout({ key: S.kindOf(S.u8), capacity: 5 })).toMatchObject({ entries: 56, stride: 20, bytes: 156 });
+});
+
+test('the queue of the table', () => {
+  expect(S.queueLayout({ element: S.kindOf(S.u16), capacity: 3 })).toEqual({
+    bytes: 20,
+    align: 4,
+    capacity: 3,
+    first: 0,
+    count: 4,
+    slots: 8,
+    stride: 4,
+  });
+  expect(S.queueLayout({ element: S.kindOf(S.int), capacity: 3 })).toMatchObject({ bytes: 32, align: 8, stride: 8 });
+});
+
 test('no part overlaps another, each is aligned and inside', () => {
   fc.assert(
     fc.property(structFields(anyKind(true)), fields => {
@@ -120,12 +139,31 @@ test('no part overlaps another, each is aligned and inside', () => {
 
 function checkParts(kind: S.AnyKind): void {
   assert.equal(kind.bytes % kind.align, 0);
-  if (['text', 'bytes', 'struct', 'array', 'list', 'map', 'ref'].includes(kind.tag))
+  if (kind.tag === 'optional') {
+    assert.equal(kind.flag, kind.value.bytes);
+    assert(kind.flag + (kind.flag < 4 ? 1 : 4) <= kind.bytes);
+    // Value and flag of a small one are logged as one word.
+    if (kind.flag < 4) assert.equal(kind.align, kind.bytes);
+    else assert.equal((kind.flag % 4) + (kind.bytes % 4) + (kind.align % 4), 0);
+  }
+  if (S.isGrowing(kind)) {
+    assert.equal(kind.bytes, kind.tag === 'text' || kind.tag === 'bytes' ? 8 : 4);
+    assert.equal(kind.align, 4);
+    S.innerKinds(kind).forEach(checkParts);
+    return;
+  }
+  if (['text', 'bytes', 'bits', 'struct', 'array', 'list', 'map', 'set', 'queue', 'ref'].includes(kind.tag))
     assert.equal((kind.bytes % 4) + (kind.align % 4), 0);
+  if (kind.tag === 'queue') {
+    const queue = S.queueLayout(kind);
+    assert.equal((queue.slots % queue.align) + (queue.stride % queue.align), 0);
+    assert(kind.element.bytes <= queue.stride);
+    assert.equal(queue.slots + queue.stride * queue.capacity, kind.bytes);
+  }
+  if (kind.tag === 'bits') assert(kind.bytes * 8 >= kind.length);
   if (kind.tag === 'array') {
     assert.equal(kind.stride % kind.element.align, 0);
     assert(kind.stride * kind.length <= kind.bytes);
-    checkParts(kind.element);
   }
   if (kind.tag === 'list') {
     const list = S.listLayout(kind);
@@ -133,19 +171,18 @@ function checkParts(kind: S.AnyKind): void {
     assert.equal((list.slots % list.align) + (list.stride % list.align), 0);
     assert(list.payload + kind.element.bytes <= list.stride);
     assert.equal(list.slots + list.stride * list.capacity, kind.bytes);
-    checkParts(kind.element);
   }
-  if (kind.tag === 'map') {
-    const map = S.mapLayout(kind);
+  if (kind.tag === 'map' || kind.tag === 'set') {
+    const map = kind.tag === 'map' ? S.mapLayout(kind) : { ...S.setLayout(kind), value: S.setLayout(kind).stride };
+    const value = kind.tag === 'map' ? kind.value : { align: 1, bytes: 0 };
     assert.equal((map.entries + map.key) % kind.key.align, 0);
-    assert.equal((map.entries + map.value) % kind.value.align, 0);
+    assert.equal((map.entries + map.value) % value.align, 0);
     assert.equal(map.stride % map.align, 0);
     assert(map.key + kind.key.bytes <= map.value);
-    assert(map.value + kind.value.bytes <= map.stride);
+    assert(map.value + value.bytes <= map.stride);
     assert(map.buckets + 4 * map.bucketCount <= map.entries);
     assert(map.bucketCount >= kind.capacity);
     assert.equal(map.bucketCount & (map.bucketCount - 1), 0);
-    checkParts(kind.key);
-    checkParts(kind.value);
   }
+  S.innerKinds(kind).forEach(checkParts);
 }

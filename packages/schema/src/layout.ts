@@ -11,9 +11,20 @@
  *   ref       [slot u32][generation u32]             8                  4     generation 0 = none
  *   struct    fields in declared order               up to its align    most of its fields', at least 4
  *   array     n elements, stride = element's size    up to its align    its element's, at least 4
- *   list, map below                                  up to its align    most of its parts', at least 4
+ *   bits(n)   [bit 32w + i = bit i of word w]        n / 8, up to 4     4     bits at and above n are zero
+ *   optional  [value][flag u8 | u32]                 see below
+ *   list, map, set, queue with a capacity: below     up to its align    most of its parts', at least 4
+ *   without one, sorted, bits(), array(E)  [link u32]         4         4     0 = empty, no memory of the heap
+ *   text(), bytes()  [link u32][length u32]                   8         4     length in units, in bytes
  *
- * text, bytes, struct, array, list and map own whole 32-bit words. Bytes between fields are zero.
+ * A link is the word offset of a block from the start of the heap; 0 = none. What a block holds is drawn in the files of
+ * the containers (packages/lich/src/state). A value of zero bytes is an empty one for each of these kinds.
+ *
+ * text, bytes, struct, array and all containers own whole 32-bit words. Bytes between fields are zero.
+ *
+ * optional(E): the value at byte 0, then the flag, 1 = there is a value, 0 = there is none and the value's bytes are zero.
+ *   E of 1 byte: flag u8 at 1, 2 bytes, align 2; E of 2 bytes: flag u8 at 2, 4 bytes, align 4 (value and flag share a
+ *   word); larger: flag u32 after it, up to E's align, at least 4.
  *
  * Links between slots are index + 1, and 0 = none: a list or map of zero bytes is an empty one.
  *
@@ -43,9 +54,25 @@
  *                                8  4  next        link to the entry after in order
  *                               12  4  generation  odd = in use
  *                               16  .  key
- *                               ..  .  value */
+ *                               ..  .  value
+ *
+ * Set, fixed capacity: a map whose entries have no value.
+ *
+ * Queue, fixed capacity, a ring:
+ *        0     4  first        index of the slot of the oldest element; any when count = 0
+ *        4     4  count        elements, in the slots first, first + 1 … modulo capacity
+ *        8     .  slots        capacity times one element, each on a word; slots that hold none may hold anything */
 import { SchemaError } from './errors.ts';
-import { isKind, makeKind, type Align, type AnyKind, type ListShape, type MapShape } from './kind.ts';
+import {
+  isKind,
+  makeKind,
+  type Align,
+  type AnyKind,
+  type ListShape,
+  type MapShape,
+  type QueueShape,
+  type SetShape,
+} from './kind.ts';
 import { isStructClass } from './struct-mark.ts';
 import type { StructClass } from './struct.ts';
 
@@ -118,6 +145,26 @@ export interface MapLayout {
   readonly value: number;
 }
 
+/** Byte offsets of a set, from its start: those of a map, without value. */
+export type SetLayout = Omit<MapLayout, 'value'>;
+
+/** Byte offsets of a queue, from its start; see the top of this file. */
+export interface QueueLayout {
+  readonly bytes: number;
+  readonly align: Align;
+  readonly capacity: number;
+  readonly first: 0;
+  readonly count: 4;
+  /** Offset of slot 0, and bytes from one slot to the next: a multiple of 4. */
+  readonly slots: 8;
+  readonly stride: number;
+}
+
+/** The part of a growing container that lies in its record: the link. */
+export const LINK_BYTES = 4;
+/** The part of `text()` and `bytes()` that lies in their record: link and length. */
+export const LONG_BYTES = 8;
+
 /** A structure may not be larger than what a 32-bit offset can address with room to spare. */
 const STRUCT_BYTES_MAX = 0x4000_0000;
 
@@ -137,6 +184,18 @@ export function bytesSize(length: number): number {
 export function arraySize(element: AnyKind, length: number): { bytes: number; align: Align; stride: number } {
   const align = wordAlign(element.align);
   return { bytes: fits(alignUp(element.bytes * length, align), `array of ${length}`), align, stride: element.bytes };
+}
+
+export function bitsSize(length: number): number {
+  return Math.ceil(length / 32) * 4;
+}
+
+/** Size of an optional value, and where its flag is. */
+export function optionalSize(value: AnyKind): { bytes: number; align: Align; flag: number } {
+  const flag = value.bytes;
+  if (flag < 4 && value.align < 4) return { bytes: flag * 2, align: (flag * 2) as Align, flag };
+  const align = wordAlign(value.align);
+  return { bytes: fits(alignUp(flag + 4, align), 'an optional value'), align, flag };
 }
 
 const structLayouts = new WeakMap<StructClass, StructLayout>();
@@ -253,18 +312,28 @@ export function listLayout(kind: Pick<ListShape, 'element' | 'capacity'>): ListL
 
 /** Offsets of a map; see the top of this file. */
 export function mapLayout(kind: Pick<MapShape, 'key' | 'value' | 'capacity'>): MapLayout {
-  const align = wordAlign(Math.max(kind.key.align, kind.value.align) as Align);
+  return tableLayout('map', kind.capacity, kind.key, kind.value);
+}
+
+/** Offsets of a set; see the top of this file. */
+export function setLayout(kind: Pick<SetShape, 'key' | 'capacity'>): SetLayout {
+  const { value: _, ...layout } = tableLayout('set', kind.capacity, kind.key, undefined);
+  return layout;
+}
+
+function tableLayout(what: string, capacity: number, keyKind: AnyKind, valueKind: AnyKind | undefined): MapLayout {
+  const align = wordAlign(Math.max(keyKind.align, valueKind?.align ?? 1) as Align);
   let bucketCount = 1;
-  while (bucketCount < kind.capacity) bucketCount *= 2;
+  while (bucketCount < capacity) bucketCount *= 2;
   const entries = alignUp(24 + 4 * bucketCount, align);
-  const key = alignUp(16, kind.key.align);
-  const value = alignUp(key + kind.key.bytes, kind.value.align);
-  const stride = alignUp(value + kind.value.bytes, align);
-  const bytes = fits(entries + stride * kind.capacity, `map with capacity ${kind.capacity}`);
+  const key = alignUp(16, keyKind.align);
+  const value = alignUp(key + keyKind.bytes, valueKind?.align ?? 1);
+  const stride = alignUp(value + (valueKind?.bytes ?? 0), align);
+  const bytes = fits(entries + stride * capacity, `${what} with capacity ${capacity}`);
   return {
     bytes,
     align,
-    capacity: kind.capacity,
+    capacity,
     count: 0,
     free: 4,
     first: 8,
@@ -281,6 +350,14 @@ export function mapLayout(kind: Pick<MapShape, 'key' | 'value' | 'capacity'>): M
     key,
     value,
   };
+}
+
+/** Offsets of a queue; see the top of this file. */
+export function queueLayout(kind: Pick<QueueShape, 'element' | 'capacity'>): QueueLayout {
+  const align = wordAlign(kind.element.align);
+  const stride = alignUp(kind.element.bytes, align);
+  const bytes = fits(8 + stride * kind.capacity, `queue with capacity ${kind.capacity}`);
+  return { bytes, align, capacity: kind.capacity, first: 0, count: 4, slots: 8, stride };
 }
 
 function wordAlign(align: Align): Align {

@@ -69,6 +69,7 @@ function wrap(mirror: MirrorObject, kind: AnyKind, value: unknown): unknown {
     const resolve = mirror[RESOLVE];
     return mirrorOf(kind.struct, value as Record<string, unknown>, resolve === undefined ? {} : { resolve });
   }
+  if (kind.tag === 'optional') return value === undefined ? undefined : wrap(mirror, kind.value, value);
   if (kind.tag === 'array') return (value as unknown[]).map(element => wrap(mirror, kind.element, element));
   if (kind.tag === 'ref' && value !== undefined && mirror[RESOLVE] !== undefined)
     return mirror[RESOLVE](kind.pool, value as Ref);

@@ -63,7 +63,7 @@ test.each<[string, () => unknown, string, RegExp]>([
     'a list',
     () => protocol({ a: command({ l: S.list(S.u8, 2) as never }) }),
     'SCHEMA_PROTOCOL',
-    /field l of a is a list, which cannot be in a message: use array\(kind, n\)/,
+    /field l of a is a list, which cannot be sent: use array\(kind, n\)/,
   ],
   [
     'a map inside a struct',

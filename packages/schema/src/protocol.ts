@@ -1,7 +1,7 @@
 import { catalogOfStruct, structsIn } from './catalog.ts';
 import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
-import type { AnyKind, AnyKindBase, FieldKind, KindBase } from './kind.ts';
+import { unsendable, type AnyKindBase, type ContainerTag, type FieldKind, type KindBase } from './kind.ts';
 import { layoutOf, type StructLayout } from './layout.ts';
 import { checkName } from './names.ts';
 import type { RefKind } from './ref.ts';
@@ -43,16 +43,19 @@ export interface Protocol<M = any> {
   readonly hash: string;
 }
 
-type MessageField = KindBase<any, any, boolean, Exclude<AnyKindBase['tag'], 'list' | 'map'>> | StructClass;
+type MessageField = KindBase<any, any, boolean, Exclude<AnyKindBase['tag'], ContainerTag>> | StructClass;
+type LongField = KindBase<any, any, boolean, 'text' | 'bytes'> & { readonly length: 0 };
 /** Each field that a message cannot have becomes the sentence that the compiler then prints. */
 export type CheckMessage<F> = {
-  [K in keyof F]: F[K] extends MessageField
-    ? unknown
-    : F[K] extends FieldKind
-      ? Problem<'a list or map cannot be in a message: use array(kind, n), whose size is fixed'>
-      : F[K] extends (...args: never) => unknown
-        ? Problem<'a message holds data only, not a function'>
-        : Problem<'a field of a message is a kind such as int, text(24), or a struct class'>;
+  [K in keyof F]: F[K] extends LongField
+    ? Problem<'text() and bytes() cannot be in a message: use text(n) or bytes(n), whose size is fixed'>
+    : F[K] extends MessageField
+      ? unknown
+      : F[K] extends FieldKind
+        ? Problem<'what grows cannot be in a message: use array(kind, n), whose size is fixed'>
+        : F[K] extends (...args: never) => unknown
+          ? Problem<'a message holds data only, not a function'>
+          : Problem<'a field of a message is a kind such as int, text(24), or a struct class'>;
 };
 type AnyFields = Readonly<Record<string, unknown>>;
 
@@ -79,7 +82,7 @@ export function event<const F extends AnyFields>(fields: F & CheckMessage<F>): M
 export const MESSAGES_MAX = 4096;
 
 /** Declare what can be said.
- * @throws SchemaError `SCHEMA_PROTOCOL` for a list or map in a message, also inside a nested struct */
+ * @throws SchemaError `SCHEMA_PROTOCOL` for what cannot be sent (a list, a map, `text()`), also inside a nested struct */
 export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(messages: M): Protocol<M> {
   const specs: MessageSpec[] = [];
   for (const [name, declared] of Object.entries(messages)) {
@@ -132,22 +135,11 @@ function messageLayout(name: string, fields: AnyFields): StructLayout {
   const layout = layoutOf(fields, name);
   const classes = new Map<string, StructClass>();
   for (const field of layout.fields) {
-    refuseContainers(field.kind, `field ${field.name} of ${name}`);
+    const reason = unsendable(field.kind);
+    if (reason !== undefined) throw new SchemaError('SCHEMA_PROTOCOL', `field ${field.name} of ${name}${reason}`);
     visitKind(field.kind, `field ${field.name} of ${name}`, undefined, classes);
   }
   return layout;
-}
-
-function refuseContainers(kind: AnyKind, where: string): void {
-  if (kind.tag === 'list' || kind.tag === 'map') {
-    throw new SchemaError(
-      'SCHEMA_PROTOCOL',
-      `${where} is a ${kind.tag}, which cannot be in a message: use array(kind, n), whose size is fixed`,
-    );
-  }
-  if (kind.tag === 'array') refuseContainers(kind.element, where);
-  if (kind.tag === 'struct')
-    for (const field of kind.layout.fields) refuseContainers(field.kind, `${where}, in its field ${field.name},`);
 }
 
 /** The fields of a message as its handler reads them: refs are records or undefined, structs and arrays plain data. */

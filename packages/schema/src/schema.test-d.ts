@@ -199,8 +199,12 @@ S.oneOf('a', 'b').init('c');
 S.ref('p').init(undefined);
 // @ts-expect-error lists are not sent
 void S.list(S.u8, 2).sync;
-// @ts-expect-error a map needs a capacity
-S.map(S.int, Item);
+// @ts-expect-error what grows is not sent
+void S.text().sync;
+// @ts-expect-error what grows starts empty
+S.text().init('a');
+// @ts-expect-error a map takes a key and a value
+S.map(S.int);
 // @ts-expect-error keys are whole numbers, texts, names or refs
 S.map(S.f32, Item, 2);
 // @ts-expect-error oneOf needs a name

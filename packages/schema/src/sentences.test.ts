@@ -14,12 +14,14 @@ const MISUSES: [string, RegExp][] = [
   ['struct({ f() {} });', /a record holds data only: a function belongs into the class body, as a method or a getter/],
   ['struct({ hp: 100 });', /a field is a kind such as int, text\(24\), array\(u8, 4\), or a struct class/],
   ['struct({ constructor: int });', /this name is reserved: choose another name for the field/],
-  ['command({ l: list(int, 3) });', /a list or map cannot be in a message: use array\(kind, n\), whose size is fixed/],
+  ['command({ l: list(int, 3) });', /what grows cannot be in a message: use array\(kind, n\), whose size is fixed/],
+  ['command({ t: text() });', /text\(\) and bytes\(\) cannot be in a message: use text\(n\) or bytes\(n\)/],
   ['event({ f: () => 0 });', /a message holds data only, not a function/],
   ['state({ a: 3 });', /an entry of a state is pool\(Class\), a kind such as int, or a struct class/],
   ["int.init('x');", /Argument of type 'string' is not assignable to parameter of type 'number'/],
   ['walk.dz;', /Property 'dz' does not exist on type 'HandlerFields</],
-  ['map(int, Item);', /Expected 3 arguments, but got 2/],
+  ['map(int);', /Expected 2-3 arguments, but got 1/],
+  ['text().sync;', /Property 'sync' does not exist on type 'LongTextKind'/],
   ['list(int, 2).sync;', /Property 'sync' does not exist on type 'ListKind</],
   ['player.at = player.at;', /Cannot assign to 'at' because it is a read-only property/],
 ];
@@ -28,7 +30,7 @@ test('the compiler answers misuse with a sentence', () => {
   const directory = mkdtempSync(join(tmpdir(), 'lich-sentences-'));
   try {
     const lines = [
-      `import { command, event, int, list, map, pool, protocol, state, struct, type PayloadOf } from '${join(source, 'index.ts')}';`,
+      `import { command, event, int, list, map, pool, protocol, state, struct, text, type PayloadOf } from '${join(source, 'index.ts')}';`,
       'class Item extends struct({ count: int }) {}',
       'class Player extends struct({ at: Item }) {}',
       'const P = protocol({ walk: command({ dx: int }) });',

@@ -15,7 +15,7 @@ test('pools and root fields are told apart, in declared order', () => {
     items: pool(Item, { capacity: 5 }),
   });
   expect(State.pools).toEqual([
-    { name: 'players', struct: Player, capacity: 65_536 },
+    { name: 'players', struct: Player, capacity: 0 },
     { name: 'items', struct: Item, capacity: 5 },
   ]);
   expect(Object.keys(State.root)).toEqual(['round', 'best']);

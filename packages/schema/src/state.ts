@@ -1,22 +1,18 @@
 import { SchemaError } from './errors.ts';
-import type { AnyKind, FieldKind } from './kind.ts';
+import { innerKinds, type AnyKind, type FieldKind } from './kind.ts';
 import { kindOf, layoutOf } from './layout.ts';
+import { POOL_CAPACITY_MAX } from './limits.ts';
 import { checkName } from './names.ts';
 import { isStructClass } from './struct-mark.ts';
 import { validateStructClass, type StructClass } from './struct.ts';
-import type { InOf, OutOf, Problem } from './types.ts';
+import type { InOf, OutOf, Problem, ViewField } from './types.ts';
 import type { Pool } from './views.ts';
-
-/** Records in a pool that names no capacity. */
-export const POOL_CAPACITY_DEFAULT = 65_536;
-/** Slots are numbered with room for marks above. */
-export const POOL_CAPACITY_MAX = 0x4000_0000;
 
 const POOL: unique symbol = Symbol.for('lich.pool') as never;
 
 /** What `pool(Class, options)` takes. */
 export interface PoolOptions {
-  /** Most records at a time, 1..2^30. Default 65,536; memory is used only by records that existed at some time. */
+  /** Most records at a time, 1..2^30. Default: the pool grows, in the heap, up to 2^30 records. */
   readonly capacity?: number;
 }
 
@@ -24,20 +20,26 @@ export interface PoolOptions {
 export interface PoolDecl<C extends StructClass = StructClass> {
   readonly [POOL]: true;
   readonly struct: C;
+  /** 0 = the pool grows. */
   readonly capacity: number;
 }
 
 /** Declare a pool of records of one class. */
 export function pool<C extends StructClass>(struct: C, options: PoolOptions = {}): PoolDecl<C> {
   if (!isStructClass(struct)) throw new SchemaError('SCHEMA_STATE', 'pool takes a class that extends struct({ … })');
-  const capacity = options.capacity ?? POOL_CAPACITY_DEFAULT;
-  if (!Number.isInteger(capacity) || capacity < 1 || capacity > POOL_CAPACITY_MAX) {
+  const capacity = options.capacity ?? 0;
+  if (options.capacity !== undefined && !isCapacity(capacity)) {
     throw new SchemaError(
       'SCHEMA_STATE',
-      `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}`,
+      `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}; leave it out and the pool grows`,
     );
   }
   return Object.freeze({ [POOL]: true as const, struct, capacity });
+}
+
+/** Can a pool have this capacity? @internal */
+export function isCapacity(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= POOL_CAPACITY_MAX;
 }
 
 /** Is this a pool as declared by `pool(Class)`? */
@@ -49,6 +51,7 @@ export function isPool(value: unknown): value is PoolDecl {
 export interface NamedPool {
   readonly name: string;
   readonly struct: StructClass;
+  /** 0 = the pool grows. */
   readonly capacity: number;
 }
 
@@ -76,11 +79,9 @@ export type StateOf<S> =
           ? Pool<InstanceType<C>>
           : never;
       } & {
-        -readonly [K in keyof F as F[K] extends PoolDecl | RootView ? never : K]: OutOf<F[K]>;
-      } & { readonly [K in keyof F as F[K] extends PoolDecl ? never : F[K] extends RootView ? K : never]: OutOf<F[K]> }
+        -readonly [K in keyof F as F[K] extends PoolDecl | ViewField ? never : K]: OutOf<F[K]>;
+      } & { readonly [K in keyof F as F[K] extends PoolDecl ? never : F[K] extends ViewField ? K : never]: OutOf<F[K]> }
     : never;
-type RootView = { readonly tag: 'struct' | 'array' | 'list' | 'map' } | (abstract new () => unknown);
-
 /** The names of a state's pools. */
 export type PoolNames<S> =
   S extends StateSchema<infer F>
@@ -157,15 +158,8 @@ export function visitKind(
       for (const field of kind.layout.fields)
         visitKind(field.kind, `field ${field.name} of ${kind.layout.name}`, poolNames, classes);
       break;
-    case 'array':
-    case 'list':
-      visitKind(kind.element, where, poolNames, classes);
-      break;
-    case 'map':
-      visitKind(kind.key, where, poolNames, classes);
-      visitKind(kind.value, where, poolNames, classes);
-      break;
     default:
+      for (const inner of innerKinds(kind)) visitKind(inner, where, poolNames, classes);
   }
 }
 

@@ -82,6 +82,7 @@ function wireForm(field: FieldLayout): unknown {
 }
 function kindForm(kind: AnyKind, synced: boolean): unknown {
   if (kind.tag === 'array') return { of: kindForm(kind.element, false), length: kind.length };
+  if (kind.tag === 'optional') return { optional: kindForm(kind.value, false) };
   if (kind.tag !== 'struct')
     return catalogOfStruct({
       name: '',

@@ -1,12 +1,13 @@
 /** Types inferred from a schema. Nothing here exists at run time.
  *
  * Cost: each field is looked at once, when it is used; nested structs are reached through their class and not unfolded. */
-import type { ArrayKind, ListKind, MapKind } from './containers.ts';
-import type { AnyKindBase, KindBase } from './kind.ts';
+import type { ArrayKind, ListKind, MapKind, QueueKind, SetKind, SortedKind, VectorKind } from './containers.ts';
+import type { AnyKindBase, ContainerTag, KindBase } from './kind.ts';
+import type { OptionalKind } from './optional.ts';
 import type { RefKind } from './ref.ts';
 import type { Ref, Referable } from './ref-value.ts';
 import type { StructKind } from './struct.ts';
-import type { FixedArray, HashMap, List } from './views.ts';
+import type { FixedArray, GrowingArray, HashMap, HashSet, List, Queue, SortedMap } from './views.ts';
 
 declare const PROBLEM: unique symbol;
 /** A type that nothing has; the compiler prints the sentence. */
@@ -22,7 +23,7 @@ export interface Recordlike<F> {
 }
 
 /** Fields that read as a view: written through, not assigned. */
-type ViewField = KindBase<any, any, boolean, 'struct' | 'array' | 'list' | 'map'> | (abstract new () => unknown);
+export type ViewField = KindBase<any, any, boolean, 'struct' | 'array' | ContainerTag> | (abstract new () => unknown);
 
 /** The instance type of a record class with these fields. */
 export type RecordOf<F> = Recordlike<F> & {
@@ -33,47 +34,81 @@ export type RecordOf<F> = Recordlike<F> & {
 
 /** What reading a field of this kind gives. */
 export type OutOf<K> =
+  K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
+    ? ViewOf<K>
+    : K extends KindBase<infer Out, any, boolean, any>
+      ? Out
+      : K extends abstract new () => infer T
+        ? T
+        : never;
+type ViewOf<K> =
   K extends ArrayKind<infer E>
     ? FixedArray<OutOf<E>, InOf<E>, PlainOf<E>>
-    : K extends ListKind<infer E>
-      ? List<OutOf<E>, InOf<E>, PlainOf<E>>
-      : K extends MapKind<infer Key, infer V>
-        ? HashMap<OutOf<Key>, OutOf<V>, InOf<Key>, InOf<V>>
-        : K extends KindBase<infer Out, any, boolean, any>
-          ? Out
-          : K extends abstract new () => infer T
-            ? T
-            : never;
+    : K extends VectorKind<infer E>
+      ? GrowingArray<OutOf<E>, InOf<E>, PlainOf<E>>
+      : K extends ListKind<infer E>
+        ? List<OutOf<E>, InOf<E>, PlainOf<E>>
+        : K extends QueueKind<infer E>
+          ? Queue<OutOf<E>, InOf<E>, PlainOf<E>>
+          : K extends MapKind<infer Key, infer V>
+            ? HashMap<OutOf<Key>, OutOf<V>, InOf<Key>, InOf<V>>
+            : K extends SortedKind<infer Key, infer V>
+              ? SortedMap<OutOf<Key>, OutOf<V>, InOf<Key>, InOf<V>>
+              : K extends SetKind<infer Key>
+                ? HashSet<OutOf<Key>, InOf<Key>, PlainOf<Key>>
+                : K extends OptionalKind<infer E>
+                  ? OutOf<E> | undefined
+                  : K extends KindBase<infer Out, any, boolean, any>
+                    ? Out
+                    : never;
 /** What writing a field of this kind takes; for a struct, what `create` takes. */
 export type InOf<K> =
+  K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
+    ? ContentsOf<K>
+    : K extends KindBase<any, infer In, boolean, any>
+      ? In
+      : K extends abstract new () => infer T
+        ? Init<T>
+        : never;
+type ContentsOf<K> =
   K extends ArrayKind<infer E>
     ? readonly InOf<E>[]
-    : K extends ListKind<infer E>
+    : K extends VectorKind<infer E> | ListKind<infer E> | QueueKind<infer E>
       ? Iterable<InOf<E>>
-      : K extends MapKind<infer Key, infer V>
+      : K extends MapKind<infer Key, infer V> | SortedKind<infer Key, infer V>
         ? Iterable<readonly [InOf<Key>, InOf<V>]>
-        : K extends KindBase<any, infer In, boolean, any>
-          ? In
-          : K extends abstract new () => infer T
-            ? Init<T>
-            : never;
+        : K extends SetKind<infer Key>
+          ? Iterable<InOf<Key>>
+          : K extends OptionalKind<infer E>
+            ? InOf<E> | undefined
+            : K extends KindBase<any, infer In, boolean, any>
+              ? In
+              : never;
 /** A value of this kind as plain data. */
 export type PlainOf<K> =
+  K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
+    ? PlainContentsOf<K>
+    : K extends KindBase<any, any, boolean, 'ref'>
+      ? Ref | undefined
+      : K extends KindBase<infer Out, any, boolean, infer Tag>
+        ? Tag extends 'struct'
+          ? Plain<Out>
+          : Out
+        : K extends abstract new () => infer T
+          ? Plain<T>
+          : never;
+type PlainContentsOf<K> =
   K extends ArrayKind<infer E>
     ? PlainOf<E>[]
-    : K extends ListKind<infer E>
+    : K extends VectorKind<infer E> | ListKind<infer E> | QueueKind<infer E>
       ? PlainOf<E>[]
-      : K extends MapKind<infer Key, infer V>
+      : K extends MapKind<infer Key, infer V> | SortedKind<infer Key, infer V>
         ? [PlainOf<Key>, PlainOf<V>][]
-        : K extends KindBase<any, any, boolean, 'ref'>
-          ? Ref | undefined
-          : K extends KindBase<infer Out, any, boolean, infer Tag>
-            ? Tag extends 'struct'
-              ? Plain<Out>
-              : Out
-            : K extends abstract new () => infer T
-              ? Plain<T>
-              : never;
+        : K extends SetKind<infer Key>
+          ? PlainOf<Key>[]
+          : K extends OptionalKind<infer E>
+            ? PlainOf<E> | undefined
+            : number[];
 
 /** What `create` takes for a record type: any of its fields as plain values. For other types, the type itself. */
 export type Init<T> = T extends Recordlike<infer F> ? InitFields<F> : T;
@@ -111,11 +146,13 @@ type MirrorField<K> =
       ? MirrorWhole<InstanceType<C>>
       : K extends ArrayKind<infer E>
         ? readonly MirrorElement<E>[]
-        : K extends AnyKindBase
-          ? OutOf<K>
-          : K extends abstract new () => infer T
-            ? Omit<Mirror<T>, keyof Referable>
-            : never;
+        : K extends OptionalKind<infer E>
+          ? MirrorElement<E> | undefined
+          : K extends AnyKindBase
+            ? OutOf<K>
+            : K extends abstract new () => infer T
+              ? Omit<Mirror<T>, keyof Referable>
+              : never;
 type MirrorElement<E> = E extends abstract new () => infer T ? MirrorWhole<T> : MirrorField<E>;
 type MirrorWhole<T> =
   T extends Recordlike<infer F>

@@ -107,6 +107,7 @@ function checkCode(field: FieldLayout, k: number): string {
     case 'f32':
       return `if (typeof ${v} !== 'number' || ((${v} > ${kind.max} || ${v} < ${kind.min}) && Number.isFinite(${v}))) bad(${k}, ${v});`;
     case 'ref':
+    case 'optional':
       return `if (${v} !== undefined && check(fields[${k}].kind, ${v}) !== undefined) bad(${k}, ${v});`;
     default:
       return `if (${v} === undefined || check(fields[${k}].kind, ${v}) !== undefined) bad(${k}, ${v});`;
@@ -174,8 +175,21 @@ function writerOf(kind: AnyKind): WriteField {
         for (let k = 0; k < kind.length; k++) write(to, at + k * kind.stride, items[k] ?? zeroOf(kind.element));
       };
     }
+    case 'optional': {
+      const write = writerOf(kind.value);
+      const flag = kind.flag < 4 ? ('u8' as const) : ('u32' as const);
+      return (to, at, value) => {
+        if (value !== undefined) write(to, at, value);
+        to[flag][(at + kind.flag) / (flag === 'u8' ? 1 : 4)] = value === undefined ? 0 : 1;
+      };
+    }
+    case 'vector':
     case 'list':
     case 'map':
+    case 'set':
+    case 'sorted':
+    case 'queue':
+    case 'bits':
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;
@@ -215,8 +229,18 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
       const read = readerOf(kind.element, door);
       return (from, at) => Array.from({ length: kind.length }, (_, k) => read(from, at + k * kind.stride));
     }
+    case 'optional': {
+      const read = readerOf(kind.value, door);
+      const flag = kind.flag < 4 ? ('u8' as const) : ('u32' as const);
+      return (from, at) => (from[flag][(at + kind.flag) / (flag === 'u8' ? 1 : 4)] === 0 ? undefined : read(from, at));
+    }
+    case 'vector':
     case 'list':
     case 'map':
+    case 'set':
+    case 'sorted':
+    case 'queue':
+    case 'bits':
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;

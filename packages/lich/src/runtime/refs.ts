@@ -19,6 +19,7 @@ function resolve(kind: AnyKind, value: unknown, door: RefDoor): unknown {
     const ref = value === undefined ? undefined : recordRefOf(value);
     return ref && door.resolve(kind.pool, ref.slot, ref.generation);
   }
+  if (kind.tag === 'optional') return value === undefined ? undefined : resolve(kind.value, value, door);
   if (kind.tag === 'array') return (value as unknown[]).map(item => resolve(kind.element, item, door));
   return kind.tag === 'struct' ? resolveRefs(kind.layout, value as Record<string, unknown>, door) : value;
 }
@@ -26,5 +27,6 @@ function resolve(kind: AnyKind, value: unknown, door: RefDoor): unknown {
 function hasRef(kind: AnyKind): boolean {
   if (kind.tag === 'ref') return true;
   if (kind.tag === 'array') return hasRef(kind.element);
+  if (kind.tag === 'optional') return hasRef(kind.value);
   return kind.tag === 'struct' && kind.layout.fields.some(field => hasRef(field.kind));
 }

@@ -24,7 +24,7 @@ import {
   type Writer,
 } from '@lich/schema';
 import { OutKind } from '@lich/schema';
-import type { Pool, Store } from '../state/index.ts';
+import { POOL_CAPACITY_DEFAULT, type Pool, type Store } from '../state/index.ts';
 
 /** Hidden fields for the pools of a schema that have sync fields. */
 export function shownFields(schema: StateSchema): Record<string, Record<string, unknown>> {
@@ -38,7 +38,7 @@ export function shownFields(schema: StateSchema): Record<string, Record<string, 
 
 /** Root fields for the pools of a schema that have sync fields. */
 export function shownTables(schema: StateSchema): Record<string, unknown> {
-  const tables = new Map(schema.pools.map(pool => [pool.name, pool.capacity]));
+  const tables = new Map(schema.pools.map(pool => [pool.name, pool.capacity || POOL_CAPACITY_DEFAULT]));
   return Object.fromEntries(
     syncPlanOf(schema).pools.map(({ name }) => [`$shown_${name}`, array(u32, tables.get(name)!)]),
   );

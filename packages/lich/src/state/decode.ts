@@ -99,5 +99,7 @@ export function decode(mem: Arrays, kind: AnyKind, word: number, offset: number,
       }
       return out;
     }
+    default:
+      throw new TypeError(`${kind.tag} is not read yet`);
   }
 }

@@ -1,7 +1,7 @@
 export { StateError } from './errors.ts';
 export type { StateCode, Violation } from './errors.ts';
 export { plain } from './plain.ts';
-export { storePlan } from './plan.ts';
+export { POOL_CAPACITY_DEFAULT, storePlan } from './plan.ts';
 export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts';
 export { Pool } from './pool.ts';
 export { local } from './local.ts';

@@ -31,7 +31,9 @@ const PREV = 0;
 const NEXT = 1;
 const GENERATION = 2;
 
-export class ListView implements List<any, any, any>, Placed {
+type Cursors = 'cursor' | 'cursors' | 'get' | 'next' | 'prev' | 'insertBefore' | 'insertAfter' | 'removeAt';
+
+export class ListView implements Omit<List<any, any, any>, Cursors>, Placed {
   readonly #spec: ElementSpec;
   readonly #kind: ListShape;
   readonly #layout: ListLayout;

@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import {
   array,
+  BITS_MAX,
+  bits,
   bool,
   bytes,
   f32,
@@ -15,7 +17,11 @@ import {
   list,
   map,
   oneOf,
+  optional,
+  queue,
   ref,
+  set,
+  sorted,
   struct,
   text,
   u16,
@@ -45,24 +51,34 @@ function leafKind(): fc.Arbitrary<AnyKind> {
   );
 }
 
+// Texts of growing kinds are longer than any of text(n) above.
+const LONG = 200;
+
 let structs = 0;
 
-/** A kind of any shape; with lists and maps only when asked. */
+/** A kind of any shape; with what cannot be sent (containers, all that grows) only when asked. */
 export function anyKind(containers: boolean, depth = 2): fc.Arbitrary<AnyKind> {
   if (depth === 0) return leafKind();
-  const inner = anyKind(false, depth - 1);
+  const inner = anyKind(containers, depth - 1);
   const shapes: fc.Arbitrary<AnyKind>[] = [
     fc.tuple(inner, fc.integer({ min: 1, max: 5 })).map(([element, length]) => kindOf(array(element as never, length))),
     structFields(inner).map(fields => kindOf(structNamed(fields))),
+    inner.filter(kind => kind.tag !== 'ref' && kind.tag !== 'optional').map(kind => kindOf(optional(kind as never))),
   ];
   if (containers) {
+    const capacity = fc.option(fc.integer({ min: 1, max: 9 }), { nil: 0 });
+    const limit = (n: number): [number?] => (n === 0 ? [] : [n]);
     shapes.push(
+      fc.constantFrom<unknown>(text(), bytes(), bits()).map(kind => kindOf(kind)),
+      fc.integer({ min: 1, max: 100 }).map(n => kindOf(bits(n))),
+      inner.map(element => kindOf(array(element as never))),
+      fc.tuple(inner, capacity).map(([element, n]) => kindOf(list(element as never, ...limit(n)))),
+      fc.tuple(inner, capacity).map(([element, n]) => kindOf(queue(element as never, ...limit(n)))),
+      fc.tuple(keyKind(), capacity).map(([key, n]) => kindOf(set(key as never, ...limit(n)))),
+      fc.tuple(keyKind(), inner).map(([key, value]) => kindOf(sorted(key as never, value as never))),
       fc
-        .tuple(inner, fc.integer({ min: 1, max: 9 }))
-        .map(([element, capacity]) => kindOf(list(element as never, capacity))),
-      fc
-        .tuple(keyKind(), inner, fc.integer({ min: 1, max: 9 }))
-        .map(([key, value, capacity]) => kindOf(map(key as never, value as never, capacity))),
+        .tuple(keyKind(), inner, capacity)
+        .map(([key, value, n]) => kindOf(map(key as never, value as never, ...limit(n)))),
     );
   }
   return fc.oneof({ weight: 4, arbitrary: leafKind() }, ...shapes);
@@ -71,7 +87,7 @@ export function anyKind(containers: boolean, depth = 2): fc.Arbitrary<AnyKind> {
 function keyKind(): fc.Arbitrary<AnyKind> {
   return fc.oneof(
     fc.constantFrom(
-      ...[u8, i8, u16, i16, u32, i32, int, u64, i64, oneOf('x', 'y'), ref(POOL)].map(kind => kindOf(kind)),
+      ...[text(), u8, i8, u16, i16, u32, i32, int, u64, i64, oneOf('x', 'y'), ref(POOL)].map(kind => kindOf(kind)),
     ),
     fc.integer({ min: 1, max: 20 }).map(length => kindOf(text(length))),
   );
@@ -107,14 +123,16 @@ export function valueOf(kind: AnyKind): fc.Arbitrary<unknown> {
       return fc.boolean();
     case 'oneOf':
       return fc.constantFrom(...kind.names);
-    case 'text':
+    case 'text': {
+      const most = kind.length || LONG;
       return fc.oneof(
-        fc.string({ maxLength: kind.length }),
-        fc.string({ unit: 'binary', maxLength: kind.length }).map(value => value.slice(0, kind.length)),
-        fc.constantFrom('\uFEFFa', '\uD800', 'é', '').map(value => value.slice(0, kind.length)),
+        fc.string({ maxLength: most }),
+        fc.string({ unit: 'binary', maxLength: most }).map(value => value.slice(0, most)),
+        fc.constantFrom('\uFEFFa', '\uD800', 'é', '').map(value => value.slice(0, most)),
       );
+    }
     case 'bytes':
-      return fc.uint8Array({ maxLength: kind.length });
+      return fc.uint8Array({ maxLength: kind.length || LONG });
     case 'ref':
       return fc.option(fc.record({ slot: u32Value(), generation: fc.integer({ min: 1, max: 0xffff_ffff }) }), {
         nil: undefined,
@@ -123,22 +141,30 @@ export function valueOf(kind: AnyKind): fc.Arbitrary<unknown> {
       return fc.record(Object.fromEntries(kind.layout.fields.map(field => [field.name, valueOf(field.kind)])));
     case 'array':
       return fc.array(valueOf(kind.element), { minLength: kind.length, maxLength: kind.length });
+    case 'vector':
+      return fc.array(valueOf(kind.element), { maxLength: 9 });
     case 'list':
-      return fc.array(valueOf(kind.element), { maxLength: kind.capacity });
+    case 'queue':
+      return fc.array(valueOf(kind.element), { maxLength: kind.capacity || 9 });
     case 'map':
-      return fc.array(
-        fc.tuple(
-          valueOf(kind.key).map(key => key ?? { slot: 1, generation: 1 }),
-          valueOf(kind.value),
-        ),
-        { maxLength: kind.capacity },
-      );
+    case 'sorted':
+      return fc.array(fc.tuple(keyValueOf(kind.key), valueOf(kind.value)), { maxLength: kind.capacity || 9 });
+    case 'set':
+      return fc.array(keyValueOf(kind.key), { maxLength: kind.capacity || 9 });
+    case 'bits':
+      return fc.array(fc.integer({ min: 0, max: (kind.length || BITS_MAX) - 1 }), { maxLength: 9 });
+    case 'optional':
+      return fc.option(valueOf(kind.value), { nil: undefined });
     default:
       return fc.oneof(
         fc.integer({ min: Math.max(kind.min, -(2 ** 53) + 1), max: kind.max }),
         fc.constantFrom(kind.min, kind.max, 0, -0 * kind.min),
       );
   }
+}
+
+function keyValueOf(key: AnyKind): fc.Arbitrary<unknown> {
+  return valueOf(key).map(value => value ?? { slot: 1, generation: 1 });
 }
 
 function u32Value(): fc.Arbitrary<number> {
@@ -161,16 +187,16 @@ export function badValueOf(kind: AnyKind): fc.Arbitrary<unknown> {
       return fc.constantFrom(0, 1, 'true', ...FOREIGN);
     case 'oneOf':
       return fc.constantFrom('no such name', 0, 'constructor', ...FOREIGN);
-    case 'text':
-      return fc.oneof(
-        fc.string({ minLength: kind.length + 1, maxLength: kind.length + 9 }),
-        fc.constantFrom<unknown>(0, true, ...FOREIGN),
-      );
-    case 'bytes':
-      return fc.oneof(
-        fc.uint8Array({ minLength: kind.length + 1, maxLength: kind.length + 9 }),
-        fc.constantFrom<unknown>('ab', [1, 2], new Uint16Array(1), 3, null, {}),
-      );
+    case 'text': {
+      const foreign = fc.constantFrom<unknown>(0, true, ...FOREIGN);
+      if (kind.length === 0) return foreign;
+      return fc.oneof(fc.string({ minLength: kind.length + 1, maxLength: kind.length + 9 }), foreign);
+    }
+    case 'bytes': {
+      const foreign = fc.constantFrom<unknown>('ab', [1, 2], new Uint16Array(1), 3, null, {});
+      if (kind.length === 0) return foreign;
+      return fc.oneof(fc.uint8Array({ minLength: kind.length + 1, maxLength: kind.length + 9 }), foreign);
+    }
     case 'ref':
       return fc.constantFrom<unknown>(
         null,
@@ -195,9 +221,17 @@ export function badValueOf(kind: AnyKind): fc.Arbitrary<unknown> {
         fc.array(valueOf(kind.element), { minLength: kind.length + 1, maxLength: kind.length + 2 }),
         badValueOf(kind.element).map(value => [value]),
       );
+    case 'vector':
     case 'list':
     case 'map':
+    case 'set':
+    case 'sorted':
+    case 'queue':
       return fc.constantFrom<unknown>(null, 3, 'ab', {}, [null, Symbol('s')]);
+    case 'bits':
+      return fc.constantFrom<unknown>(null, 3, 'ab', {}, [-1], [0.5], [kind.length || BITS_MAX], ['0'], [undefined]);
+    case 'optional':
+      return badValueOf(kind.value);
     default:
       return fc.oneof(
         fc.constantFrom<unknown>(
