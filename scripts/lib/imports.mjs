@@ -11,7 +11,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { filesBelow, isTest } from './tree.mjs';
 
-export const ROOMS = ['shm', 'state', 'bus', 'runtime', 'link', 'keeper', 'gateway', 'game', 'cli', 'testing'];
+export const ROOMS = ['shm', 'state', 'bus', 'runtime', 'link', 'keeper', 'gateway', 'game', 'cli', 'lint', 'testing'];
 const DOORS = new Set(['index.ts', 'internal.ts', 'api.ts', 'errors.ts', 'ids.ts']);
 const OURS = new Set(['@lich/schema', '@lich/client', 'lich']);
 

@@ -1,0 +1,2 @@
+export { plugin as default, rules } from './plugin.ts';
+export type { Rule } from './ast.ts';
