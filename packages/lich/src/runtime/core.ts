@@ -59,6 +59,7 @@ export interface CoreOptions {
   /** Root fields added by the logic. */
   readonly fields?: Fields;
   readonly logBytes?: number;
+  readonly heapBytes?: number;
   readonly bus?: Partial<BusLimits>;
   readonly log: Log;
 }
@@ -465,9 +466,12 @@ export class Core {
 }
 
 /** How the state segment of such a node is laid out. */
-export function planOf(o: Pick<CoreOptions, 'state' | 'hidden' | 'fields' | 'logBytes' | 'bus'>): StorePlan {
+export function planOf(
+  o: Pick<CoreOptions, 'state' | 'hidden' | 'fields' | 'logBytes' | 'heapBytes' | 'bus'>,
+): StorePlan {
   return storePlan(o.state, {
     ...(o.logBytes === undefined ? {} : { logWords: o.logBytes / 4 }),
+    ...(o.heapBytes === undefined ? {} : { heapBytes: o.heapBytes }),
     ...(o.hidden === undefined ? {} : { hidden: o.hidden }),
     system: { $born: u32, ...busFields({ ...DEFAULT_LIMITS, ...o.bus }), ...o.fields },
   });

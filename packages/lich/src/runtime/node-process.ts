@@ -76,9 +76,10 @@ function endWithSupervisor(supervisor: number, end: () => void): void {
 }
 
 /** What a node's limits mean for its segments. */
-export function coreLimits(limits: NodeLimits): Pick<CoreOptions, 'logBytes' | 'bus'> {
+export function coreLimits(limits: NodeLimits): Pick<CoreOptions, 'logBytes' | 'heapBytes' | 'bus'> {
   return {
     ...(limits.logBytes === undefined ? {} : { logBytes: limits.logBytes }),
+    ...(limits.heapBytes === undefined ? {} : { heapBytes: limits.heapBytes }),
     bus: {
       ...(limits.lanesBytes === undefined ? {} : { dataBytes: limits.lanesBytes }),
       ...(limits.maxLaneBytes === undefined ? {} : { maxLaneBytes: limits.maxLaneBytes }),

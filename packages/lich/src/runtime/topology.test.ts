@@ -50,6 +50,8 @@ describe('topologies', () => {
     [{ arena: { ...good, limits: { logBytes: 65_537 } } }, 'arena.limits.logBytes is 65537'],
     [{ arena: { ...good, limits: { logBytes: 32_768 } } }, 'arena.limits.logBytes is 32768'],
     [{ arena: { ...good, limits: { logBytes: 2 ** 31 } } }, 'arena.limits.logBytes is 2147483648'],
+    [{ arena: { ...good, limits: { heapBytes: 100_000 } } }, 'arena.limits.heapBytes is 100000'],
+    [{ arena: { ...good, limits: { heapBytes: 2 ** 32 } } }, 'arena.limits.heapBytes is 4294967296'],
     [{ arena: { ...good, limits: { timers: 0 } } }, 'arena.limits.timers is 0'],
     [{ arena: { ...good, limits: { timers: 'x' } } }, 'arena.limits.timers is x'],
     [{ arena: { ...good, limits: { lanesBytes: 100_000 } } }, 'arena.limits.lanesBytes is 100000'],
@@ -73,7 +75,7 @@ describe('topologies', () => {
         count: 2,
         standby: 1,
         config: { speed: 1 },
-        limits: { logBytes: 65_536, timers: 16, lanesBytes: 131_072, maxLaneBytes: 65_536 },
+        limits: { logBytes: 65_536, heapBytes: 196_608, timers: 16, lanesBytes: 131_072, maxLaneBytes: 65_536 },
       },
       log: { run: '../log.mjs', config: './log.config.ts' },
     });

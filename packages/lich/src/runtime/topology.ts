@@ -34,10 +34,13 @@ export interface TopologyEntry {
   readonly limits?: NodeLimits;
 }
 
-/** Sizes of a node's segments. All but `logBytes` are part of the layout: changing them needs new segments. */
+/** Sizes of a node's segments, taken when they are made: changing them needs new segments. */
 export interface NodeLimits {
   /** Bytes of the undo log, a power of two. Default 16 MiB. The largest transaction takes at most this. */
   readonly logBytes?: number;
+  /** Bytes of the heap for all that grows (containers, pools, texts without a capacity), a multiple of 65,536. Default
+   * 128 MiB when the state has something that grows, else none. Memory is taken as it is used. */
+  readonly heapBytes?: number;
   /** Own messages that may wait. Default 16,384. */
   readonly timers?: number;
   /** Bytes of the lanes' data region. Default 64 MiB (taken as needed). */
@@ -57,7 +60,15 @@ export interface Topology {
 const SERVICE_FILE = /^\.{1,2}\/.+\.(ts|mts|js|mjs)$/;
 const KNOWN = new Set(['run', 'count', 'standby', 'config', 'limits']);
 const LOG_BYTES_MAX = 2 ** 30;
-const LIMITS: Record<keyof NodeLimits, true> = { logBytes: true, timers: true, lanesBytes: true, maxLaneBytes: true };
+/** A segment has at most 4 GiB, and other regions. */
+const HEAP_BYTES_MAX = 2 ** 32 - 2 ** 26;
+const LIMITS: Record<keyof NodeLimits, true> = {
+  logBytes: true,
+  heapBytes: true,
+  timers: true,
+  lanesBytes: true,
+  maxLaneBytes: true,
+};
 
 /** @throws RuntimeError `RUNTIME_BAD_TOPOLOGY`, naming entry and field */
 export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topology {
@@ -118,6 +129,9 @@ function checkLimits(name: string, limits: NodeLimits): void {
       bad(`${name}.limits.${key}`, `is ${value}`, 'a power of two of at least 65536');
     }
   }
+  const { heapBytes = 0 } = limits;
+  if (heapBytes % 65_536 !== 0 || heapBytes > HEAP_BYTES_MAX)
+    bad(`${name}.limits.heapBytes`, `is ${heapBytes}`, `a multiple of 65536, at most ${HEAP_BYTES_MAX}`);
   const { logBytes = 0, lanesBytes = DEFAULT_LIMITS.dataBytes, maxLaneBytes = 0 } = limits;
   if (logBytes > LOG_BYTES_MAX) bad(`${name}.limits.logBytes`, `is ${logBytes}`, `at most ${LOG_BYTES_MAX}`);
   if (maxLaneBytes > lanesBytes)
