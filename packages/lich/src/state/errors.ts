@@ -16,6 +16,7 @@ import { CodedError } from '@lich/schema';
  * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes, the segment was
  *   left as it is; or a block of the heap was overwritten.
  * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made.
+ * - `STATE_NOT_READY` a segment was made a moment ago and its owner has not written its first words.
  * - `STATE_UNSUPPORTED` this machine cannot do it; the message names why. */
 export type StateCode =
   | 'STATE_NO_TRANSACTION'
@@ -33,6 +34,7 @@ export type StateCode =
   | 'STATE_LAYOUT'
   | 'STATE_CORRUPT'
   | 'STATE_SNAPSHOT'
+  | 'STATE_NOT_READY'
   | 'STATE_UNSUPPORTED';
 
 /** A transaction, a view or a segment that cannot go on; `StateCode` lists when. */

@@ -1,28 +1,27 @@
-/** Reader: consistent plain copies of a live state, from any process, without its code and without stopping its owner.
+/** Reader: a live state as of one commit, from any process, without its code and without stopping its owner.
  *
- *   READ   c0 = comPos · copy the words · p = logPos · undo the entries [c0, p), newest to oldest, in the copy
- *          valid if logPos - c0 stayed below the ring's size (less one entry that is being written), within one second
- *
- *   ring   ─ ─ ┴ c0 │ e │ e │ e ┴ p ─ ─ ┴ logPos by now          what was copied late is taken back to c0
- *
- * The result is commit c0 exactly, whatever was committed or rolled back since, and whether the owner lives or not. All
- * reads inside one `snapshot` are as of the same commit. It relies on stores becoming visible in program order: x86-64. */
-import { fromDescription, type StateLayout } from '@lich/schema';
+ * All that one `snapshot` reads is commit c0 exactly, whatever the owner has committed or rolled back since, and whether
+ * it lives or not. mirror.ts copies; what is here knows where records are. Nothing is written that the owner could see. */
+import { fromDescription, type StateLayout, type StructLayout } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
 import { checkState } from './check.ts';
-import { decodeStruct } from './decode.ts';
+import { type DecodeOptions, decodeStruct } from './decode.ts';
 import { StateError, type Violation } from './errors.ts';
-import type { Arrays } from './memory.ts';
+import { LAPPED, Mirror, type MirrorFlaws } from './mirror.ts';
 import { placesOf, rootBytes } from './plan.ts';
 import { BITMAP, HIGH, type PoolPlaces, poolPlaces } from './pool.ts';
-import { COM_POS, COMMIT_NO, ENTRY_WORDS_MAX, LOG_POS, LOG_SLACK } from './words.ts';
+import { COMMIT_NO, FORMATTED, STAMP_HI, STAMP_LO } from './words.ts';
 
-const TRY_MS = 1_000;
-/** Attempts before a snapshot is given up: each starts from a newer commit. */
+/** Attempts before a snapshot is given up, each from a newer commit; and how long they may take. */
 const TRIES = 100;
-/** Slots copied at a time by `pool`. */
-const COPY_WORDS = 1 << 16;
+const TRIES_MS = 10_000;
+/** Words copied at a time by walks over a pool. */
+const SCAN_WORDS = 1 << 15;
+/** Memory that a mirror keeps from one snapshot to the next, and that a scan uses. */
+const KEEP_BYTES = 16 * 1_048_576;
+/** Words of the heap before its first block. */
+const HEAP_HEAD = 1024;
 
 /** What one read saw of a record. */
 export interface RecordEntry {
@@ -41,22 +40,32 @@ export interface Snapshot {
   record(pool: string, slot: number): Record<string, unknown> | undefined;
   /** The same with slot, generation and stamp. */
   entry(pool: string, slot: number): RecordEntry | undefined;
+  /** Several at once, copied in one go: the cheapest way to read a group. Undefined where no record lives. */
+  group(pool: string, slots: Iterable<number>): (RecordEntry | undefined)[];
   /** All live records by slot. */
   pool(name: string): Map<number, Record<string, unknown>>;
   entries(name: string): RecordEntry[];
+  /** Visit all live records in slot order, in bounded memory. */
+  scan(name: string, visit: (entry: RecordEntry) => void): void;
+  /** Visit the slots that changed at or after a stamp, in slot order; where none lives any more, the record is undefined.
+   * Skips 64 slots at a time. @param since 0 = all slots that were ever used */
+  changed(name: string, since: number, visit: (slot: number, entry: RecordEntry | undefined) => void): void;
+  /** What changes after this commit has this stamp or a higher one: pass it to `changed` of a later snapshot. Some of what
+   * this one sees may have it too, and is then seen twice. */
+  readonly stamp: number;
 }
 
-/** Reads a state segment that another process may be writing. */
+/** Reads a state segment that another process may be writing. One snapshot at a time. */
 export interface StoreReader {
   readonly segment: Segment;
   readonly layouts: StateLayout;
   /** Read as of one commit. `fn` may run several times: it reads and returns, nothing else.
-   * @throws StateError `STATE_SNAPSHOT` when the owner laps the log faster than `fn` reads: read less at a time, or raise
-   * its `logWords` */
+   * @throws StateError `STATE_SNAPSHOT` when the owner laps its log between two steps of the read, again and again;
+   * `STATE_NOT_READY` when the owner has not yet written the first words */
   snapshot<T>(fn: (s: Snapshot) => T): T;
   /** Commits so far. */
   readonly commitNo: number;
-  /** Walk every structure in a copy as of one commit. O(size of the state), and as much memory. */
+  /** Walk every structure in a copy as of one commit. O(size of the state), and as much memory, given back at the end. */
   check(): Violation[];
 }
 
@@ -64,6 +73,8 @@ export interface StoreReader {
 export interface ReaderOptions {
   /** Show the runtime's fields (`$…`) too. Default false. */
   readonly hidden?: boolean;
+  /** @internal */
+  readonly flaws?: MirrorFlaws;
 }
 
 /** The layout that a segment was made with, from its own catalog.
@@ -81,59 +92,63 @@ export function catalogOf(segment: Segment): StateLayout {
 /** Read a state segment from outside; it may be mapped read-only.
  * @throws StateError `STATE_UNSUPPORTED` on a machine that is not x86-64, `STATE_LAYOUT`; SchemaError `SCHEMA_CATALOG` */
 export function openReader(segment: Segment, options: ReaderOptions = {}): StoreReader {
-  if (process.arch !== 'x64') {
-    throw new StateError(
-      'STATE_UNSUPPORTED',
-      `reads from outside need the store order of x86-64, this machine is ${process.arch}`,
-    );
-  }
   return new Reader(segment, options);
 }
 
-/** Thrown inside a snapshot to begin again. */
-const LAPPED = Symbol('lapped');
-
-function arraysOver(bytes: number): Arrays {
-  const buffer = new ArrayBuffer(bytes);
-  return {
-    i8: new Int8Array(buffer),
-    u8: new Uint8Array(buffer),
-    i16: new Int16Array(buffer),
-    u16: new Uint16Array(buffer),
-    i32: new Int32Array(buffer),
-    u32: new Uint32Array(buffer),
-    f32: new Float32Array(buffer),
-    f64: new Float64Array(buffer),
-    i64: new BigInt64Array(buffer),
-    u64: new BigUint64Array(buffer),
-  };
+/** A pool as a reader knows it. */
+interface PoolPart {
+  readonly name: string;
+  readonly layout: StructLayout;
+  readonly capacity: number;
+  readonly word: number;
+  readonly places: PoolPlaces;
 }
 
-class Reader implements StoreReader {
+/** @internal What `openReader` gives, for those who build on it. */
+export class Reader implements StoreReader {
   readonly segment: Segment;
   readonly layouts: StateLayout;
-  readonly #I: Int32Array;
-  readonly #logBase: number;
-  readonly #logMask: number;
-  readonly #rootWord: number;
+  readonly mirror: Mirror;
+  readonly rootWord: number;
+  readonly #logWords: number;
   readonly #poolWords: readonly number[];
-  readonly #pools = new Map<string, { index: number; places: PoolPlaces }>();
-  readonly #hidden: { readonly hidden?: boolean };
-  #scratch: Arrays = arraysOver(4096);
+  readonly #heap: { readonly word: number; readonly words: number } | undefined;
+  readonly #pools = new Map<string, PoolPart>();
+  readonly #decode: DecodeOptions;
+  readonly #snapshot: Snapshot;
+  #stamp = 0;
+  #running = false;
+  /** Views stand over the mirror: a scan may not give memory back. */
+  #pinned = false;
 
   constructor(segment: Segment, options: ReaderOptions) {
+    if (process.arch !== 'x64') {
+      throw new StateError(
+        'STATE_UNSUPPORTED',
+        `reads from outside need the store order of x86-64, this machine is ${process.arch}`,
+      );
+    }
     this.segment = segment;
     this.layouts = catalogOf(segment);
     const places = placesOf(segment, this.layouts);
-    this.#I = segment.i32;
-    this.#logBase = places.log;
-    this.#logMask = places.logWords - 1;
-    this.#rootWord = places.root;
+    this.rootWord = places.root;
+    this.#logWords = places.logWords;
     this.#poolWords = places.pools;
-    this.#hidden = options.hidden === true ? { hidden: true } : {};
-    this.layouts.pools.forEach((pool, index) =>
-      this.#pools.set(pool.name, { index, places: poolPlaces(pool.layout, pool.capacity) }),
-    );
+    const heap = segment.regions.get('heap');
+    this.#heap = heap && { word: heap.offset / 4, words: heap.bytes / 4 };
+    const mirror = new Mirror(segment, places.log, places.logWords, options.flaws);
+    this.mirror = mirror;
+    const decodeOptions = {
+      ...(options.hidden === true && { hidden: true }),
+      heapWord: this.#heap?.word ?? 0,
+      need: (word: number, count: number) => mirror.need(word, count),
+    };
+    this.#decode = decodeOptions;
+    this.layouts.pools.forEach(({ name, layout, capacity }, index) => {
+      const part = { name, layout, capacity, word: places.pools[index]!, places: poolPlaces(layout, capacity) };
+      this.#pools.set(name, part);
+    });
+    this.#snapshot = this.#face();
   }
 
   get commitNo(): number {
@@ -141,143 +156,205 @@ class Reader implements StoreReader {
   }
 
   snapshot<T>(fn: (s: Snapshot) => T): T {
-    for (let tries = 0; tries < TRIES; tries++) {
-      const run = { c0: Atomics.load(this.#I, COM_POS), deadlineMs: performance.now() + TRY_MS, open: true };
-      try {
-        return fn(this.#snapshotAt(run));
-      } catch (error) {
-        if (error !== LAPPED) throw error;
-      } finally {
-        run.open = false;
-      }
+    return this.run(() => fn(this.#snapshot), false);
+  }
+
+  /** @internal Run a read, again where the log was lapped. @param pinned what it brings stays until its end */
+  run<T>(read: () => T, pinned: boolean): T {
+    if (this.#running) throw new TypeError('a snapshot cannot be taken inside another one of the same reader');
+    const { mirror } = this;
+    if (this.segment.i32[FORMATTED] !== 1) {
+      throw new StateError(
+        'STATE_NOT_READY',
+        `${this.segment.name}: its owner has not yet written the first words; try again`,
+        { severity: 'warn' },
+      );
     }
-    throw new StateError(
-      'STATE_SNAPSHOT',
-      `${TRIES} times the owner wrote ${this.#logMask + 1} words of log while this was read: read less in one snapshot, or raise its logWords`,
-      { severity: 'warn' },
-    );
+    this.#running = true;
+    this.#pinned = pinned;
+    const beganMs = performance.now();
+    let window = 0;
+    try {
+      for (let tries = 1; ; tries++) {
+        if (mirror.usedBytes > KEEP_BYTES) mirror.release();
+        this.#stamp = this.#stampNow();
+        mirror.begin();
+        try {
+          return read();
+        } catch (error) {
+          if (error !== LAPPED) throw error;
+        } finally {
+          mirror.end();
+        }
+        window = Math.max(window, mirror.window);
+        if (tries === TRIES || performance.now() - beganMs > TRIES_MS) {
+          throw new StateError(
+            'STATE_SNAPSHOT',
+            `${tries} times the owner of ${this.segment.name} wrote over what a snapshot needed of its log: up to ${window} words between two steps of the read, of ${this.#logWords}. Read less in one step, or raise limits.logBytes (${this.#logWords * 4})`,
+            { severity: 'warn' },
+          );
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
   }
 
   check(): Violation[] {
-    return this.snapshot(s => {
-      const read = (s as unknown as { words(from: number, count: number, into: Arrays, at: number): void }).words;
-      const copy = arraysOver(this.segment.sizeBytes);
-      read(this.#rootWord, rootBytes(this.layouts) / 4, copy, this.#rootWord);
-      this.layouts.pools.forEach((pool, k) => {
-        const word = this.#poolWords[k]!;
-        const { slots, stride } = this.#pools.get(pool.name)!.places;
-        read(word, slots, copy, word);
-        const high = Math.min(copy.u32[word + HIGH], pool.capacity);
-        const all = stride * high;
-        for (let from = 0; from < all; from += COPY_WORDS)
-          read(word + slots + from, Math.min(COPY_WORDS, all - from), copy, word + slots + from);
-      });
-      return checkState(copy, this.layouts, { root: this.#rootWord, pools: this.#poolWords });
-    });
-  }
-
-  /** @param run of this attempt: `open` ends with it */
-  #snapshotAt(run: { c0: number; deadlineMs: number; open: boolean }): Snapshot {
-    const words = (from: number, count: number, into: Arrays, at: number): void => {
-      if (!run.open) throw new TypeError('a snapshot is read inside the function that it was given to');
-      if (!this.#copy(run.c0, from, count, into.i32, at) || performance.now() > run.deadlineMs) throw LAPPED;
-    };
-    const poolOf = (name: string) => {
-      const found = this.#pools.get(name);
-      if (found === undefined)
-        throw new TypeError(
-          `there is no pool \`${name}\`; there ${this.#pools.size === 1 ? 'is' : 'are'} ${[...this.#pools.keys()].join(', ') || 'none'}`,
-        );
-      return { ...found, word: this.#poolWords[found.index]!, layout: this.layouts.pools[found.index]!.layout };
-    };
-    const entryAt = (mem: Arrays, at: number, slot: number, layout: StateLayout['root']): RecordEntry | undefined => {
-      const generation = mem.u32[at + SLOT_GENERATION];
-      if ((generation & 1) === 0) return undefined;
-      const stamp = mem.u32[at + SLOT_STAMP + 1] * 0x1_0000_0000 + mem.u32[at + SLOT_STAMP];
-      return { slot, generation, stamp, value: decodeStruct(mem, layout, at + SLOT_HEADER, this.#hidden) };
-    };
-    const entry = (name: string, slot: number): RecordEntry | undefined => {
-      const { word, layout, places, index } = poolOf(name);
-      if (slot >>> 0 !== slot || slot >= this.layouts.pools[index]!.capacity) return undefined;
-      const mem = this.#room(places.stride);
-      // A slot that was never used has no page yet, perhaps; its generation would be even.
-      words(word + HIGH, 1, mem, 0);
-      if (slot >= mem.u32[0]) return undefined;
-      words(word + places.slots + slot * places.stride, places.stride, mem, 0);
-      return entryAt(mem, 0, slot, layout);
-    };
-    const entries = (name: string): RecordEntry[] => {
-      const { word, layout, places, index } = poolOf(name);
-      const { capacity } = this.layouts.pools[index]!;
-      const perCopy = Math.max(32, Math.floor(COPY_WORDS / places.stride / 32) * 32);
-      const mem = this.#room(places.stride * perCopy + perCopy / 32);
-      words(word + HIGH, 1, mem, 0);
-      const high = Math.min(mem.u32[0], capacity);
-      const out: RecordEntry[] = [];
-      for (let from = 0; from < high; from += perCopy) {
-        const count = Math.min(perCopy, high - from);
-        words(word + BITMAP + from / 32, Math.ceil(count / 32), mem, 0);
-        let any = 0;
-        for (let k = 0; k < Math.ceil(count / 32); k++) any |= mem.u32[k];
-        if (any === 0) continue;
-        words(word + places.slots + from * places.stride, count * places.stride, mem, 0);
-        for (let k = 0; k < count; k++) {
-          const found = entryAt(mem, k * places.stride, from + k, layout);
-          if (found !== undefined) out.push(found);
-        }
+    return this.run(() => {
+      const { mirror, segment } = this;
+      // What is damaged may lead to words that are not brought: those are zero.
+      mirror.release();
+      mirror.need(this.rootWord, rootBytes(this.layouts) / 4);
+      for (const pool of this.#pools.values()) {
+        mirror.need(pool.word, pool.places.slots);
+        this.#bulk(pool.word + pool.places.slots, this.#highOf(pool) * pool.places.stride);
       }
-      return out;
-    };
-    const snapshot: Snapshot & { words: typeof words } = {
-      words,
-      root: () => {
-        const count = Math.max(1, this.layouts.root.bytes / 4);
-        const mem = this.#room(count);
-        words(this.#rootWord, count, mem, 0);
-        return decodeStruct(mem, this.layouts.root, 0, this.#hidden);
-      },
-      entry,
-      record: (name, slot) => entry(name, slot)?.value,
-      entries,
-      pool: name => new Map(entries(name).map(({ slot, value }) => [slot, value])),
-    };
-    return snapshot;
-  }
-
-  #room(words: number): Arrays {
-    if (this.#scratch.i32.length < words) this.#scratch = arraysOver(Math.ceil(words / 1024) * 4096);
-    return this.#scratch;
-  }
-
-  /** Copy words and take them back to commit c0. @returns false when the ring was lapped meanwhile */
-  #copy(c0: number, from: number, count: number, into: Int32Array, at: number): boolean {
-    const I = this.#I;
-    const base = this.#logBase;
-    const mask = this.#logMask;
-    const most = mask + 1 - LOG_SLACK;
-    for (let k = 0; k < count; k++) into[at + k] = I[from + k];
-    const p = Atomics.load(I, LOG_POS);
-    if (((p - c0) | 0) > most || ((p - c0) | 0) < 0) return false;
-    const shift = at - from;
-    const to = from + count;
-    for (let q = (p - 2) | 0; ((q - c0) | 0) >= 0; q = (q - 2) | 0) {
-      const k = (q & mask) + base;
-      const index = I[k];
-      if (index >= 0) {
-        if (index >= from && index < to) into[index + shift] = I[k + 1];
-        continue;
+      const heap = this.#heap;
+      if (heap !== undefined) {
+        mirror.need(heap.word, Math.min(HEAP_HEAD, heap.words));
+        this.#bulk(heap.word, Math.min(Math.max(mirror.u32[heap.word], HEAP_HEAD), heap.words));
       }
-      const size = I[k + 1];
-      // Only an entry that is being overwritten can look like that; the test below would see it too, but later.
-      if (size < 0 || size > ENTRY_WORDS_MAX) return false;
-      const word = index & 0x7fff_ffff;
-      q = (q - ((size + 1) & -2)) | 0;
-      if (((q - c0) | 0) < 0) return false;
-      if (word >= to || word + size <= from) continue;
-      for (let n = Math.max(0, from - word); n < size && word + n < to; n++)
-        into[word + n + shift] = I[((q + n) & mask) + base];
+      // All of it is here: what follows takes its time.
+      const places = placesOf(segment, this.layouts);
+      return checkState(mirror, this.layouts, { ...places, root: this.rootWord, pools: this.#poolWords });
+    }, true);
+  }
+
+  /** Words as of the commit, in steps that the ring outlasts. */
+  #bulk(word: number, count: number): void {
+    for (let from = 0; from < count; from += SCAN_WORDS)
+      this.mirror.need(word + from, Math.min(SCAN_WORDS, count - from));
+  }
+
+  /** @internal */
+  partOf(name: string): PoolPart {
+    const found = this.#pools.get(name);
+    if (found !== undefined) return found;
+    throw new TypeError(
+      `there is no pool \`${name}\`; there ${this.#pools.size === 1 ? 'is' : 'are'} ${[...this.#pools.keys()].join(', ') || 'none'}`,
+    );
+  }
+
+  /** Slots below may be used, as of the commit. */
+  #highOf(pool: PoolPart): number {
+    this.mirror.need(pool.word + HIGH, 1);
+    return Math.min(this.mirror.u32[pool.word + HIGH], pool.capacity);
+  }
+
+  /** Word of a slot. */
+  #slotWord(pool: PoolPart, slot: number): number {
+    return pool.word + pool.places.slots + slot * pool.places.stride;
+  }
+
+  #bringSlot(pool: PoolPart, slot: number): boolean {
+    if (slot >>> 0 !== slot || slot >= pool.capacity) return false;
+    this.mirror.bring(this.#slotWord(pool, slot), pool.places.stride);
+    return true;
+  }
+
+  /** The record in a slot that is there. A slot that was never used is zero: its generation is even. */
+  #entryAt(pool: PoolPart, slot: number): RecordEntry | undefined {
+    const { mirror } = this;
+    const at = this.#slotWord(pool, slot);
+    const generation = mirror.u32[at + SLOT_GENERATION];
+    if ((generation & 1) === 0) return undefined;
+    const stamp = mirror.u32[at + SLOT_STAMP + 1] * 0x1_0000_0000 + mirror.u32[at + SLOT_STAMP];
+    return { slot, generation, stamp, value: decodeStruct(mirror, pool.layout, at + SLOT_HEADER, this.#decode) };
+  }
+
+  #entry(name: string, slot: number): RecordEntry | undefined {
+    const pool = this.partOf(name);
+    if (!this.#bringSlot(pool, slot)) return undefined;
+    this.mirror.settle();
+    return this.#entryAt(pool, slot);
+  }
+
+  #group(name: string, slots: Iterable<number>): (RecordEntry | undefined)[] {
+    const pool = this.partOf(name);
+    const wanted = [...slots];
+    const there = wanted.map(slot => this.#bringSlot(pool, slot));
+    this.mirror.settle();
+    return wanted.map((slot, k) => (there[k] ? this.#entryAt(pool, slot) : undefined));
+  }
+
+  #scan(name: string, visit: (entry: RecordEntry) => void): void {
+    const pool = this.partOf(name);
+    const { mirror } = this;
+    const high = this.#highOf(pool);
+    const step = Math.max(32, Math.floor(SCAN_WORDS / pool.places.stride / 32) * 32);
+    for (let from = 0; from < high; from += step) {
+      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) mirror.release();
+      const count = Math.min(step, high - from);
+      const bits = pool.word + BITMAP + from / 32;
+      mirror.need(bits, Math.ceil(count / 32));
+      let first = -1;
+      let last = -1;
+      for (let k = 0; k < count; k++) {
+        if (((mirror.i32[bits + (k >>> 5)] >>> (k & 31)) & 1) === 0) continue;
+        if (first < 0) first = k;
+        last = k;
+      }
+      if (first < 0) continue;
+      mirror.need(this.#slotWord(pool, from + first), (last - first + 1) * pool.places.stride);
+      for (let slot = from + first; slot <= from + last; slot++) {
+        const entry = this.#entryAt(pool, slot);
+        if (entry !== undefined) visit(entry);
+      }
     }
-    const now = Atomics.load(I, LOG_POS);
-    return ((now - c0) | 0) <= most;
+  }
+
+  #changed(name: string, since: number, visit: (slot: number, entry: RecordEntry | undefined) => void): void {
+    const pool = this.partOf(name);
+    const { mirror } = this;
+    const U = mirror.u32;
+    const high = this.#highOf(pool);
+    const stampAt = (word: number) => U[word + 1] * 0x1_0000_0000 + U[word];
+    for (let from = 0; from < high; from += 64) {
+      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) mirror.release();
+      const block = pool.word + pool.places.blocks + (from >>> 6) * 2;
+      mirror.need(block, 2);
+      if (stampAt(block) < since) continue;
+      const count = Math.min(64, high - from);
+      mirror.need(this.#slotWord(pool, from), count * pool.places.stride);
+      for (let slot = from; slot < from + count; slot++) {
+        if (stampAt(this.#slotWord(pool, slot) + SLOT_STAMP) >= since) visit(slot, this.#entryAt(pool, slot));
+      }
+    }
+  }
+
+  #face(): Snapshot {
+    const entriesOf = (name: string): RecordEntry[] => {
+      const all: RecordEntry[] = [];
+      this.#scan(name, entry => void all.push(entry));
+      return all;
+    };
+    const stamp = () => this.#stamp;
+    return {
+      root: () => {
+        this.mirror.need(this.rootWord, Math.max(1, this.layouts.root.bytes / 4));
+        return decodeStruct(this.mirror, this.layouts.root, this.rootWord, this.#decode);
+      },
+      entry: (name, slot) => this.#entry(name, slot),
+      record: (name, slot) => this.#entry(name, slot)?.value,
+      group: (name, slots) => this.#group(name, slots),
+      entries: entriesOf,
+      pool: name => new Map(entriesOf(name).map(({ slot, value }) => [slot, value])),
+      scan: (name, visit) => this.#scan(name, visit),
+      changed: (name, since, visit) => this.#changed(name, since, visit),
+      get stamp() {
+        return stamp();
+      },
+    };
+  }
+
+  /** The current change stamp, or a lower one. Its high word is stored first: while its low word is still the last one of
+   * the line before, only the high one counts. */
+  #stampNow(): number {
+    const U = this.segment.u32;
+    const hi = U[STAMP_HI];
+    const lo = U[STAMP_LO];
+    return hi * 0x1_0000_0000 + (lo === 0xffff_ffff ? 0 : lo);
   }
 }
+
