@@ -4,13 +4,14 @@ import {
   describe,
   type Fields,
   layoutHash,
+  needsHeap,
   type StateLayout,
   type StateSchema,
   stateLayoutOf,
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { StateError } from './errors.ts';
-import { HEAP_BYTES_MIN } from './heap.ts';
+import { HEAP_BYTES_DEFAULT, HEAP_BYTES_MIN } from './heap.ts';
 import type { HeapPlace } from './heap-check.ts';
 import { type PoolPlaces, poolPlaces } from './pool.ts';
 import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
@@ -118,14 +119,15 @@ function bounded(layouts: StateLayout): StateLayout {
 /** Lay out a store.
  * @throws TypeError for logWords that cannot be; SchemaError for hidden parts that cannot be */
 export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOptions = {}): StorePlan<S> {
-  const { logWords = LOG_WORDS_DEFAULT, heapBytes = 0, hidden, system } = options;
+  const { logWords = LOG_WORDS_DEFAULT, hidden, system } = options;
   if (!Number.isInteger(Math.log2(logWords)) || logWords < LOG_WORDS_MIN || logWords > LOG_WORDS_MAX) {
     throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
   }
+  const layouts = bounded(stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) }));
+  const heapBytes = options.heapBytes ?? (needsHeap(layouts) ? HEAP_BYTES_DEFAULT : 0);
   if (heapBytes !== 0 && !(heapBytes >= HEAP_BYTES_MIN && heapBytes <= 2 ** 32 && heapBytes % HEAP_BYTES_MIN === 0)) {
     throw new TypeError(`heapBytes takes a multiple of ${HEAP_BYTES_MIN}, or 0, not ${heapBytes}`);
   }
-  const layouts = bounded(stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) }));
   const places: PoolPlaces[] = layouts.pools.map(pool => poolPlaces(pool.layout, pool.capacity));
   const regions: PlanRegion[] = [
     { name: 'log', bytes: logWords * 4, reserve: true },
