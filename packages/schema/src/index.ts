@@ -138,6 +138,7 @@ export type {
   MessageDecl,
   MessageSpec,
   NamesOf,
+  OwnOptions,
   PayloadOf,
   Protocol,
   ReplyOf,

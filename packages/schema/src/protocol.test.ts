@@ -97,3 +97,30 @@ test('refs must name pools of the state', () => {
     coded('SCHEMA_STATE', /field who of a\.reply is a ref to pool `plyers`, which does not exist; there is `players`/),
   );
 });
+
+test('own messages say what becomes of them in a crash and in an outage', () => {
+  const P = protocol({
+    plain: own({}),
+    careful: own({ n: S.int }, { onCrash: 'skip' }),
+    late: own({}, { onOutage: 'shift' }),
+    both: own({}, { onCrash: 'skip', onOutage: 'skip' }),
+    other: command({}),
+  });
+  expect(P.messages.map(({ onCrash, onOutage }) => [onCrash, onOutage])).toEqual([
+    ['retry', 'fire'],
+    ['skip', 'fire'],
+    ['retry', 'shift'],
+    ['skip', 'skip'],
+    ['retry', 'fire'],
+  ]);
+  // Clients do not see it: the protocol is the same.
+  expect(protocol({ a: own({}) }).hash).toBe(protocol({ a: own({}, { onCrash: 'skip' }) }).hash);
+  const wrong: [object, RegExp][] = [
+    [{ onCrash: 'never' }, /own message a: onCrash is never; want retry, skip/],
+    [{ onOutage: 'wait' }, /onOutage is wait; want fire, skip, shift/],
+    [{ late: 'fire' }, /late is fire; want onCrash, onOutage/],
+    [null as never, /options is null/],
+  ];
+  for (const [options, message] of wrong)
+    expect(() => protocol({ a: own({}, options) })).toThrow(coded('SCHEMA_PROTOCOL', message));
+});

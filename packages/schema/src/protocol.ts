@@ -15,12 +15,27 @@ import type { InOf, Mirror, OutOf, PlainOf, Problem } from './types.ts';
  * - `event` to everyone who sees it */
 export type Role = 'command' | 'request' | 'own' | 'event';
 
+/** What becomes of an own message in a crash and in an outage. */
+export interface OwnOptions {
+  /** When the process ends while its handler runs:
+   * - `retry` (default): it is handled again by the next life; one that ends the process again and again is set aside
+   * - `skip`: it is not handled again, and `onSkipped` of the service is told; so is it of a handler that throws */
+  readonly onCrash?: 'retry' | 'skip';
+  /** When it fell due while no process ran:
+   * - `fire` (default): it is handled late; one with a period once for each time it missed
+   * - `skip`: it is dropped, and `onSkipped` is told; one with a period goes on with its next time
+   * - `shift`: its time stands still in an outage: it is due later, by the length of each that it waits through */
+  readonly onOutage?: 'fire' | 'skip' | 'shift';
+}
+
 /** A message as declared. */
 export interface MessageDecl<R extends Role = Role, F = any, A = any> {
   readonly role: R;
   readonly fields: F;
   /** The fields of the reply; undefined unless it is a request. */
   readonly reply: A;
+  /** Of own messages. */
+  readonly options?: OwnOptions;
 }
 
 /** A message of a protocol. */
@@ -31,6 +46,8 @@ export interface MessageSpec {
   readonly role: Role;
   readonly layout: StructLayout;
   readonly reply: StructLayout | undefined;
+  readonly onCrash: 'retry' | 'skip';
+  readonly onOutage: 'fire' | 'skip' | 'shift';
 }
 
 /** What can be said: messages, numbered in declared order. */
@@ -71,8 +88,11 @@ export function request<const F extends AnyFields, const A extends AnyFields>(
   return { role: 'request', fields, reply };
 }
 /** To the service itself: at once, or later (a timer). */
-export function own<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'own', F, undefined> {
-  return { role: 'own', fields, reply: undefined };
+export function own<const F extends AnyFields>(
+  fields: F & CheckMessage<F>,
+  options: OwnOptions = {},
+): MessageDecl<'own', F, undefined> {
+  return { role: 'own', fields, reply: undefined, options };
 }
 /** To clients. */
 export function event<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'event', F, undefined> {
@@ -96,7 +116,9 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
     }
     const layout = messageLayout(name, declared.fields as AnyFields);
     const reply = declared.role === 'request' ? messageLayout(`${name}.reply`, declared.reply as AnyFields) : undefined;
-    specs.push(Object.freeze({ name, id: specs.length, role: declared.role, layout, reply }));
+    specs.push(
+      Object.freeze({ name, id: specs.length, role: declared.role, layout, reply, ...ownOptions(name, declared.options) }),
+    );
   }
   if (specs.length > MESSAGES_MAX)
     throw new SchemaError('SCHEMA_PROTOCOL', `${specs.length} messages, a protocol has at most ${MESSAGES_MAX}`);
@@ -116,6 +138,20 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
     byName: new Map(specs.map(spec => [spec.name, spec])),
     hash,
   });
+}
+
+/** What may be said about an own message, with its defaults. */
+function ownOptions(name: string, options: OwnOptions = {}): Required<OwnOptions> {
+  if (typeof options !== 'object' || options === null) badOption(name, 'options', options, ['{ … }']);
+  const { onCrash = 'retry', onOutage = 'fire', ...rest } = options;
+  for (const [key, value] of Object.entries(rest)) badOption(name, key, value, ['onCrash', 'onOutage']);
+  if (!['retry', 'skip'].includes(onCrash)) badOption(name, 'onCrash', onCrash, ['retry', 'skip']);
+  if (!['fire', 'skip', 'shift'].includes(onOutage)) badOption(name, 'onOutage', onOutage, ['fire', 'skip', 'shift']);
+  return { onCrash, onOutage };
+}
+
+function badOption(name: string, key: string, value: unknown, want: readonly string[]): never {
+  throw new SchemaError('SCHEMA_PROTOCOL', `own message ${name}: ${key} is ${String(value)}; want ${want.join(', ')}`);
 }
 
 /** Refuse a protocol whose refs name pools that the state does not have.
