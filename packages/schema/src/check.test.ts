@@ -24,6 +24,18 @@ test.each<[unknown, unknown, string]>([
   ],
   [S.array(S.u8, 2), [1, 2, 3], 'more elements than the array of 2 holds'],
   [S.list(S.u8, 2), [1, 256], '[1]: 256 is not a u8 (0..255)'],
+  [S.list(S.u8, 2), [1, 2, 3], 'more elements than the list with capacity 2 holds'],
+  [S.queue(S.u8, 1), [1, 2], 'more elements than the queue with capacity 1 holds'],
+  [S.set(S.u8, 1), [1, 2], 'more keys than the set with capacity 1 holds'],
+  [S.set(S.u8), [1, 256], '[1]: 256 is not a u8 (0..255)'],
+  [S.set(S.u8), 3, '3 is not a list of keys'],
+  [S.array(S.u8), [1, undefined], '[1]: undefined'],
+  [S.text(), 3, '3 is not a text'],
+  [S.sorted(S.u8, S.list(S.u8)), [[1, [2, -1]]], '[0][1]: -1 is not a u8 (0..255)'],
+  [S.bits(8), [7, 8], '[1]: 8 is not the number of a bit (0..7)'],
+  [S.bits(), [2 ** 30], '[0]: 1073741824 is not the number of a bit (0..1073741823)'],
+  [S.bits(), 'ab', "'ab' is not a list of the numbers of the bits that are set"],
+  [S.optional(S.u8), 300, '300 is not a u8 (0..255)'],
   [S.map(S.u8, Item, 2), [[1, { kind: -1 }]], '[0].kind: -1 is not a u16 (0..65535)'],
   [Item, { pos: { x: 'a' } }, "pos.x: 'a' is not an f32 (-3.4028234663852886e+38..3.4028234663852886e+38)"],
   [Item, { names: ['a', 'aaaaa'] }, "names[1]: 'aaaaa' has 5 characters, text(4) holds 4"],
@@ -65,6 +77,12 @@ test('zero values', () => {
     k: S.map(S.u8, S.u8, 2),
     l: S.i32.init(100),
     m: S.nested(Vec).init({ y: 2 }),
+    n: S.text(),
+    o: S.array(S.u8),
+    p: S.optional(S.u8),
+    q: S.optional(S.u8).init(3),
+    r: S.bits(4),
+    s: S.sorted(S.u8, S.u8),
   }) {}
   expect(S.zeroOf(S.kindOf(All))).toEqual({
     a: 0,
@@ -80,5 +98,20 @@ test('zero values', () => {
     k: [],
     l: 100,
     m: { x: 0, y: 2 },
+    n: '',
+    o: [],
+    p: undefined,
+    q: 3,
+    r: [],
+    s: [],
   });
+});
+
+test('growing kinds have no limit but that of their values', () => {
+  const long = 'a'.repeat(100_000);
+  expect(S.check(S.kindOf(S.text()), long)).toBe(undefined);
+  expect(S.check(S.kindOf(S.bytes()), new Uint8Array(100_000))).toBe(undefined);
+  expect(S.check(S.kindOf(S.array(S.u8)), new Uint8Array(100_000))).toBe(undefined);
+  expect(S.check(S.kindOf(S.map(S.text(), S.optional(S.u8))), [[long, undefined]])).toBe(undefined);
+  expect(S.copyValue(S.kindOf(S.bits()), [5, 1, 5, -0])).toEqual([0, 1, 5]);
 });

@@ -117,7 +117,14 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
     const layout = messageLayout(name, declared.fields as AnyFields);
     const reply = declared.role === 'request' ? messageLayout(`${name}.reply`, declared.reply as AnyFields) : undefined;
     specs.push(
-      Object.freeze({ name, id: specs.length, role: declared.role, layout, reply, ...ownOptions(name, declared.options) }),
+      Object.freeze({
+        name,
+        id: specs.length,
+        role: declared.role,
+        layout,
+        reply,
+        ...ownOptions(name, declared.options),
+      }),
     );
   }
   if (specs.length > MESSAGES_MAX)

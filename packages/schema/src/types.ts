@@ -4,7 +4,7 @@
 import type { ArrayKind, ListKind, MapKind, QueueKind, SetKind, SortedKind, VectorKind } from './containers.ts';
 import type { AnyKindBase, ContainerTag, KindBase } from './kind.ts';
 import type { OptionalKind } from './optional.ts';
-import type { RefKind } from './ref.ts';
+import type { RefInput, RefKind } from './ref.ts';
 import type { Ref, Referable } from './ref-value.ts';
 import type { StructKind } from './struct.ts';
 import type { FixedArray, GrowingArray, HashMap, HashSet, List, Queue, SortedMap } from './views.ts';
@@ -65,11 +65,14 @@ type ViewOf<K> =
 export type InOf<K> =
   K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
     ? ContentsOf<K>
-    : K extends KindBase<any, infer In, boolean, any>
-      ? In
-      : K extends abstract new () => infer T
-        ? Init<T>
-        : never;
+    : // Taken from the kind's own property: a class may then use its containers of refs to itself in its getters.
+      K extends RefKind<infer T>
+      ? RefInput<T>
+      : K extends KindBase<any, infer In, boolean, any>
+        ? In
+        : K extends abstract new () => infer T
+          ? Init<T>
+          : never;
 type ContentsOf<K> =
   K extends ArrayKind<infer E>
     ? readonly InOf<E>[]
