@@ -2,9 +2,9 @@
  * still the committed cursor, it is the suspect, and this file decides how often it may kill before it is set aside.
  *
  *   WORD  FIELD     MEANING
- *     32  cur       (code << 8) | tries; code: 0 nothing, 1…n the sender's node index + 1, OWN, TICK
- *     33  curPos    committed cursor of that lane | slot of the own message | tick
- *     34  curMore   generation of the own message
+ *     32  cur       (code << 8) | tries; code: 0 nothing, 1…n the sender's node index + 1, OWN, QUEUED, TICK
+ *     33  curPos    committed cursor of that lane | slot of the timer | own messages taken from the queue | tick
+ *     34  curMore   which timer of that slot, and which of its times
  *     35  suspect   code of the suspect that `tries` counts
  *     36  suspectPos, 37 suspectMore
  *
@@ -30,6 +30,8 @@ export const suspectWords: SuspectWords = { cur: CUR, curPos: CUR_POS };
 /** Codes beyond the node indexes. */
 export const OWN = 0xff_fffe;
 export const TICK = 0xff_fffd;
+/** An own message that was posted at once; OWN is one that was posted for later. */
+export const QUEUED = 0xff_fffc;
 
 /** Deaths by its own signal, abort or hang after which a message is set aside; and by plain SIGKILL, which is most
  * likely somebody else's doing. */

@@ -18,7 +18,10 @@ export interface ContextHost {
   readonly log: Log;
   publish(name: string, payload: object): void;
   tell(player: object, name: string, payload: object): void;
-  after(ms: number, name: string, payload: Payload): void;
+  post(name: string, payload: Payload): void;
+  after(ms: number, name: string, payload: Payload): number;
+  every(ms: number, name: string, payload: Payload): number;
+  cancel(handle: number): boolean;
   send(to: Target<Protocol>, name: string, payload: Payload, instance: number): boolean;
   attempt(record: object | undefined, fn: () => unknown): unknown;
   onCommit(fn: () => void): void;
@@ -57,10 +60,16 @@ export class ServiceContext {
     this.#host.tell(player, name, payload);
   }
   post(name: string, payload: Payload): void {
-    this.#host.after(0, name, payload);
+    this.#host.post(name, payload);
   }
-  after(ms: number, name: string, payload: Payload): void {
-    this.#host.after(ms, name, payload);
+  after(ms: number, name: string, payload: Payload): number {
+    return this.#host.after(ms, name, payload);
+  }
+  every(ms: number, name: string, payload: Payload): number {
+    return this.#host.every(ms, name, payload);
+  }
+  cancel(handle: number): boolean {
+    return this.#host.cancel(handle);
   }
   send(to: Target<Protocol>, name: string, payload: Payload, instance = 1): boolean {
     return this.#host.send(to, name, payload, instance);

@@ -28,7 +28,7 @@ import {
   SWEEP_MS,
 } from '../shm/index.ts';
 import { openStore, type Store, storePlan, type StorePlan } from '../state/index.ts';
-import { Blame, CUR, countDeath, OWN, suspectWords } from './blame.ts';
+import { Blame, CUR, countDeath, OWN, QUEUED, suspectWords } from './blame.ts';
 import { errorData, type Log } from './log.ts';
 import type { Life, LifeReason } from './service.ts';
 
@@ -77,7 +77,9 @@ export interface Logic {
   /** @returns ms of service time when `step` has something to do next; Infinity for never */
   nextMs(): number;
   /** Is that own message, named by the last life as the one it was handling, still waiting? */
-  isWaiting(slot: number, generation: number): boolean;
+  isWaiting(code: number, pos: number, more: number): boolean;
+  /** No process ran between these times. Outside transactions, before service time moves on and before `resumed`. */
+  outage?(fromMs: number, toMs: number): void;
   /** Before the loop's first turn, and after its last. */
   open(): void | Promise<void>;
   close(): void | Promise<void>;
@@ -291,7 +293,7 @@ export class Core {
   }
 
   #isStill(code: number, pos: number, more: number): boolean {
-    if (code === OWN) return this.#logic.isWaiting(pos, more);
+    if (code === OWN || code === QUEUED) return this.#logic.isWaiting(code, pos, more);
     return code >= 1 && code <= this.limits.nodes && this.bus.inbox.headOf(code - 1) === pos;
   }
 
@@ -306,6 +308,9 @@ export class Core {
 
   #begin(reason: LifeReason): void {
     Atomics.store(this.store.segment.i32, PHASE, PHASES.indexOf('starting'));
+    const fromMs = this.now;
+    const toMs = Math.max(fromMs, Date.now());
+    if (reason !== 'created' && toMs > fromMs) this.#logic.outage?.(fromMs, toMs);
     this.updateNow();
     if (reason === 'created') {
       this.transact(() => {

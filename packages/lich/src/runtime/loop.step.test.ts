@@ -75,7 +75,7 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
   });
 });
 
-/** The users' state whole, the cursors and the lanes; of the timers' big arrays only the head. */
+/** The users' state whole, the cursors and the lanes; of the timers the head, and what waits at once. */
 function watchedOf(dir: string, name: string): { watched: [number, number][]; published: [number, number][] } {
   const state = attachSegment({ dir, name, kind: 'state' });
   const lanes = attachSegment({ dir, name, kind: 'lanes' });

@@ -427,7 +427,7 @@ describe('own messages', () => {
     });
     await until(() => order.length === 5);
     expect(order).toEqual([0, 1, 2, 3, 4]);
-    expect(w.scene.logic.check()).toEqual([]);
+    expect(w.scene.core.store.check()).toEqual([]);
   });
 
   it('that throw are undone and do not come again', async () => {

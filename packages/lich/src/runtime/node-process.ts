@@ -26,7 +26,6 @@ export interface NodeSpec {
 /** The node could not start as it is configured: starting it again would not help. */
 export const START_FAILED = 78;
 
-const TIMERS_DEFAULT = 16_384;
 /** How often a node looks whether its supervisor is still there. */
 const PARENT_CHECK_MS = 500;
 
@@ -87,10 +86,6 @@ export function coreLimits(limits: NodeLimits): Pick<CoreOptions, 'logBytes' | '
   };
 }
 
-export function timersOf(limits: NodeLimits): number {
-  return limits.timers ?? TIMERS_DEFAULT;
-}
-
 /** A service's node, ready to run. */
 export function serviceCore(
   service: Service,
@@ -98,17 +93,20 @@ export function serviceCore(
   o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log'> & { limits?: NodeLimits },
 ): Core {
   const limits = o.limits ?? {};
-  const timers = timersOf(limits);
-  const layout = serviceLayout(service, timers, DEFAULT_LIMITS.nodes);
+  const layout = serviceLayout(service, DEFAULT_LIMITS.nodes);
   const { dir, name, id, log } = o;
   return new Core(
     { dir, name, id, log, state: service.state, ...layout, ...coreLimits(limits) },
-    makeLogic(service, config, timers),
+    makeLogic(service, config, limits),
   );
 }
 
-function makeLogic(service: Service, config: Readonly<Record<string, unknown>>, timers: number): (core: Core) => Logic {
-  return core => new ServiceLogic(core, service, config, timers);
+function makeLogic(
+  service: Service,
+  config: Readonly<Record<string, unknown>>,
+  limits: NodeLimits,
+): (core: Core) => Logic {
+  return core => new ServiceLogic(core, service, config, limits.timers);
 }
 
 async function runService(

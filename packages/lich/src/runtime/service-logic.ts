@@ -19,13 +19,14 @@ import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf, 
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import { setAside } from './aside.ts';
-import { CUR, CUR_MORE, CUR_POS, OWN, TICK } from './blame.ts';
+import { CUR, TICK } from './blame.ts';
 import type { Config } from './config.ts';
 import type { Core, Logic } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import { type ContextHost, ServiceContext } from './context.ts';
 import { errorData, type Log } from './log.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
+import { OwnMessages, ownFields } from './own-messages.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { refusePromise } from './promise.ts';
 import { type Random, StateRandom } from './random.ts';
@@ -35,14 +36,9 @@ import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { SyncScan, shownFields, shownTables } from './sync-scan.ts';
 import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
-import { type TimerLimits, Timers, timerFields } from './timers.ts';
 
 /** What a service adds to the layout of its node's state. */
-export function serviceLayout(
-  service: Service,
-  timers: number,
-  nodes: number,
-): { hidden: Record<string, Fields>; fields: Fields } {
+export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
   const { spec } = service;
   const hidden: Record<string, Record<string, unknown>> = spec.me === undefined ? {} : shownFields(spec.state);
   if (spec.me !== undefined) hidden[spec.me] = { ...hidden[spec.me], ...playerFields };
@@ -55,14 +51,9 @@ export function serviceLayout(
       $random: array(u32, 3),
       ...(spec.me === undefined ? {} : shownTables(spec.state)),
       ...outgoingFields(nodes),
-      ...timerFields(timerLimits(service, timers)),
+      ...ownFields(service),
     } as Fields,
   };
-}
-
-function timerLimits(service: Service, capacity: number): TimerLimits {
-  const own = service.protocol.messages.filter(message => message.role === 'own');
-  return { capacity, payloadBytes: Math.max(16, ...own.map(message => message.layout.bytes)) };
 }
 
 /** Records that one delta tells of at most: what is more goes with the next tick, so that no transaction grows with what
@@ -72,15 +63,10 @@ const DELTA_OPS = 8_192;
 /** Without ticks, players are shown what changed so often. */
 const SHOW_HZ = 20;
 
-/** How long an own message that cannot be handled now waits before it is tried again. */
-const FULL_WAIT_MS = 5;
-
 /** Words that may be logged for a message after its handler: its cursor, and what is said about it. */
 const ROOM_TO_FINISH = 16;
 
-/** Own messages handled in one turn of the loop before lanes get their turn again. */
-const OWN_BATCH = 32;
-
+type Payload = Readonly<Record<string, unknown>>;
 type Handler = (context: unknown, payload: unknown) => unknown;
 
 interface Command {
@@ -104,7 +90,8 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #service: Service;
   readonly #config: Config;
   readonly #tag: number;
-  readonly #timers: Timers;
+  /** Undefined in a service whose protocol has none. */
+  readonly #own: OwnMessages | undefined;
   readonly #random: StateRandom;
   readonly #ticker: Ticker | undefined;
   /** When players are shown what changed, in a service without ticks. */
@@ -121,14 +108,22 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
-  /** Own messages wait until then: a lane was full, or a suspect waits for its exit note. */
-  #waitMs = 0;
   /** Records in one delta; less once that was too much. */
   #mostOps = DELTA_OPS;
   /** Since the process began, for `figures`. */
-  readonly counts = { handled: 0, failed: 0, ignored: 0, unknown: 0, refused: 0, ticks: 0, skippedTicks: 0 };
+  readonly counts = {
+    handled: 0,
+    failed: 0,
+    skipped: 0,
+    ignored: 0,
+    unknown: 0,
+    refused: 0,
+    ticks: 0,
+    skippedTicks: 0,
+  };
 
-  constructor(core: Core, service: Service, config: Config, timers: number) {
+  /** @param timers own messages that may wait at once */
+  constructor(core: Core, service: Service, config: Config, timers = Number.POSITIVE_INFINITY) {
     this.#core = core;
     this.#service = service;
     this.#spec = service.spec;
@@ -136,13 +131,12 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#tag = tagOfProtocol(service.protocol);
     checkProtocol(service.protocol, service.state);
     const { store, bus } = core;
-    const { i32, f64: F } = store.segment;
+    const { i32 } = store.segment;
     const rootOffset = store.segment.regions.get('root')!.offset;
     const word = (name: string): number => rootWord(store.layouts.root, rootOffset, name);
     this.#tickWord = word('$tick');
     this.#syncedWord = word('$synced');
     this.#random = new StateRandom(i32, store.log, word('$random'));
-    this.#timers = new Timers(i32, F, store.log, store.layouts.root, rootOffset, timerLimits(service, timers));
     const words = { sessions: word('$sessions'), stale: word('$stale') };
     this.#outgoing = new Outgoing(bus, core.lanes, store.log, i32, words, core.limits.nodes);
     store.onRollback(() => {
@@ -168,6 +162,17 @@ export class ServiceLogic implements Logic, ContextHost {
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
     else if (this.#spec.me !== undefined) this.#shows = new Ticker(SHOW_HZ, 'skip');
     this.#context = new ServiceContext(this);
+    this.#own = OwnMessages.of({
+      core,
+      service,
+      tag: this.#tag,
+      codecs: this.#codecs,
+      context: this.#context,
+      limit: timers,
+      counts: this.counts,
+      begun: () => this.#random.restart(),
+      undo: (error, name) => this.#undo(error, name),
+    });
     if (this.#spec.me !== undefined) {
       this.#scan = new SyncScan(service.state, store, this.#writer);
       this.#players = new Players({
@@ -262,13 +267,12 @@ export class ServiceLogic implements Logic, ContextHost {
 
   close(): void {}
 
-  isWaiting(slot: number, generation: number): boolean {
-    return this.#timers.generationOf(slot) === generation && (generation & 1) === 1;
+  isWaiting(code: number, pos: number, more: number): boolean {
+    return this.#own?.isWaiting(code, pos, more) ?? false;
   }
 
-  /** What is wrong with what the runtime keeps in the state. */
-  check(): string[] {
-    return this.#timers.check();
+  outage(fromMs: number, toMs: number): void {
+    this.#own?.outage(fromMs, toMs);
   }
 
   // Messages.
@@ -382,12 +386,7 @@ export class ServiceLogic implements Logic, ContextHost {
   // Own messages and ticks.
 
   step(nowMs: number): number {
-    let done = 0;
-    while (done < OWN_BATCH && nowMs >= this.#waitMs) {
-      const slot = this.#timers.due(nowMs);
-      if (slot < 0 || !this.#own(slot)) break;
-      done++;
-    }
+    const done = this.#own?.step(nowMs) ?? 0;
     const steps = this.#ticker?.due() ?? 0;
     for (let k = 0; k < steps; k++) this.#tick();
     if (this.#ticker) this.counts.skippedTicks = this.#ticker.skipped;
@@ -397,7 +396,7 @@ export class ServiceLogic implements Logic, ContextHost {
 
   nextMs(): number {
     return Math.min(
-      Math.max(this.#timers.nextDueMs(), this.#waitMs),
+      this.#own?.nextMs() ?? Number.POSITIVE_INFINITY,
       this.#inMs(this.#ticker),
       this.#outgoing.anybody ? this.#inMs(this.#shows) : Number.POSITIVE_INFINITY,
     );
@@ -405,65 +404,6 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #inMs(ticker: Ticker | undefined): number {
     return ticker === undefined ? Number.POSITIVE_INFINITY : this.#core.now + ticker.inMs();
-  }
-
-  /** @returns false when it has to wait */
-  #own(slot: number): boolean {
-    const core = this.#core;
-    const { log, segment } = core.store;
-    const S = segment.i32;
-    const generation = this.#timers.generationOf(slot);
-    const isSuspect = !core.blame.over && core.blame.isSuspect(OWN, slot, generation);
-    const verdict = isSuspect ? core.blame.verdict(performance.now()) : 'run';
-    if (verdict === 'wait') {
-      this.#waitMs = core.now + FULL_WAIT_MS;
-      return false;
-    }
-    const message = this.#service.protocol.messages[this.#timers.typeOf(slot)];
-    if (isSuspect) core.acquit();
-    S[CUR_POS] = slot;
-    S[CUR_MORE] = generation;
-    S[CUR] = (OWN << 8) | (isSuspect ? core.blame.suspect!.tries : S[CUR] & 0xff);
-    log.begin();
-    core.beginHooks();
-    this.#random.restart();
-    const at = this.#timers.payloadAt(slot);
-    try {
-      if (verdict === 'set aside' || message === undefined) {
-        const bytes = this.#codecs[message?.id ?? -1]?.bytes ?? 0;
-        setAside(
-          core,
-          {
-            from: core.name,
-            type: typeOf(this.#tag, this.#timers.typeOf(slot)),
-            a: slot,
-            b: generation,
-            tries: core.blame.suspect?.tries ?? 0,
-          },
-          segment.u8.slice(at, at + bytes),
-        );
-        this.#timers.remove(slot);
-      } else {
-        const payload = this.#codecs[message.id]!.read(segment, at);
-        this.#timers.remove(slot);
-        refusePromise(message.name, this.#spec.on[message.name]!(this.#context, payload));
-        log.mustHaveRoom(0);
-        this.counts.handled++;
-      }
-    } catch (error) {
-      if (error instanceof MustWait) {
-        log.rollback();
-        core.dropHooks();
-        S[CUR] = S[CUR] & 0xff;
-        this.#waitMs = core.now + FULL_WAIT_MS;
-        return false;
-      }
-      this.#undo(error, message?.name ?? 'of an own message');
-      this.#timers.remove(slot);
-    }
-    log.commit();
-    S[CUR] = isSuspect ? 0 : S[CUR] & 0xff;
-    return true;
   }
 
   #tick(): void {
@@ -528,21 +468,25 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#players!.tell(player as PlayerRecord, message, this.#eventCodecs[message.id]!, payload);
   }
 
-  after(ms: number, name: string, payload: Readonly<Record<string, unknown>>): void {
-    if (!(ms >= 0 && ms <= MAX_DELAY_MS)) throw new RangeError(`after(${ms}, '${name}'): want 0..${MAX_DELAY_MS} ms`);
-    const message = this.#message(name, 'own');
-    const codec = this.#codecs[message.id]!;
-    // The heap's slot is taken first, then filled: a payload that does not fit leaves nothing, even where the handler
-    // catches the error.
-    const { log, segment } = this.#core.store;
-    const before = log.savepoint();
-    const slot = this.#timers.add(this.#core.now + ms, message.id, codec.bytes);
-    try {
-      codec.write(segment, this.#timers.payloadAt(slot), payload);
-    } catch (error) {
-      log.rollbackTo(before);
-      throw error;
-    }
+  post(name: string, payload: Payload): void {
+    this.#ownMessages(name).post(name, payload);
+  }
+
+  after(ms: number, name: string, payload: Payload): number {
+    return this.#ownMessages(name).after(ms, name, payload);
+  }
+
+  every(ms: number, name: string, payload: Payload): number {
+    return this.#ownMessages(name).every(ms, name, payload);
+  }
+
+  cancel(handle: number): boolean {
+    return this.#own?.cancel(handle) ?? false;
+  }
+
+  #ownMessages(name: string): OwnMessages {
+    if (this.#own === undefined) this.#message(name, 'own');
+    return this.#own!;
   }
 
   send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance: number): boolean {
@@ -580,6 +524,3 @@ export class ServiceLogic implements Logic, ContextHost {
     }
   }
 }
-
-/** 24.8 days at most would do for a timer of the process; these live in the state and may wait for years. */
-const MAX_DELAY_MS = 100 * 365 * 86_400_000;

@@ -41,12 +41,22 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
   readonly log: Log;
   /** Tell all players, once this message has committed. @throws BusError `BUS_RECORD_TOO_LARGE` */
   publish<N extends NamesOf<P, 'event'>>(name: N, payload: SendOf<P, N>): void;
-  /** Say something to myself: handled as a message of its own, after this one commits.
-   * @throws RuntimeError `RUNTIME_TIMERS_FULL` */
+  /** Say something to myself: handled as a message of its own, after this one commits, in the order of posting. O(1).
+   * @throws RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL` */
   post<N extends NamesOf<P, 'own'>>(name: N, payload: SendOf<P, N>): void;
-  /** The same, `ms` of service time later: 0 to 100 years, over restarts. O(log n).
-   * @throws RuntimeError `RUNTIME_TIMERS_FULL`; RangeError */
-  after<N extends NamesOf<P, 'own'>>(ms: number, name: N, payload: SendOf<P, N>): void;
+  /** The same, `ms` of service time later: 0 to 100 years, over restarts; never early, a fraction of a ms is rounded up.
+   * O(1), whatever waits.
+   * @returns a handle for `cancel`: a whole number above 0, which an `int` field can hold
+   * @throws RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL`; RangeError */
+  after<N extends NamesOf<P, 'own'>>(ms: number, name: N, payload: SendOf<P, N>): number;
+  /** The same again and again, first in `ms`: whole ms, 1 to 100 years. It does not drift: the n-th time is due at
+   * n × `ms` from now, however late the times before were handled.
+   * @returns a handle for `cancel`, the same one all the time
+   * @throws RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL`; RangeError */
+  every<N extends NamesOf<P, 'own'>>(ms: number, name: N, payload: SendOf<P, N>): number;
+  /** Have what `after` or `every` promised not happen. O(1).
+   * @returns whether it still waited: false for a handle that was used up, of a life before too, and for 0 */
+  cancel(handle: number): boolean;
   /** Send a command to another service. Part of this transaction.
    * @param to the service, and which instance of it (default 1)
    * @returns false when its lane is full and may not grow: a value, not an error
@@ -100,6 +110,19 @@ export type Handlers<S extends StateSchema, P extends Protocol, C, Me> = {
   >;
 };
 
+/** Why an own message was not handled: the process ended in its handler, its handler threw, or it fell due while no
+ * process ran. */
+export type SkipReason = 'crash' | 'threw' | 'outage';
+
+/** Told of own messages that were skipped, in the transaction that takes them out. */
+export type SkipHandlers<S extends StateSchema, P extends Protocol, C, Me> = {
+  readonly [N in NamesOf<P, 'own'>]?: (
+    ctx: TellingContext<S, P, C, Me>,
+    payload: PayloadOf<P, N>,
+    why: SkipReason,
+  ) => Nothing;
+};
+
 /** In a service with players every handler can tell one of them something; only a player's message has `me`. */
 export type TellingContext<S extends StateSchema, P extends Protocol, C, Me> = [Me] extends [never]
   ? Context<S, P, C>
@@ -128,6 +151,8 @@ export interface ServiceSpec<
   readonly resumed?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
   readonly tick?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
   readonly on: Handlers<S, P, C, PlayerOf<S, M>>;
+  /** What to do about own messages that were skipped, see `onCrash` and `onOutage` of `own`. Runs once for each. */
+  readonly onSkipped?: SkipHandlers<S, P, C, PlayerOf<S, M>>;
   /** A player came: `me` is its new record. */
   readonly join?: (ctx: PlayerContext<S, P, C, PlayerOf<S, M>>) => Nothing;
   /** A player is gone for good: `me` is destroyed afterwards. */
@@ -155,6 +180,7 @@ export interface AnySpec {
   readonly resumed?: (ctx: unknown) => void;
   readonly tick?: (ctx: unknown) => void;
   readonly on: Readonly<Record<string, (ctx: unknown, payload: unknown) => unknown>>;
+  readonly onSkipped?: Readonly<Record<string, (ctx: unknown, payload: unknown, why: SkipReason) => unknown>>;
   readonly join?: (ctx: unknown) => void;
   readonly leave?: (ctx: unknown) => void;
 }
@@ -173,6 +199,7 @@ const FIELDS = new Set([
   'resumed',
   'tick',
   'on',
+  'onSkipped',
   'join',
   'leave',
 ]);
@@ -211,7 +238,18 @@ export function service<
   for (const key of Object.keys(any.on)) {
     if (!any.protocol.byName.has(key)) bad(name, `on.${key}`, 'a message of the protocol');
   }
+  checkSkipped(name, any);
   return { name, protocol: spec.protocol, state: spec.state, spec: any, [SERVICE]: true };
+}
+
+function checkSkipped(name: string, { onSkipped = {}, protocol }: AnySpec): void {
+  if (typeof onSkipped !== 'object' || onSkipped === null) bad(name, 'onSkipped', 'an object with handlers');
+  for (const [key, handler] of Object.entries(onSkipped)) {
+    const message = protocol.byName.get(key);
+    if (message?.onCrash !== 'skip' && message?.onOutage !== 'skip')
+      bad(name, `onSkipped.${key}`, "an own message with onCrash: 'skip' or onOutage: 'skip': others are not skipped");
+    checkHandler(name, `onSkipped.${key}`, handler);
+  }
 }
 
 function checkHandler(name: string, what: string, handler: unknown): void {

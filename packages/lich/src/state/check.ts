@@ -6,6 +6,7 @@ import { checkMap } from './hash-map.ts';
 import { checkList } from './list.ts';
 import type { Arrays } from './memory.ts';
 import { checkPool } from './pool.ts';
+import { checkTimers } from './timers.ts';
 import { ROOT_FENCE, rootStampWord } from './plan.ts';
 
 export interface CheckContext {
@@ -40,6 +41,7 @@ export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlace
   layouts.pools.forEach((pool, k) => {
     checkPool(mem, pool, places.pools[k]!, out, (word, where) => checkStruct(context, pool.layout, word, where));
   });
+  checkTimers(mem, layouts.root, places.root, context.heap, out);
   context.heap.leaks();
   return out;
 }

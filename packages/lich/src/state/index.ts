@@ -11,4 +11,7 @@ export type { ReaderOptions, RecordEntry, Snapshot, StoreReader } from './reader
 export { openStore } from './store.ts';
 export type { Store } from './store.ts';
 export type { UndoLog } from './undo-log.ts';
+export { EventQueue } from './event-queue.ts';
+export { EARLY, NONE, SORT, STARTED, THREW, TimerWheel, TYPE_MASK } from './timer-wheel.ts';
+export { timerFields, timerPlaces } from './timers.ts';
 export * as WORDS from './words.ts';

@@ -14,6 +14,7 @@ import { StateError } from './errors.ts';
 import { HEAP_BYTES_DEFAULT, HEAP_BYTES_MIN } from './heap.ts';
 import type { HeapPlace } from './heap-check.ts';
 import { type PoolPlaces, poolPlaces } from './pool.ts';
+import { timerPlaces } from './timers.ts';
 import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
 
 /** What a plan takes besides the schema. */
@@ -124,7 +125,8 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
     throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
   }
   const layouts = bounded(stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) }));
-  const heapBytes = options.heapBytes ?? (needsHeap(layouts) ? HEAP_BYTES_DEFAULT : 0);
+  const grows = needsHeap(layouts) || timerPlaces(layouts.root, 0) !== undefined;
+  const heapBytes = options.heapBytes ?? (grows ? HEAP_BYTES_DEFAULT : 0);
   if (heapBytes !== 0 && !(heapBytes >= HEAP_BYTES_MIN && heapBytes <= 2 ** 32 && heapBytes % HEAP_BYTES_MIN === 0)) {
     throw new TypeError(`heapBytes takes a multiple of ${HEAP_BYTES_MIN}, or 0, not ${heapBytes}`);
   }

@@ -3,7 +3,6 @@
 import { state, u32 } from '@lich/schema';
 import { DEFAULT_LIMITS, FULL, HANDLED, HOLD } from '../bus/index.ts';
 import { Core, coreLimits, type Log, type Logic, type Service, serviceLayout } from '../runtime/index.ts';
-import { timersOf } from '../runtime/node-process.ts';
 import { ServiceLogic } from '../runtime/service-logic.ts';
 import type { NodeLimits } from '../runtime/topology.ts';
 
@@ -41,7 +40,6 @@ export async function startService(
   const name = o.name ?? `${service.name}-1`;
   const limits = o.limits ?? {};
   let logic!: ServiceLogic;
-  const timers = timersOf(limits);
   const core = new Core(
     {
       dir: o.dir,
@@ -49,10 +47,10 @@ export async function startService(
       id: idOf(name),
       log: logInto(lines),
       state: service.state,
-      ...serviceLayout(service, timers, DEFAULT_LIMITS.nodes),
+      ...serviceLayout(service, DEFAULT_LIMITS.nodes),
       ...coreLimits(limits),
     },
-    of => (logic = new ServiceLogic(of, service, (o.config ?? service.spec.config ?? {}) as never, timers)),
+    of => (logic = new ServiceLogic(of, service, (o.config ?? service.spec.config ?? {}) as never, limits.timers)),
   );
   const { promise, stop } = run(core);
   try {
