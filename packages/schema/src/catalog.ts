@@ -5,7 +5,15 @@ import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
 import { innerKinds, makeKind, ownsHeap, type AnyKind } from './kind.ts';
 import { array, bits, list, map, queue, set, sorted } from './containers.ts';
-import { layoutOf, structKind, kindOf, type FieldLayout, type StructLayout } from './layout.ts';
+import {
+  CLASS_FIELD,
+  familyLayout,
+  layoutOf,
+  structKind,
+  kindOf,
+  type FieldLayout,
+  type StructLayout,
+} from './layout.ts';
 import { oneOf } from './one-of.ts';
 import { optional } from './optional.ts';
 import * as numbers from './numbers.ts';
@@ -13,6 +21,7 @@ import { isCapacity, isPool, visitKind, type PoolDecl, type StateSchema } from '
 import type { StructClass } from './struct.ts';
 import { validateStructClass } from './struct.ts';
 import { bytes, text } from './text.ts';
+import { isFamily, VARIANTS_MAX, type Variants } from './variants.ts';
 
 /** `format` of a catalog that this version reads and writes. */
 export const CATALOG_FORMAT = 1;
@@ -50,7 +59,17 @@ export interface CatalogPool {
   readonly name: string;
   /** 0 = the pool grows. */
   readonly capacity: number;
-  /** The record, with the runtime's hidden fields; named after its class. */
+  /** The record, with the runtime's hidden fields; named after its class. For a family what all its records begin with,
+   * with the size of the largest; named after the pool. */
+  readonly record: CatalogStruct;
+  /** The classes of a family in the order of their ids; not there for a pool of one class. */
+  readonly variants?: readonly CatalogVariant[];
+}
+/** A class of a family. */
+export interface CatalogVariant {
+  /** What `$class` holds in records of this class, 1..65535. */
+  readonly id: number;
+  /** The record, beginning as all of the family do; named after its class. */
   readonly record: CatalogStruct;
 }
 /** A state described as JSON. */
@@ -67,11 +86,25 @@ export interface PoolLayout {
   readonly name: string;
   /** 0 = the pool grows. */
   readonly capacity: number;
+  /** The record. For a family what all its records begin with (`$class`, hidden fields), with the size of the largest. */
+  readonly layout: StructLayout;
+  /** Undefined when the layout was read from a catalog, and for a family. */
+  readonly struct: StructClass | undefined;
+  /** The classes of a family in the order of their ids; undefined for a pool of one class. */
+  readonly variants: readonly VariantLayout[] | undefined;
+  /** True for pools of the runtime; their names start with `$`. */
+  readonly hidden: boolean;
+}
+/** A class of a family. */
+export interface VariantLayout {
+  /** Of the class. */
+  readonly name: string;
+  /** What `$class` holds in records of this class, 1..65535. */
+  readonly id: number;
+  /** Begins with the fields of the pool's layout, at the same offsets; may be smaller than the slot. */
   readonly layout: StructLayout;
   /** Undefined when the layout was read from a catalog. */
   readonly struct: StructClass | undefined;
-  /** True for pools of the runtime; their names start with `$`. */
-  readonly hidden: boolean;
 }
 /** Where everything in a state is. */
 export interface StateLayout {
@@ -89,18 +122,27 @@ export interface HiddenParts {
   readonly hidden?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** Root fields and pools of the runtime. Their names start with `$`. */
   readonly system?: Readonly<Record<string, unknown>>;
+  /** What the segment that is opened says: classes of families keep the ids that they have there. Whoever reads or writes
+   * records that exist already must give it; without it ids are counted from 1 in the order of the names. */
+  readonly known?: Catalog | StateLayout | undefined;
 }
 
 /** Lay out a state, with what the runtime adds to it.
  * @throws SchemaError `SCHEMA_STATE` for hidden fields of a pool that does not exist */
-export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }: HiddenParts = {}): StateLayout {
-  const pools: PoolLayout[] = schema.pools.map(entry => ({
-    name: entry.name,
-    capacity: entry.capacity,
-    layout: layoutOf(entry.struct, entry.struct.name, hidden[entry.name]),
-    struct: entry.struct,
-    hidden: false,
-  }));
+export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {}, known }: HiddenParts = {}): StateLayout {
+  const pools: PoolLayout[] = schema.pools.map(({ name, capacity, struct, variants }) => {
+    if (variants === undefined)
+      return {
+        name,
+        capacity,
+        layout: layoutOf(struct, struct.name, hidden[name]),
+        struct,
+        variants,
+        hidden: false,
+      };
+    const family = layFamily(name, variants, hidden[name], known?.pools.find(entry => entry.name === name)?.variants);
+    return { name, capacity, ...family, struct: undefined, hidden: false };
+  });
   for (const name of Object.keys(hidden)) {
     if (!pools.some(entry => entry.name === name))
       throw new SchemaError('SCHEMA_STATE', `hidden fields for pool \`${name}\`, which does not exist`);
@@ -111,13 +153,15 @@ export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }:
       throw new SchemaError('SCHEMA_STATE', `system entry ${name}: its name must start with $`);
     if (!isPool(entry)) systemFields[name] = entry;
     else {
-      const { struct, capacity }: PoolDecl = entry;
+      const { holds, struct, capacity }: PoolDecl = entry;
+      if (isFamily(holds))
+        throw new SchemaError('SCHEMA_STATE', `system pool ${name}: a family is not for the runtime`);
       validateStructClass(struct);
-      pools.push({ name, capacity, layout: layoutOf(struct), struct, hidden: true });
+      pools.push({ name, capacity, layout: layoutOf(struct), struct, variants: undefined, hidden: true });
     }
   }
   const root = layoutOf(schema.root, 'root', systemFields);
-  const layouts = [root, ...pools.map(entry => entry.layout)];
+  const layouts = [root, ...pools.flatMap(recordLayouts)];
   const structs = structsIn(layouts);
   const poolNames = pools.map(entry => entry.name);
   for (const layout of layouts) {
@@ -128,10 +172,34 @@ export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }:
   return { root, pools, structs };
 }
 
+// Everything is in the order of the names, so that the order of the declaration changes no byte.
+function layFamily(
+  pool: string,
+  variants: Variants,
+  hidden: Readonly<Record<string, unknown>> | undefined,
+  known: readonly (CatalogVariant | VariantLayout)[] | undefined,
+): { layout: StructLayout; variants: readonly VariantLayout[] } {
+  const ids = new Map(known?.map(entry => ['name' in entry ? entry.name : entry.record.name, entry.id]));
+  let last = Math.max(0, ...ids.values());
+  const classes = Object.values(variants).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const family = familyLayout(pool, classes, hidden);
+  const laid = classes.map((struct, index): VariantLayout => {
+    const id = ids.get(struct.name) ?? ++last;
+    if (id > VARIANTS_MAX) throw new SchemaError('SCHEMA_STATE', `pool \`${pool}\`: more than ${VARIANTS_MAX} classes`);
+    return { name: struct.name, id, layout: family.variants[index]!, struct };
+  });
+  return { layout: family.common, variants: laid.sort((a, b) => a.id - b.id) };
+}
+
+/** The layouts that records of a pool may have: one, or those of its classes. */
+export function recordLayouts({ layout, variants }: PoolLayout): readonly StructLayout[] {
+  return variants === undefined ? [layout] : variants.map(variant => variant.layout);
+}
+
 /** Does anything in this state live in the heap: a pool that grows, or a kind that does? */
 export function needsHeap({ root, pools }: StateLayout): boolean {
   const owns = (layout: StructLayout) => layout.fields.some(field => ownsHeap(field.kind));
-  return owns(root) || pools.some(({ capacity, layout }) => capacity === 0 || owns(layout));
+  return owns(root) || pools.some(entry => entry.capacity === 0 || recordLayouts(entry).some(owns));
 }
 
 /** The structs nested in these layouts, by name, each after those that it contains.
@@ -162,14 +230,27 @@ export function describe(state: StateSchema | StateLayout): Catalog {
   return {
     format: CATALOG_FORMAT,
     structs: [...structs.values()].map(catalogOfStruct),
-    pools: pools.map(entry => ({ name: entry.name, capacity: entry.capacity, record: catalogOfStruct(entry.layout) })),
+    pools: pools.map(({ name, capacity, layout, variants }) => ({
+      name,
+      capacity,
+      record: catalogOfStruct(layout),
+      ...(variants && { variants: variants.map(entry => ({ id: entry.id, record: catalogOfStruct(entry.layout) })) }),
+    })),
     root: catalogOfStruct(root),
   };
 }
 
-/** 16 hex digits that change when any name, kind, offset or capacity of the layout does, hidden parts included. */
+/** 16 hex digits that change when any name, kind, offset or capacity of the layout does, hidden parts included. They do not
+ * change with the ids of a family's classes, which are found by name. */
 export function layoutHash(state: StateSchema | StateLayout | Catalog): string {
-  return hashOf('format' in state ? state : describe(state));
+  const catalog = 'format' in state ? state : describe(state);
+  return hashOf({ ...catalog, pools: Array.isArray(catalog.pools) ? catalog.pools.map(withoutIds) : catalog.pools });
+}
+
+function withoutIds(pool: CatalogPool): unknown {
+  if (!Array.isArray(pool?.variants)) return pool;
+  const records = pool.variants.map((entry: CatalogVariant) => entry?.record);
+  return { ...pool, variants: records.sort((a, b) => (String(a?.name) < String(b?.name) ? -1 : 1)) };
 }
 
 /** One struct as the catalog has it. */
@@ -234,18 +315,15 @@ export function fromDescription(json: unknown): StateLayout {
       const capacity = given['capacity'];
       if (capacity !== 0 && !isCapacity(capacity))
         return fail(`the capacity of pool \`${name}\` is ${String(capacity)}`);
-      return {
-        name,
-        capacity,
-        layout: structFrom(given['record'], structs),
-        struct: undefined,
-        hidden: name.startsWith('$'),
-      };
+      const from = { name, capacity, struct: undefined, hidden: name.startsWith('$') };
+      if (given['variants'] === undefined)
+        return { ...from, layout: structFrom(given['record'], structs), variants: undefined };
+      return { ...from, ...familyFrom(name, given, structs) };
     });
     if (new Set(pools.map(entry => entry.name)).size !== pools.length) fail('a pool twice');
     const root = structFrom(catalog['root'], structs);
     const poolNames = pools.map(entry => entry.name);
-    for (const layout of [root, ...pools.map(entry => entry.layout)]) {
+    for (const layout of [root, ...pools.flatMap(recordLayouts)]) {
       for (const field of layout.fields)
         visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
     }
@@ -254,6 +332,38 @@ export function fromDescription(json: unknown): StateLayout {
     if (error instanceof SchemaError && error.code === 'SCHEMA_CATALOG') throw error;
     return fail(error instanceof Error ? error.message : String(error), error);
   }
+}
+
+function familyFrom(
+  pool: string,
+  given: Record<string, unknown>,
+  structs: ReadonlyMap<string, StructLayout>,
+): { layout: StructLayout; variants: readonly VariantLayout[] } {
+  let last = 0;
+  const variants = sequence(given['variants'], `classes of pool \`${pool}\``).map((entry): VariantLayout => {
+    const variant = object(entry, `a class of pool \`${pool}\``);
+    const layout = structFrom(variant['record'], structs);
+    const id = variant['id'];
+    if (typeof id !== 'number' || !Number.isInteger(id) || id <= last || id > VARIANTS_MAX)
+      return fail(`the id of class ${layout.name} of pool \`${pool}\` is ${String(id)}`);
+    last = id;
+    return { name: layout.name, id, layout, struct: undefined };
+  });
+  if (variants.length === 0 || new Set(variants.map(entry => entry.name)).size !== variants.length)
+    fail(`pool \`${pool}\` has no classes, or one twice`);
+  // Laid again from what the first class begins with; `describe` then says whether all of it is as it was.
+  const fieldsOf = (layout: StructLayout, hidden: boolean) =>
+    Object.fromEntries(layout.fields.filter(field => field.hidden === hidden).map(field => [field.name, field.kind]));
+  const { [CLASS_FIELD]: _, ...hidden } = fieldsOf(variants[0]!.layout, true);
+  const sources = variants.map(({ name, layout }) => ({ name, fields: fieldsOf(layout, false) }));
+  const family = familyLayout(pool, sources, hidden);
+  const said = hashOf([given['record'], variants.map(({ layout }) => catalogOfStruct(layout))]);
+  if (said !== hashOf([catalogOfStruct(family.common), family.variants.map(catalogOfStruct)]))
+    fail(`the classes of pool \`${pool}\` are not laid as those of one family`);
+  return {
+    layout: family.common,
+    variants: variants.map((entry, index) => ({ ...entry, layout: family.variants[index]! })),
+  };
 }
 
 function structFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>): StructLayout {

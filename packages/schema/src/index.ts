@@ -22,6 +22,10 @@ export { ref } from './ref.ts';
 export type { RefInput, RefKind } from './ref.ts';
 export { RECORD_REF, recordRefOf } from './ref-value.ts';
 export type { RecordRef, Ref, Referable } from './ref-value.ts';
+export { extend, mix } from './extend.ts';
+export type { ExtendedBase, FieldsOf, MixedBase } from './extend.ts';
+export { isFamily, variants, VARIANTS_MAX } from './variants.ts';
+export type { CheckVariants, Family, VariantRecord, Variants } from './variants.ts';
 export { nested, struct, validateStructClass } from './struct.ts';
 export type { CheckFields, StructBase, StructClass, StructKind } from './struct.ts';
 export { isStructClass } from './struct-mark.ts';
@@ -57,6 +61,8 @@ export type {
 export { check, copyValue, refuse, show, zeroOf } from './check.ts';
 export {
   alignUp,
+  CLASS_FIELD,
+  familyLayout,
   kindOf,
   layoutOf,
   LINK_BYTES,
@@ -67,9 +73,17 @@ export {
   queueLayout,
   setLayout,
 } from './layout.ts';
-export type { FieldLayout, ListLayout, MapLayout, QueueLayout, SetLayout, StructLayout } from './layout.ts';
+export type {
+  FamilyLayout,
+  FieldLayout,
+  ListLayout,
+  MapLayout,
+  QueueLayout,
+  SetLayout,
+  StructLayout,
+} from './layout.ts';
 export { BITS_MAX, COUNT_MAX, POOL_CAPACITY_MAX } from './limits.ts';
-export { isPool, pool, state } from './state.ts';
+export { classesOf, isPool, pool, state } from './state.ts';
 export type {
   CheckState,
   NamedPool,
@@ -84,6 +98,7 @@ export type {
 export type {
   Bits,
   Cursor,
+  FamilyPool,
   FixedArray,
   GrowingArray,
   HashMap,
@@ -114,6 +129,7 @@ export {
   fromDescription,
   layoutHash,
   needsHeap,
+  recordLayouts,
   stateLayoutOf,
 } from './catalog.ts';
 export type {
@@ -122,9 +138,11 @@ export type {
   CatalogKind,
   CatalogPool,
   CatalogStruct,
+  CatalogVariant,
   HiddenParts,
   PoolLayout,
   StateLayout,
+  VariantLayout,
 } from './catalog.ts';
 export { hashOf } from './hash.ts';
 export { checkProtocol, command, event, own, protocol, request } from './protocol.ts';

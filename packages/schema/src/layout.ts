@@ -90,7 +90,7 @@ export interface FieldLayout {
   readonly hidden: boolean;
 }
 
-/** Where the fields of a struct lie, hidden ones last. */
+/** Where the fields of a struct lie: declared ones, then hidden ones; in a record of a family hidden ones first. */
 export interface StructLayout {
   readonly name: string;
   /** A multiple of align. */
@@ -165,6 +165,9 @@ export const LINK_BYTES = 4;
 /** The part of `text()` and `bytes()` that lies in their record: link and length. */
 export const LONG_BYTES = 8;
 
+/** The hidden field of a family's records: u16, the id of the record's class, from 1. */
+export const CLASS_FIELD = '$class';
+
 /** A structure may not be larger than what a 32-bit offset can address with room to spare. */
 const STRUCT_BYTES_MAX = 0x4000_0000;
 
@@ -219,6 +222,32 @@ export function layoutOf(
   return layout;
 }
 
+/** The layouts of a family's records: `common` is what all begin with, with the size of the largest. */
+export interface FamilyLayout {
+  /** `$class`, then the hidden fields of the pool. Bytes and align are those of a slot. */
+  readonly common: StructLayout;
+  /** In the order given; each begins with the fields of `common`, at the same offsets. */
+  readonly variants: readonly StructLayout[];
+}
+
+/** Lay out a family: `$class` (u16, the variant's id) and hidden fields first, so that they are at one place whatever the
+ * slot holds. @param name of the pool @param sources classes, or layouts' fields by name */
+export function familyLayout(
+  name: string,
+  sources: readonly { readonly name: string; readonly fields: Readonly<Record<string, unknown>> }[],
+  hidden: Readonly<Record<string, unknown>> = {},
+): FamilyLayout {
+  const first = {
+    [CLASS_FIELD]: makeKind({ tag: 'u16', bytes: 2, align: 2, min: 0, max: 0xffff, whole: true }),
+    ...hidden,
+  };
+  const variants = sources.map(source => layFields(source.name, source.fields, hidden, first));
+  const { fields } = layFields(name, {}, undefined, first);
+  const align = Math.max(4, ...variants.map(layout => layout.align)) as Align;
+  const bytes = alignUp(Math.max(0, ...variants.map(layout => layout.bytes)), align);
+  return { common: Object.freeze({ name, bytes, align, fields }), variants };
+}
+
 /** The kind that a field was declared with; a struct class stands for a nested struct.
  * @throws SchemaError `SCHEMA_KIND` for anything else, `where` says which field */
 export function kindOf(field: unknown, where = 'a field'): AnyKind {
@@ -254,6 +283,7 @@ function layFields(
   name: string,
   fields: Readonly<Record<string, unknown>>,
   hidden: Readonly<Record<string, unknown>> | undefined,
+  first?: Readonly<Record<string, unknown>>,
 ): StructLayout {
   const laid: FieldLayout[] = [];
   let offset = 0;
@@ -275,13 +305,15 @@ function layFields(
     );
     offset = fits(offset + kind.bytes, name);
   };
-  for (const fieldName of Object.keys(fields)) place(fieldName, fields[fieldName], fieldName.startsWith('$'));
   for (const fieldName of Object.keys(hidden ?? {})) {
     if (!fieldName.startsWith('$'))
       throw new SchemaError('SCHEMA_KIND', `hidden field ${fieldName} of ${name}: its name must start with $`);
     if (Object.hasOwn(fields, fieldName)) throw new SchemaError('SCHEMA_KIND', `${name} has field ${fieldName} twice`);
-    place(fieldName, hidden![fieldName], true);
   }
+  const last = first === undefined ? hidden : undefined;
+  for (const fieldName of Object.keys(first ?? {})) place(fieldName, first![fieldName], true);
+  for (const fieldName of Object.keys(fields)) place(fieldName, fields[fieldName], fieldName.startsWith('$'));
+  for (const fieldName of Object.keys(last ?? {})) place(fieldName, last![fieldName], true);
   return Object.freeze({ name, bytes: alignUp(offset, align), align, fields: Object.freeze(laid) });
 }
 

@@ -6,7 +6,8 @@ import { checkName } from './names.ts';
 import { isStructClass } from './struct-mark.ts';
 import { validateStructClass, type StructClass } from './struct.ts';
 import type { InOf, OutOf, Problem, ViewField } from './types.ts';
-import type { Pool } from './views.ts';
+import { familyClass, isFamily, type Family, type VariantRecord, type Variants } from './variants.ts';
+import type { FamilyPool, Pool } from './views.ts';
 
 const POOL: unique symbol = Symbol.for('lich.pool') as never;
 
@@ -17,16 +18,21 @@ export interface PoolOptions {
 }
 
 /** A pool as declared. */
-export interface PoolDecl<C extends StructClass = StructClass> {
+export interface PoolDecl<H extends StructClass | Family = StructClass | Family> {
   readonly [POOL]: true;
-  readonly struct: C;
+  /** A class, or what `variants` returned. */
+  readonly holds: H;
+  /** The class; for a family one without fields that stands for all of them. */
+  readonly struct: StructClass;
   /** 0 = the pool grows. */
   readonly capacity: number;
 }
 
-/** Declare a pool of records of one class. */
-export function pool<C extends StructClass>(struct: C, options: PoolOptions = {}): PoolDecl<C> {
-  if (!isStructClass(struct)) throw new SchemaError('SCHEMA_STATE', 'pool takes a class that extends struct({ … })');
+/** Declare a pool of records of one class, or of several: `pool(variants({ Wolf, Sheep }))`. */
+export function pool<H extends StructClass | Family>(holds: H, options: PoolOptions = {}): PoolDecl<H> {
+  if (!isStructClass(holds) && !isFamily(holds))
+    throw new SchemaError('SCHEMA_STATE', 'pool takes a class that extends struct({ … }), or variants({ … })');
+  const struct = isFamily(holds) ? familyClass(holds) : (holds as StructClass);
   const capacity = options.capacity ?? 0;
   if (options.capacity !== undefined && !isCapacity(capacity)) {
     throw new SchemaError(
@@ -34,7 +40,7 @@ export function pool<C extends StructClass>(struct: C, options: PoolOptions = {}
       `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}; leave it out and the pool grows`,
     );
   }
-  return Object.freeze({ [POOL]: true as const, struct, capacity });
+  return Object.freeze({ [POOL]: true as const, holds, struct, capacity });
 }
 
 /** Can a pool have this capacity? @internal */
@@ -50,7 +56,10 @@ export function isPool(value: unknown): value is PoolDecl {
 /** A pool with its name. */
 export interface NamedPool {
   readonly name: string;
+  /** The class; for a family one without fields that stands for all of them. */
   readonly struct: StructClass;
+  /** The classes of a family, by name; undefined for a pool of one class. */
+  readonly variants: Variants | undefined;
   /** 0 = the pool grows. */
   readonly capacity: number;
 }
@@ -75,13 +84,15 @@ export type CheckState<F> = {
 export type StateOf<S> =
   S extends StateSchema<infer F>
     ? {
-        readonly [K in keyof F as F[K] extends PoolDecl ? K : never]: F[K] extends PoolDecl<infer C>
-          ? Pool<InstanceType<C>>
+        readonly [K in keyof F as F[K] extends PoolDecl ? K : never]: F[K] extends PoolDecl<infer H>
+          ? PoolOf<H>
           : never;
       } & {
         -readonly [K in keyof F as F[K] extends PoolDecl | ViewField ? never : K]: OutOf<F[K]>;
       } & { readonly [K in keyof F as F[K] extends PoolDecl ? never : F[K] extends ViewField ? K : never]: OutOf<F[K]> }
     : never;
+type PoolOf<H> = H extends Family<infer M> ? FamilyPool<M> : H extends abstract new () => infer T ? Pool<T> : never;
+
 /** The names of a state's pools. */
 export type PoolNames<S> =
   S extends StateSchema<infer F>
@@ -91,8 +102,12 @@ export type PoolNames<S> =
 export type RecordOfPool<S, Name> =
   S extends StateSchema<infer F>
     ? Name extends keyof F
-      ? F[Name] extends PoolDecl<infer C>
-        ? InstanceType<C>
+      ? F[Name] extends PoolDecl<infer H>
+        ? H extends Family<infer M>
+          ? VariantRecord<M>
+          : H extends abstract new () => infer T
+            ? T
+            : never
         : never
       : never
     : never;
@@ -110,8 +125,10 @@ export function state<const F extends Readonly<Record<string, unknown>>>(fields:
   const root: Record<string, FieldKind> = {};
   for (const [name, entry] of Object.entries(fields as Record<string, unknown>)) {
     checkName(name, 'state entry', 'SCHEMA_STATE');
-    if (isPool(entry)) pools.push(Object.freeze({ name, struct: entry.struct, capacity: entry.capacity }));
-    else {
+    if (isPool(entry)) {
+      const { holds, struct, capacity } = entry;
+      pools.push(Object.freeze({ name, struct, variants: isFamily(holds) ? holds.classes : undefined, capacity }));
+    } else {
       kindOf(entry, `state entry ${name}`);
       root[name] = entry as FieldKind;
     }
@@ -125,13 +142,20 @@ export function state<const F extends Readonly<Record<string, unknown>>>(fields:
   return schema;
 }
 
+/** The classes of a pool's records. */
+export function classesOf({ struct, variants }: NamedPool): readonly StructClass[] {
+  return variants === undefined ? [struct] : Object.values(variants);
+}
+
 function checkPoolsAndClasses(schema: StateSchema): void {
   const poolNames = schema.pools.map(entry => entry.name);
   const classes = new Map<string, StructClass>();
   for (const entry of schema.pools) {
-    visitClass(entry.struct, classes);
-    for (const field of layoutOf(entry.struct).fields)
-      visitKind(field.kind, `field ${field.name} of ${entry.struct.name}`, poolNames, classes);
+    for (const struct of classesOf(entry)) {
+      visitClass(struct, classes);
+      for (const field of layoutOf(struct).fields)
+        visitKind(field.kind, `field ${field.name} of ${struct.name}`, poolNames, classes);
+    }
   }
   for (const [name, field] of Object.entries(schema.root))
     visitKind(kindOf(field), `state entry ${name}`, poolNames, classes);

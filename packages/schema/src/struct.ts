@@ -2,7 +2,7 @@ import { SchemaError } from './errors.ts';
 import { makeKind, type FieldKind, type KindBase } from './kind.ts';
 import { kindOf, layoutOf } from './layout.ts';
 import { checkName } from './names.ts';
-import { isStructClass, STRUCT } from './struct-mark.ts';
+import { inherits, isStructClass, STRUCT } from './struct-mark.ts';
 import type { Init, Problem, RecordOf } from './types.ts';
 
 /** A class made by `struct()`, or one that extends it. `T` is its record type. */
@@ -67,6 +67,11 @@ export function struct<const F extends Readonly<Record<string, unknown>>>(fields
   class Struct {
     static readonly fields = Object.freeze({ ...(fields as F) });
     static readonly [STRUCT] = true;
+
+    // A record of a class that was mixed from this one is an instance of it too.
+    static [Symbol.hasInstance](value: unknown): boolean {
+      return typeof value === 'object' && value !== null && inherits(value, this.prototype);
+    }
 
     constructor() {
       if (probed !== undefined) return probed as Struct;

@@ -10,6 +10,7 @@
  * A picture has enters only and stands for everything in view; a delta follows the one before. */
 import { fieldCodecOf, type ValueCodec } from './codec.ts';
 import { catalogOfStruct } from './catalog.ts';
+import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
 import type { AnyKind } from './kind.ts';
 import { layoutOf, type FieldLayout, type StructLayout } from './layout.ts';
@@ -53,7 +54,8 @@ export interface SyncPlan {
 
 const plans = new WeakMap<StateSchema, SyncPlan>();
 
-/** What clients see of this state; made once per state. */
+/** What clients see of this state; made once per state.
+ * @throws SchemaError `SCHEMA_STATE` for a family with `.sync` fields */
 export function syncPlanOf(schema: StateSchema): SyncPlan {
   let plan = plans.get(schema);
   if (plan === undefined) plans.set(schema, (plan = makePlan(schema)));
@@ -61,7 +63,15 @@ export function syncPlanOf(schema: StateSchema): SyncPlan {
 }
 
 function makePlan(schema: StateSchema): SyncPlan {
-  const byIndex = schema.pools.map(({ name, struct }, index): SyncPool | undefined => {
+  const byIndex = schema.pools.map(({ name, struct, variants }, index): SyncPool | undefined => {
+    for (const each of Object.values(variants ?? {})) {
+      const sent = layoutOf(each).fields.find(field => field.syncs);
+      if (sent !== undefined)
+        throw new SchemaError(
+          'SCHEMA_STATE',
+          `pool \`${name}\` is a family, whose fields are not sent to clients: take .sync off ${sent.name} of ${each.name}, or give ${each.name} a pool of its own`,
+        );
+    }
     const layout = layoutOf(struct);
     const fields = layout.fields
       .filter(field => field.syncs)

@@ -2,6 +2,7 @@
  * identity while its record lives and throws `STATE_FREED` after. */
 import type { Init, Plain } from './types.ts';
 import type { Ref } from './ref-value.ts';
+import type { VariantRecord, Variants } from './variants.ts';
 
 /** A fixed number of elements. Numbers and texts are read and written by `get` and `set`; elements that are structs are
  * views that can be written through. */
@@ -256,4 +257,14 @@ export interface Pool<T> extends Iterable<T> {
   has(record: T | Ref): boolean;
   /** Faster than iteration. */
   forEach(fn: (record: T, slot: number) => void): void;
+}
+
+/** All records of a family, several classes in one pool. Iterates in slot order, as `Pool`. */
+export interface FamilyPool<M extends Variants>
+  extends Omit<Pool<VariantRecord<M>>, 'create'>,
+    Iterable<VariantRecord<M>> {
+  /** Make a record of the class with this name; what `init` leaves out has its initial or zero value. `init` is checked as
+   * a whole before a byte is written. @throws StateError `STATE_POOL_FULL`, `STATE_HEAP_FULL`; SchemaError `SCHEMA_RANGE`;
+   * ShmError `SHM_NO_MEMORY`; TypeError for a name that is none of the family */
+  create<N extends keyof M & string>(variant: N, init?: Init<InstanceType<M[N]>>): VariantRecord<M, N>;
 }
