@@ -20,8 +20,9 @@
  * - fields are own accessors of each view, so that keys, spread and deep equality see them; they cost 0.1 µs a field once
  *   per view, and nothing at use. */
 import { type AnyKind, type FieldLayout, type RecordRef, type StructLayout, zeroOf } from '@lich/schema';
+import { isView } from './door.ts';
 import type { Journal } from './journal.ts';
-import type { Arrays } from './memory.ts';
+import type { Arrays, Stamp } from './memory.ts';
 import { LOG_WORD, type LogCore, logSource } from './undo-log.ts';
 import { LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
@@ -34,7 +35,7 @@ export const FENCE = 0x4c43_4853;
 
 /** Static functions of a generated view class. */
 export interface ViewClass {
-  new (word: number, stampWord: number): object;
+  new (word: number, stamp: Stamp): object;
   /** $b, or 0 when it is freed. */
   base(view: object): number;
   free(view: object): void;
@@ -72,14 +73,18 @@ export interface Hooks {
   unknown(layout: StructLayout, init: object): void;
   /** The fences of a slot are not what they should be. */
   broken(pool: number, slot: number): never;
-  touch(stampWord: number): void;
+  touch(stamp: Stamp): void;
   getText(word: number, length: number): string;
   setText(word: number, value: string): void;
+  getLongText(word: number): string;
+  setLongText(word: number, value: string): void;
+  getLongBytes(word: number): Uint8Array;
+  setLongBytes(word: number, value: Uint8Array): void;
   getBytes(word: number, length: number): Uint8Array;
   setBytes(word: number, value: Uint8Array): void;
   refOf(field: number, value: unknown): RecordRef | undefined;
   setRef(word: number, ref: RecordRef | undefined): void;
-  makeView(field: number, word: number, stampWord: number): object;
+  makeView(field: number, word: number, stamp: Stamp): object;
   freeView(field: number, view: object): void;
   reviveView(field: number, view: object): void;
   assignView(field: number, view: object, value: unknown): void;
@@ -149,8 +154,7 @@ class Writer {
       const no = this.fields.push({ owner: layout, field }) - 1;
       const { kind } = field;
       const key = JSON.stringify(field.name);
-      const isView = kind.tag === 'struct' || kind.tag === 'array' || kind.tag === 'list' || kind.tag === 'map';
-      if (isView) views.push(no);
+      if (isView(kind)) views.push(no);
       body += `get ${key}(){${this.#getter(field, no, mode, shift, views.length - 1)}},\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}},\n`;
       if (field.hidden) continue;
       init += `if((x=o[${key}])!==undefined)v[${key}]=x;`;
@@ -235,9 +239,9 @@ take(${name},${names},${own},{${body}});
       case 'oneOf':
         return `return ${this.constant(kind.names)}[${kind.bytes === 1 ? `B[${at(1)}]` : `H[${at(2)}]`}]`;
       case 'text':
-        return `return getText(${at(4)},${kind.length})`;
+        return kind.length === 0 ? `return getLongText(${at(4)})` : `return getText(${at(4)},${kind.length})`;
       case 'bytes':
-        return `return getBytes(${at(4)},${kind.length})`;
+        return kind.length === 0 ? `return getLongBytes(${at(4)})` : `return getBytes(${at(4)},${kind.length})`;
       case 'ref':
         return `const i=${at(4)},g=U[i+1];return g===0?undefined:${this.constant(this.#plan.refs.get(kind.pool))}.pool.resolve(U[i],g)`;
       default: {
@@ -273,7 +277,9 @@ take(${name},${names},${own},{${body}});
       case 'bool':
         return `if(${v}!==true&&${v}!==false)${bad}`;
       case 'text':
-        return `if(typeof ${v}!=='string'||${v}.length>${kind.length})${bad}`;
+        return kind.length === 0
+          ? `if(typeof ${v}!=='string')${bad}`
+          : `if(typeof ${v}!=='string'||${v}.length>${kind.length})${bad}`;
       case 'u64':
       case 'i64':
         return `if(typeof ${v}!=='bigint'||${v}<${kind.min}n||${v}>${kind.max}n)${bad}`;
@@ -322,9 +328,9 @@ take(${name},${names},${own},{${body}});
         return `const n=${index}.get(v);if(n===undefined)bad(${no},v);${enter}${log}${kind.bytes === 1 ? `B[${at(1)}]` : `H[${at(2)}]`}=n`;
       }
       case 'text':
-        return `${check}${enter}setText(${at(4)},v)`;
+        return `${check}${enter}${kind.length === 0 ? 'setLongText' : 'setText'}(${at(4)},v)`;
       case 'bytes':
-        return `${check}${enter}setBytes(${at(4)},v)`;
+        return `${check}${enter}${kind.length === 0 ? 'setLongBytes' : 'setBytes'}(${at(4)},v)`;
       case 'ref':
         return `const r=refOf(${no},v);${enter}setRef(${at(4)},r)`;
       default:

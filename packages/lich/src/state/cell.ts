@@ -4,7 +4,9 @@
  * A cell counts in units of its own: bytes for u8, words for text, pairs of words for f64. */
 import { type AnyKind, RECORD_REF, type RecordRef, recordRefOf, refuse } from '@lich/schema';
 import { StateError } from './errors.ts';
+import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './long-text.ts';
 import type { StoreContext } from './memory.ts';
+import { optionalCell } from './optional.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 
 export interface Cell {
@@ -42,7 +44,7 @@ export function refWords(context: StoreContext, kind: AnyKind & { tag: 'ref' }, 
   return ref;
 }
 
-/** @returns undefined for the kinds that are views: struct, array, list, map */
+/** @returns undefined for the kinds that are views: struct, array and containers */
 export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
   const { mem, log } = context;
   switch (kind.tag) {
@@ -92,6 +94,15 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
       };
     }
     case 'text':
+      if (kind.length === 0) {
+        const place = { heapWord: context.heap.base };
+        return {
+          step: 2,
+          unit: (word, offset) => word + offset / 4,
+          read: unit => readLongText(mem, unit, place),
+          write: (unit, value) => writeLongText(context, unit, value as string),
+        };
+      }
       return {
         step: kind.bytes / 4,
         unit: (word, offset) => word + offset / 4,
@@ -99,6 +110,15 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
         write: (unit, value) => writeText(mem, log, unit, value as string),
       };
     case 'bytes':
+      if (kind.length === 0) {
+        const place = { heapWord: context.heap.base };
+        return {
+          step: 2,
+          unit: (word, offset) => word + offset / 4,
+          read: unit => readLongBytes(mem, unit, place),
+          write: (unit, value) => writeLongBytes(context, unit, value as Uint8Array),
+        };
+      }
       return {
         step: kind.bytes / 4,
         unit: (word, offset) => word + offset / 4,
@@ -121,6 +141,10 @@ export function cellOf(kind: AnyKind, context: StoreContext): Cell | undefined {
           u32[unit + 1] = ref?.generation ?? 0;
         },
       };
+    }
+    case 'optional': {
+      const inner = cellOf(kind.value, context);
+      return inner && optionalCell(kind, inner, context);
     }
     default:
       return undefined;

@@ -1,9 +1,8 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
-import { type AnyKind, listLayout, mapLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import { type AnyKind, mapLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import { checkList, checkTable } from './chain-check.ts';
 import type { Violation } from './errors.ts';
 import { HeapAudit, type HeapPlace } from './heap-check.ts';
-import { checkMap } from './hash-map.ts';
-import { checkList } from './list.ts';
 import type { Arrays } from './memory.ts';
 import { checkPool } from './pool.ts';
 import { checkTimers } from './timers.ts';
@@ -79,10 +78,12 @@ export function checkValue(context: CheckContext, kind: AnyKind, word: number, o
       if (!Number.isSafeInteger(mem.f64[at / 2]) || Object.is(mem.f64[at / 2], -0)) bad(`int is ${mem.f64[at / 2]}`);
       break;
     case 'text':
-      if (mem.u16[at * 2] > kind.length) bad(`text of ${mem.u16[at * 2]} units in text(${kind.length})`);
+      if (kind.length === 0) checkLong(context, at, mem.u32[at + 1] / 2, where);
+      else if (mem.u16[at * 2] > kind.length) bad(`text of ${mem.u16[at * 2]} units in text(${kind.length})`);
       break;
     case 'bytes':
-      if (mem.u32[at] > kind.length) bad(`${mem.u32[at]} bytes in bytes(${kind.length})`);
+      if (kind.length === 0) checkLong(context, at, mem.u32[at + 1] / 4, where);
+      else if (mem.u32[at] > kind.length) bad(`${mem.u32[at]} bytes in bytes(${kind.length})`);
       break;
     case 'ref': {
       const capacity = context.capacityOf(kind.pool);
@@ -98,19 +99,31 @@ export function checkValue(context: CheckContext, kind: AnyKind, word: number, o
       for (let k = 0; k < kind.length; k++)
         checkValue(context, kind.element, word, offset + k * kind.stride, `${where}[${k}]`);
       break;
-    case 'list': {
-      const { payload } = listLayout(kind);
-      checkList(mem, kind, at, where, out, (slot, place) => checkValue(context, kind.element, slot, payload, place));
+    case 'list':
+      checkList(context, kind, at, where, (slot, payload, place) =>
+        checkValue(context, kind.element, slot, payload, place),
+      );
+      break;
+    case 'map': {
+      const { key, value } = mapLayout(kind);
+      checkTable(context, kind, at, where, (entry, place) => {
+        checkValue(context, kind.key, entry, key, `${place} key`);
+        checkValue(context, kind.value, entry, value, place);
+      });
       break;
     }
-    case 'map': {
-      const layout = mapLayout(kind);
-      checkMap(mem, kind, at, where, out, (entry, place) => {
-        checkValue(context, kind.key, entry, layout.key, `${place} key`);
-        checkValue(context, kind.value, entry, layout.value, place);
-      });
+    case 'set': {
+      const { key } = setLayout(kind);
+      checkTable(context, kind, at, where, (entry, place) => checkValue(context, kind.key, entry, key, place));
       break;
     }
     default:
   }
+}
+
+/** text() and bytes(). */
+function checkLong({ mem, out, heap }: CheckContext, at: number, words: number, where: string): void {
+  const [link, length] = [mem.u32[at], mem.u32[at + 1]];
+  if ((link === 0) !== (length === 0)) out.push({ where, what: `link ${link} with length ${length}` });
+  else if (link !== 0) heap.reach(link, Math.ceil(words), where);
 }

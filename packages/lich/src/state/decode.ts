@@ -1,7 +1,9 @@
 /** Plain values straight from memory, by layout alone: for `plain()`, console.log and readers from outside. Makes no
  * views. Lengths and links are bounded by the layout, so that memory which is not ours cannot lead it astray. */
-import { type AnyKind, listLayout, mapLayout, type StructLayout } from '@lich/schema';
+import { type AnyKind, listLayout, mapLayout, setLayout, type StructLayout } from '@lich/schema';
+import { chainSlots, listShape, tableShape } from './chain-shape.ts';
 import type { Arrays } from './memory.ts';
+import { readLongBytes, readLongText } from './long-text.ts';
 import { readBytes, readText } from './text.ts';
 
 /** Tells whether a stored ref is shown: undefined for every stored one. */
@@ -11,10 +13,11 @@ export interface DecodeOptions {
   readonly isLive?: IsLive | undefined;
   /** Fields of the runtime too. */
   readonly hidden?: boolean;
+  /** Word of link 0 of the heap. */
+  readonly heapWord?: number;
+  /** Called before words of the heap are read: who reads a copy fetches them, to the same word. */
+  need?(word: number, count: number): void;
 }
-
-/** Links in segments are index + 1; 0 = none. */
-export const END = 0;
 
 export function decodeStruct(
   mem: Arrays,
@@ -60,9 +63,13 @@ export function decode(mem: Arrays, kind: AnyKind, word: number, offset: number,
     case 'oneOf':
       return kind.names[kind.bytes === 1 ? mem.u8[word * 4 + offset] : mem.u16[(word * 4 + offset) / 2]];
     case 'text':
-      return readText(mem.u16, word + offset / 4, kind.length);
+      return kind.length === 0
+        ? readLongText(mem, word + offset / 4, options)
+        : readText(mem.u16, word + offset / 4, kind.length);
     case 'bytes':
-      return readBytes(mem, word + offset / 4, kind.length);
+      return kind.length === 0
+        ? readLongBytes(mem, word + offset / 4, options)
+        : readBytes(mem, word + offset / 4, kind.length);
     case 'ref': {
       const at = word + offset / 4;
       const slot = mem.u32[at];
@@ -78,28 +85,35 @@ export function decode(mem: Arrays, kind: AnyKind, word: number, offset: number,
       return out;
     }
     case 'list': {
-      const { slots, stride, payload } = listLayout(kind);
-      const at = word + offset / 4;
+      const { payload } = listLayout(kind);
       const out: unknown[] = [];
-      for (let link = mem.u32[at]; link !== END && link <= kind.capacity && out.length < kind.capacity; ) {
-        const slot = at + (slots + (link - 1) * stride) / 4;
+      for (const slot of chainSlots(mem, listShape(kind), word + offset / 4, options))
         out.push(decode(mem, kind.element, slot, payload, options));
-        link = mem.u32[slot + 1];
-      }
       return out;
     }
     case 'map': {
-      const { entries, stride, key, value } = mapLayout(kind);
-      const at = word + offset / 4;
+      const { key, value } = mapLayout(kind);
       const out: [unknown, unknown][] = [];
-      for (let link = mem.u32[at + 2]; link !== END && link <= kind.capacity && out.length < kind.capacity; ) {
-        const entry = at + (entries + (link - 1) * stride) / 4;
+      for (const entry of chainSlots(mem, tableShape(kind), word + offset / 4, options))
         out.push([decode(mem, kind.key, entry, key, options), decode(mem, kind.value, entry, value, options)]);
-        link = mem.u32[entry + 2];
-      }
       return out;
     }
-    default:
-      throw new TypeError(`${kind.tag} is not read yet`);
+    case 'set': {
+      const { key } = setLayout(kind);
+      const out: unknown[] = [];
+      for (const entry of chainSlots(mem, tableShape(kind), word + offset / 4, options))
+        out.push(decode(mem, kind.key, entry, key, options));
+      return out;
+    }
+    case 'vector':
+      return decodeVector(mem, kind, word + offset / 4, options);
+    case 'queue':
+      return decodeQueue(mem, kind, word + offset / 4, options);
+    case 'sorted':
+      return decodeSorted(mem, kind, word + offset / 4, options);
+    case 'bits':
+      return decodeBits(mem, kind, word + offset / 4, options);
+    case 'optional':
+      return decodeOptional(mem, kind, word, offset, options);
   }
 }

@@ -1,30 +1,22 @@
 /** array(kind, n): n elements, one after the other, at a constant stride. */
 import { type ArrayShape, type FixedArray, zeroOf } from '@lich/schema';
-import { decode } from './decode.ts';
-import { FREED_STAMP, freed, type Placed } from './door.ts';
-import { decodeOptions, type ElementSpec, ElementViews, mustFit } from './elements.ts';
+import { ContainerView } from './container.ts';
+import { type ElementSpec, mustFit } from './elements.ts';
 import { StateError } from './errors.ts';
-import { asValue, containerFace } from './plain.ts';
+import type { Stamp } from './memory.ts';
+import { containerFace } from './plain.ts';
 
-export class ArrayView implements FixedArray<any, any, any>, Placed {
+export class ArrayView extends ContainerView implements FixedArray<any, any, any> {
   readonly #spec: ElementSpec;
   readonly #kind: ArrayShape;
-  readonly #homeWord: number;
-  readonly #homeStamp: number;
-  readonly #views: ElementViews | undefined;
-  #word: number;
-  #stamp: number;
   /** Unit of element 0. */
-  #unit = 0;
+  readonly #unit: number;
 
-  constructor(spec: ElementSpec, kind: ArrayShape, word: number, stampWord: number) {
+  constructor(spec: ElementSpec, kind: ArrayShape, word: number, stamp: Stamp) {
+    super(spec, word, stamp);
     this.#spec = spec;
     this.#kind = kind;
-    this.#word = this.#homeWord = word;
-    this.#stamp = this.#homeStamp = stampWord;
-    this.#views = spec.door === undefined ? undefined : new ElementViews(spec.door);
-    if (spec.cell !== undefined) this.#unit = spec.cell.unit(word, 0);
-    asValue(this, () => this.toArray());
+    this.#unit = spec.cell === undefined ? 0 : spec.cell.unit(word, 0);
   }
 
   get length(): number {
@@ -80,46 +72,22 @@ export class ArrayView implements FixedArray<any, any, any>, Placed {
     return undefined;
   }
 
-  toArray(): any[] {
-    return decode(
-      this.#spec.context.mem,
-      this.#kind,
-      this.#word || freed(),
-      0,
-      decodeOptions(this.#spec.context),
-    ) as any[];
-  }
-
   #read(index: number): unknown {
-    const word = this.#word || freed();
+    const word = this.home();
     const { cell } = this.#spec;
     if (cell !== undefined) return cell.read(this.#unit + index * cell.step);
-    return this.#views!.at(index, word + (index * this.#kind.stride) / 4, this.#stamp);
+    return this.viewAt(index, word + (index * this.#kind.stride) / 4);
   }
 
   #write(index: number, value: unknown): void {
-    const { cell, door, context } = this.#spec;
-    context.touch(this.#stamp);
+    const { cell, door } = this.#spec;
+    this.$touch();
     if (cell !== undefined) cell.write(this.#unit + index * cell.step, value);
     else door!.assign(this.#read(index) as object, value);
   }
 
   #outside(index: number): never {
     throw new StateError('STATE_INDEX', `index ${index} is outside 0..${this.#kind.length - 1} of ${this.#spec.what}`);
-  }
-
-  /** @internal */
-  $free(): void {
-    this.#word = 0;
-    this.#stamp = FREED_STAMP;
-    this.#views?.free();
-  }
-
-  /** @internal */
-  $revive(): void {
-    this.#word = this.#homeWord;
-    this.#stamp = this.#homeStamp;
-    this.#views?.revive();
   }
 }
 containerFace(ArrayView.prototype);

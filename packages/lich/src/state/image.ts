@@ -1,6 +1,6 @@
 /** What a new record or root starts as: its initial values as words, and the words that must be zero. Slots of lists and
  * entries of maps are not among them: a header of zeros makes them unreachable. */
-import { type AnyKind, mapLayout, type StructLayout, zeroOf } from '@lich/schema';
+import { type AnyKind, isGrowing, mapLayout, setLayout, type StructLayout, zeroOf } from '@lich/schema';
 import type { Arrays } from './memory.ts';
 import type { LogCore } from './undo-log.ts';
 
@@ -16,19 +16,34 @@ export interface Image {
   apply(word: number, mem: Arrays, log: LogCore, fresh: boolean): void;
 }
 
+/** Of a record, hidden fields included. */
 export function imageOf(layout: StructLayout): Image {
   const runs: Run[] = [];
   // A struct of nothing still has one word, which links free slots.
   if (layout.bytes === 0) runs.push({ word: 0, words: 1, sparse: false });
-  for (const field of layout.fields) addRuns(field.kind, field.offset, runs);
-  const dense = runs.filter(run => !run.sparse);
   const bytes = new ArrayBuffer(Math.max(layout.bytes, 8));
   const view = new DataView(bytes);
-  for (const field of layout.fields) encode(field.kind, field.initial, field.offset, view);
-  const words = new Int32Array(bytes, 0, bytes.byteLength >> 2);
+  for (const field of layout.fields) {
+    addRuns(field.kind, field.offset, runs);
+    encode(field.kind, field.initial, field.offset, view);
+  }
+  return image(runs, new Int32Array(bytes));
+}
+
+/** Of an element of a container, or any other place that holds one value of a kind. */
+export function imageOfKind(kind: AnyKind): Image {
+  if (kind.tag === 'struct') return imageOf(kind.layout);
+  const runs: Run[] = [];
+  const bytes = new ArrayBuffer(Math.ceil(Math.max(kind.bytes, 8) / 4) * 4);
+  addRuns(kind, 0, runs);
+  encode(kind, kind.initial, 0, new DataView(bytes));
+  return image(runs, new Int32Array(bytes));
+}
+
+function image(runs: readonly Run[], words: Int32Array): Image {
   const initial: { word: number; value: number }[] = [];
-  for (const { word, words: count } of dense) {
-    for (let k = word; k < word + count; k++) if (words[k] !== 0) initial.push({ word: k, value: words[k] });
+  for (const { word, words: count, sparse } of runs) {
+    for (let k = word; !sparse && k < word + count; k++) if (words[k] !== 0) initial.push({ word: k, value: words[k] });
   }
   return {
     apply(at, mem, log, fresh) {
@@ -60,21 +75,30 @@ function addRuns(kind: AnyKind, offset: number, runs: Run[]): void {
       else add(offset, kind.bytes, false, runs);
       break;
     case 'list':
-      add(offset, 20, false, runs);
+      add(offset, isGrowing(kind) ? kind.bytes : 20, false, runs);
       break;
     case 'map':
+    case 'set': {
+      if (isGrowing(kind)) return add(offset, kind.bytes, false, runs);
       add(offset, 24, false, runs);
-      add(offset + 24, mapLayout(kind).bucketCount * 4, true, runs);
+      const { bucketCount } = kind.tag === 'map' ? mapLayout(kind) : setLayout(kind);
+      add(offset + 24, bucketCount * 4, true, runs);
+      break;
+    }
+    case 'queue':
+      add(offset, isGrowing(kind) ? kind.bytes : 8, false, runs);
       break;
     default:
+      // An optional value as a whole: none is zero bytes all over.
       add(offset, kind.bytes, false, runs);
   }
 }
 
+/** Is it, or holds it, a container of which only the header counts? */
 function hasContainer(kind: AnyKind): boolean {
   if (kind.tag === 'struct') return kind.layout.fields.some(field => hasContainer(field.kind));
   if (kind.tag === 'array') return hasContainer(kind.element);
-  return kind.tag === 'list' || kind.tag === 'map';
+  return kind.tag === 'list' || kind.tag === 'map' || kind.tag === 'set' || kind.tag === 'queue';
 }
 
 function add(offset: number, bytes: number, sparse: boolean, runs: Run[]): void {
@@ -88,7 +112,7 @@ function add(offset: number, bytes: number, sparse: boolean, runs: Run[]): void 
 }
 
 /** Write a plain initial value, or the kind's zero, which is zero bytes but for structs with initial values inside. */
-function encode(kind: AnyKind, value: unknown, offset: number, view: DataView): void {
+export function encode(kind: AnyKind, value: unknown, offset: number, view: DataView): void {
   switch (kind.tag) {
     case 'struct': {
       const given = (value ?? zeroOf(kind)) as Record<string, unknown>;
@@ -102,13 +126,15 @@ function encode(kind: AnyKind, value: unknown, offset: number, view: DataView): 
         encode(kind.element, given?.[k] ?? kind.element.initial, offset + k * kind.stride, view);
       return;
     }
-    case 'list':
-    case 'map':
-    case 'ref':
+    case 'optional':
+      if (value === undefined) return;
+      encode(kind.value, value, offset, view);
+      if (kind.bytes - kind.flag >= 4) view.setUint32(offset + kind.flag, 1, true);
+      else view.setUint8(offset + kind.flag, 1);
       return;
     default:
   }
-  if (value === undefined) return;
+  if (value === undefined || isGrowing(kind)) return;
   switch (kind.tag) {
     case 'u8':
     case 'i8':

@@ -19,6 +19,8 @@ export class Journal {
 
   /** Entries; a commit sets it to 0. */
   size = 0;
+  /** Rollbacks, whole ones and parts, and recoveries. */
+  undone = 0;
 
   /** @param view the view that was freed, or undefined when the slot was taken
    * @param position logPos after the change was logged */
@@ -32,6 +34,7 @@ export class Journal {
   }
 
   clear(): void {
+    this.undone++;
     this.size = 0;
     this.#owners.length = 0;
     this.#slots.length = 0;
@@ -41,6 +44,7 @@ export class Journal {
 
   /** Undo everything noted after `position`. */
   undo(position: number): void {
+    this.undone++;
     while (this.size > 0) {
       const at = this.size - 1;
       if (((this.#positions[at] - position) | 0) <= 0) return;

@@ -1,139 +1,180 @@
-/** list(kind, n): doubly linked slots inside the record, at a fixed capacity. All of it is under the undo log.
+/** list(kind) and list(kind, n): doubly linked slots, inside the record at a fixed capacity, or in the heap. All of it is
+ * under the undo log.
  *
- *   WORD  FIELD       MEANING
- *      0  head        first slot + 1, 0 = empty
- *      1  tail        last slot + 1, 0 = empty
- *      2  free        first slot that was given back + 1, linked by next; 0 = none
- *      3  count       elements
- *      4  high        slots at and above were never used since the record was made: their bytes mean nothing
- *      …  slots       [prev + 1][next + 1][generation, odd = in use][payload]      offsets from listLayout()
+ *   control    WORD  FIELD      MEANING                                                                    (slot-chain.ts)
+ *                 0  head       first slot + 1, 0 = empty
+ *                 1  tail       last slot + 1, 0 = empty
+ *                 2  free       first slot that was given back + 1, linked by next; 0 = none
+ *                 3  count      elements
+ *                 4  high       slots at and above were never used since the record was made: their bytes mean nothing
+ *     (n)         …  slots                                                                       offsets from listLayout()
+ *     in the heap, after the stamp of the head block:
+ *                 5  turn       the newest generation
+ *                 6  directory  links of the chunks
  *
- * Invariants: count + free slots = high; following next from head visits count slots and ends at tail; prev mirrors
- * next; generation is odd iff the slot is on the chain.
+ *   slot          [prev + 1][next + 1][generation, odd = in use][payload]
  *
- *   push      take a slot (free, else high) · payload · generation odd · link behind tail · count
- *   remove    unlink · generation even · onto the free list · count */
-import { type List, type ListLayout, listLayout, type ListShape } from '@lich/schema';
+ *   insert    take a slot (free, else high) · generation odd · link it · count · payload
+ *   remove    what the payload owns in the heap · unlink · generation even · onto the free list · count
+ *
+ * The last element taken away, a list in the heap keeps its first chunk; cleared, only its head block. A cursor is a slot
+ * and its generation, which no other element of the list ever has: in the heap they are numbered by `turn`, in the record
+ * slots outlive their elements. */
+import { type Cursor, type List, listLayout, type ListShape } from '@lich/schema';
+import { CHAIN_FIRST, HEAD_STAMP, headWords, LIST, listShape } from './chain-shape.ts';
+import { ContainerView } from './container.ts';
 import { decode } from './decode.ts';
-import { FREED_STAMP, freed, type Placed } from './door.ts';
-import { decodeOptions, type ElementSpec, ElementViews, mustFit } from './elements.ts';
+import { decodeOptions, type ElementSpec, mustFit } from './elements.ts';
 import { StateError } from './errors.ts';
-import type { Violation } from './errors.ts';
-import type { Arrays } from './memory.ts';
-import { asValue, containerFace } from './plain.ts';
+import type { Stamp } from './memory.ts';
+import { containerFace } from './plain.ts';
+import { SlotChain } from './slot-chain.ts';
+import { type Given, SLOTS, VALUES, type Walk, Walks, type Walked, WalkIterator } from './walk.ts';
 
-const HEAD = 0;
-const TAIL = 1;
-const FREE = 2;
-const COUNT = 3;
-const HIGH = 4;
-const PREV = 0;
-const NEXT = 1;
-const GENERATION = 2;
+const { first: HEAD, last: TAIL, count: COUNT, high: HIGH, prev: PREV, next: NEXT, generation: GENERATION } = LIST;
 
-type Cursors = 'cursor' | 'cursors' | 'get' | 'next' | 'prev' | 'insertBefore' | 'insertAfter' | 'removeAt';
+/** One for all lists of a kind. */
+export interface ListSpec extends ElementSpec {
+  readonly kind: ListShape;
+  readonly chain: SlotChain;
+  /** Words from a slot to its payload. */
+  readonly payload: number;
+}
 
-export class ListView implements Omit<List<any, any, any>, Cursors>, Placed {
-  readonly #spec: ElementSpec;
-  readonly #kind: ListShape;
-  readonly #layout: ListLayout;
+export function listSpec(base: ElementSpec, kind: ListShape): ListSpec {
+  return { ...base, kind, chain: new SlotChain(base.context, listShape(kind)), payload: listLayout(kind).payload / 4 };
+}
+
+export class ListView extends ContainerView implements List<any, any, any>, Walked {
+  readonly #spec: ListSpec;
+  readonly #chain: SlotChain;
   readonly #u32: Uint32Array;
-  readonly #write: (word: number, value: number) => void;
-  readonly #homeWord: number;
-  readonly #homeStamp: number;
-  readonly #views: ElementViews | undefined;
-  #word: number;
-  #stamp: number;
+  #walks: Walks | undefined;
 
-  constructor(spec: ElementSpec, kind: ListShape, word: number, stampWord: number) {
+  constructor(spec: ListSpec, word: number, stamp: Stamp) {
+    super(spec, word, stamp);
     this.#spec = spec;
-    this.#kind = kind;
-    this.#layout = listLayout(kind);
+    this.#chain = spec.chain;
     this.#u32 = spec.context.mem.u32;
-    this.#write = spec.context.log.write;
-    this.#word = this.#homeWord = word;
-    this.#stamp = this.#homeStamp = stampWord;
-    this.#views = spec.door === undefined ? undefined : new ElementViews(spec.door);
-    asValue(this, () => this.toArray());
   }
 
   get length(): number {
-    return this.#u32[(this.#word || freed()) + COUNT];
+    const at = this.#control();
+    return at === 0 ? 0 : this.#u32[at + COUNT];
   }
 
   get capacity(): number {
-    return this.#kind.capacity;
+    return this.#spec.kind.capacity || Number.POSITIVE_INFINITY;
   }
 
   push(value: unknown): any {
-    return this.#insert(value, false);
+    return this.#insert(value, 0);
   }
 
   unshift(value: unknown): any {
-    return this.#insert(value, true);
+    const at = this.#control();
+    return this.#insert(value, at === 0 ? 0 : this.#u32[at + HEAD]);
   }
 
   pop(): any {
-    return this.#take(this.#u32[(this.#word || freed()) + TAIL]);
+    const at = this.#control();
+    return at === 0 ? undefined : this.#pull(at, this.#u32[at + TAIL]);
   }
 
   shift(): any {
-    return this.#take(this.#u32[(this.#word || freed()) + HEAD]);
+    const at = this.#control();
+    return at === 0 ? undefined : this.#pull(at, this.#u32[at + HEAD]);
   }
 
   get first(): any {
-    const link = this.#u32[(this.#word || freed()) + HEAD];
-    return link === 0 ? undefined : this.#read(link - 1);
+    const at = this.#control();
+    const link = at === 0 ? 0 : this.#u32[at + HEAD];
+    return link === 0 ? undefined : this.#read(at, link - 1);
   }
 
   get last(): any {
-    const link = this.#u32[(this.#word || freed()) + TAIL];
-    return link === 0 ? undefined : this.#read(link - 1);
+    const at = this.#control();
+    const link = at === 0 ? 0 : this.#u32[at + TAIL];
+    return link === 0 ? undefined : this.#read(at, link - 1);
   }
 
   at(index: number): any {
-    const word = this.#word || freed();
-    const count = this.#u32[word + COUNT];
-    const k = Math.trunc(index) || 0;
-    const from = k < 0 ? k + count : k;
-    if (from < 0 || from >= count) return undefined;
-    let link: number;
-    if (from * 2 < count) {
-      link = this.#u32[word + HEAD];
-      for (let n = 0; n < from; n++) link = this.#u32[this.#slot(link - 1) + NEXT];
-    } else {
-      link = this.#u32[word + TAIL];
-      for (let n = count - 1; n > from; n--) link = this.#u32[this.#slot(link - 1) + PREV];
-    }
-    return this.#read(link - 1);
+    const at = this.#control();
+    const link = at === 0 ? 0 : this.#nth(at, index);
+    return link === 0 ? undefined : this.#read(at, link - 1);
   }
 
   remove(item: unknown): boolean {
-    const word = this.#word || freed();
-    if (typeof item !== 'function' && this.#views !== undefined && typeof item === 'object' && item !== null) {
-      const slot = this.#views.slotOf(item);
-      if (slot < 0) return false;
-      this.#unlink(slot);
-      return true;
+    const at = this.#control();
+    const link = at === 0 ? 0 : this.#linkOf(at, item);
+    if (link === 0) return false;
+    this.#unlink(at, link - 1);
+    return true;
+  }
+
+  cursor(item: unknown): Cursor | undefined {
+    const at = this.#control();
+    if (at === 0) return undefined;
+    return this.#cursorAt(at, typeof item === 'number' ? this.#nth(at, item) : this.#linkOf(at, item));
+  }
+
+  *cursors(): Generator<Cursor, undefined> {
+    for (const slot of new WalkIterator<number>(this, (this.#walks ??= new Walks()), SLOTS)) {
+      yield this.#cursorAt(this.#control(), slot + 1)!;
     }
-    for (let link = this.#u32[word + HEAD]; link !== 0; link = this.#u32[this.#slot(link - 1) + NEXT]) {
-      const value = this.#read(link - 1);
-      if (typeof item === 'function' ? !(item as (v: unknown) => boolean)(value) : value !== item) continue;
-      this.#unlink(link - 1);
-      return true;
-    }
-    return false;
+    return undefined;
+  }
+
+  get(cursor: Cursor): any {
+    const at = this.#control();
+    const slot = this.#slotAt(at, cursor);
+    return slot < 0 ? undefined : this.#read(at, slot);
+  }
+
+  next(cursor: Cursor): Cursor | undefined {
+    const at = this.#control();
+    const slot = this.#slotAt(at, cursor);
+    return slot < 0 ? undefined : this.#cursorAt(at, this.#u32[this.#chain.slot(at, slot) + NEXT]);
+  }
+
+  prev(cursor: Cursor): Cursor | undefined {
+    const at = this.#control();
+    const slot = this.#slotAt(at, cursor);
+    return slot < 0 ? undefined : this.#cursorAt(at, this.#u32[this.#chain.slot(at, slot) + PREV]);
+  }
+
+  insertBefore(cursor: Cursor, value: unknown): any {
+    const slot = this.#slotAt(this.#control(), cursor);
+    return slot < 0 ? undefined : this.#insert(value, slot + 1);
+  }
+
+  insertAfter(cursor: Cursor, value: unknown): any {
+    const at = this.#control();
+    const slot = this.#slotAt(at, cursor);
+    return slot < 0 ? undefined : this.#insert(value, this.#u32[this.#chain.slot(at, slot) + NEXT]);
+  }
+
+  removeAt(cursor: Cursor): any {
+    const at = this.#control();
+    const slot = this.#slotAt(at, cursor);
+    return slot < 0 ? undefined : this.#pull(at, slot + 1);
   }
 
   clear(): void {
-    const word = this.#word || freed();
-    if (this.#u32[word + HIGH] === 0) return;
-    this.#spec.context.touch(this.#stamp);
-    if (this.#views !== undefined) {
-      for (let link = this.#u32[word + HEAD]; link !== 0; link = this.#u32[this.#slot(link - 1) + NEXT])
-        this.#freeView(link - 1);
+    const at = this.#control();
+    if (at === 0 || this.#u32[at + HIGH] === 0) return;
+    const { release, payload, context } = this.#spec;
+    this.$touch();
+    if (release !== undefined) {
+      for (let link = this.#u32[at + HEAD]; link !== 0; ) {
+        const slot = this.#chain.slot(at, link - 1);
+        release(slot + payload);
+        link = this.#u32[slot + NEXT];
+      }
     }
-    for (let k = HEAD; k <= HIGH; k++) if (this.#u32[word + k] !== 0) this.#write(word + k, 0);
+    this.allGone();
+    this.#chain.drop(at);
+    this.#walks?.cleared(context.journal, context.position());
   }
 
   forEach(fn: (value: any, index: number) => void): void {
@@ -141,36 +182,9 @@ export class ListView implements Omit<List<any, any, any>, Cursors>, Placed {
     for (const value of this) fn(value, index++);
   }
 
-  /** Elements that are added behind the walk are visited; when the element at which the walk stands is removed, it goes on
-   * with the one that followed. */
-  *[Symbol.iterator](): Generator<any, undefined> {
-    let link = this.#u32[(this.#word || freed()) + HEAD];
-    while (link !== 0) {
-      const slot = this.#slot(link - 1);
-      const generation = this.#u32[slot + GENERATION];
-      const before = this.#u32[slot + NEXT];
-      yield this.#read(link - 1);
-      if (this.#word === 0) return undefined;
-      if (this.#u32[slot + GENERATION] === generation) link = this.#u32[slot + NEXT];
-      else if (
-        before !== 0 &&
-        before <= this.#u32[this.#word + HIGH] &&
-        (this.#u32[this.#slot(before - 1) + GENERATION] & 1) === 1
-      )
-        link = before;
-      else return undefined;
-    }
-    return undefined;
-  }
-
-  toArray(): any[] {
-    return decode(
-      this.#spec.context.mem,
-      this.#kind,
-      this.#word || freed(),
-      0,
-      decodeOptions(this.#spec.context),
-    ) as any[];
+  [Symbol.iterator](): WalkIterator<any> {
+    this.home();
+    return new WalkIterator(this, (this.#walks ??= new Walks()), VALUES);
   }
 
   /** @internal Overwrite all; the values were checked. */
@@ -178,167 +192,140 @@ export class ListView implements Omit<List<any, any, any>, Cursors>, Placed {
     // A list may be assigned to itself, and views among the values may be ours: take copies before anything is freed.
     const all = values instanceof ListView ? values.toArray() : [...values];
     this.clear();
-    for (const value of all) this.#insert(value, false);
+    for (const value of all) this.#insert(value, 0);
   }
 
-  #slot(index: number): number {
-    return this.#word + (this.#layout.slots + index * this.#layout.stride) / 4;
-  }
-
-  #read(index: number): unknown {
-    const slot = this.#slot(index);
-    const { cell } = this.#spec;
-    if (cell !== undefined) return cell.read(cell.unit(slot, this.#layout.payload));
-    return this.#views!.at(index, slot + this.#layout.payload / 4, this.#stamp);
-  }
-
-  #insert(value: unknown, atHead: boolean): unknown {
-    const word = this.#word || freed();
+  /** @internal */
+  $step(walk: Walk): number {
+    const at = this.$word === 0 ? 0 : this.#control();
+    if (at === 0) return -1;
     const u32 = this.#u32;
-    const write = this.#write;
-    const { cell, door, context, what } = this.#spec;
-    mustFit(this.#kind.element, value, what);
-    const free = u32[word + FREE];
-    const high = u32[word + HIGH];
-    if (free === 0 && high === this.#kind.capacity) {
-      throw new StateError('STATE_LIST_FULL', `${what} is full: ${high} elements, raise its capacity`);
+    let link: number;
+    if (walk.at === 0) link = u32[at + HEAD];
+    else {
+      if (walk.at > u32[at + HIGH]) return -1;
+      const slot = this.#chain.slot(at, walk.at - 1);
+      if (u32[slot + GENERATION] !== walk.generation) return -1;
+      link = u32[slot + NEXT];
     }
-    context.touch(this.#stamp);
-    const index = free === 0 ? high : free - 1;
-    const slot = this.#slot(index);
-    if (free === 0) write(word + HIGH, high + 1);
-    else write(word + FREE, u32[slot + NEXT]);
-    write(slot + GENERATION, (u32[slot + GENERATION] + 1) | 1);
-    const first = u32[word + HEAD];
-    const last = u32[word + TAIL];
-    write(slot + PREV, atHead ? 0 : last);
-    write(slot + NEXT, atHead ? first : 0);
-    if (first === 0 || atHead) write(word + HEAD, index + 1);
-    if (last === 0 || !atHead) write(word + TAIL, index + 1);
-    if (atHead && first !== 0) write(this.#slot(first - 1) + PREV, index + 1);
-    if (!atHead && last !== 0) write(this.#slot(last - 1) + NEXT, index + 1);
-    write(word + COUNT, u32[word + COUNT] + 1);
+    if (link === 0) return -1;
+    walk.at = link;
+    walk.generation = u32[this.#chain.slot(at, link - 1) + GENERATION];
+    return link - 1;
+  }
+
+  /** @internal */
+  $item(slot: number, what: Given): unknown {
+    return what === SLOTS ? slot : this.#read(this.#control(), slot);
+  }
+
+  #control(): number {
+    return this.#chain.control(this.home());
+  }
+
+  #read(at: number, index: number): unknown {
+    const slot = this.#chain.slot(at, index);
+    const { cell, payload } = this.#spec;
+    return cell !== undefined ? cell.read(cell.unit(slot + payload, 0)) : this.viewAt(index, slot + payload);
+  }
+
+  /** Link of the element at a place counted from the start, or the end; 0 = none. */
+  #nth(at: number, index: number): number {
+    const u32 = this.#u32;
+    const chain = this.#chain;
+    const count = u32[at + COUNT];
+    const k = Math.trunc(index) || 0;
+    const from = k < 0 ? k + count : k;
+    if (from < 0 || from >= count) return 0;
+    let link: number;
+    if (from * 2 < count) {
+      link = u32[at + HEAD];
+      for (let n = 0; n < from; n++) link = u32[chain.slot(at, link - 1) + NEXT];
+    } else {
+      link = u32[at + TAIL];
+      for (let n = count - 1; n > from; n--) link = u32[chain.slot(at, link - 1) + PREV];
+    }
+    return link;
+  }
+
+  /** Link of the first element that is this one, or for which it answers true; 0 = none. A view says itself where it is. */
+  #linkOf(at: number, item: unknown): number {
+    const { door, payload } = this.#spec;
+    if (door !== undefined && typeof item !== 'function') {
+      if (typeof item !== 'object' || item === null) return 0;
+      const word = door.wordOf(item);
+      const slot = word === 0 ? -1 : this.#chain.indexOf(at, word - payload);
+      return slot >= 0 && this.views()!.peek(slot) === item ? slot + 1 : 0;
+    }
+    for (let link = this.#u32[at + HEAD]; link !== 0; link = this.#u32[this.#chain.slot(at, link - 1) + NEXT]) {
+      const value = this.#read(at, link - 1);
+      if (typeof item === 'function' ? (item as (v: unknown) => boolean)(value) : value === item) return link;
+    }
+    return 0;
+  }
+
+  #cursorAt(at: number, link: number): Cursor | undefined {
+    if (link === 0) return undefined;
+    return { slot: link - 1, generation: this.#u32[this.#chain.slot(at, link - 1) + GENERATION] };
+  }
+
+  /** The slot of a cursor whose element is there, or -1. */
+  #slotAt(at: number, { slot, generation }: Cursor): number {
+    if (at === 0 || slot >>> 0 !== slot || slot >= this.#u32[at + HIGH] || (generation & 1) === 0) return -1;
+    return this.#u32[this.#chain.slot(at, slot) + GENERATION] === generation ? slot : -1;
+  }
+
+  /** @param before link of the element to insert in front of, 0 = at the end */
+  #insert(value: unknown, before: number): unknown {
+    const { kind, cell, door, what, prepare, payload, growing } = this.#spec;
+    const chain = this.#chain;
+    mustFit(kind.element, value, what);
+    const at = growing ? this.openHead(headWords(chain.shape)) + HEAD_STAMP : this.home();
+    if (chain.isFull(at)) {
+      throw new StateError('STATE_LIST_FULL', `${what} is full: ${kind.capacity} elements, raise its capacity`);
+    }
+    this.$touch();
+    const index = chain.take(at, before);
+    const word = chain.slot(at, index) + payload;
+    prepare?.(word);
     if (cell !== undefined) {
-      const unit = cell.unit(slot, this.#layout.payload);
+      const unit = cell.unit(word, 0);
       cell.write(unit, value);
       return cell.read(unit);
     }
-    const view = this.#read(index) as object;
-    this.#views!.added(this, index, context.journal, context.position());
-    door!.assign(view, value);
+    this.come(index);
+    const view = this.viewAt(index, word);
+    if (prepare === undefined) door!.assign(view, value);
+    else door!.fill(view, value);
     return view;
   }
 
-  #take(link: number): unknown {
+  /** Take the element of a link away. @returns it, as a plain value */
+  #pull(at: number, link: number): unknown {
     if (link === 0) return undefined;
-    const slot = this.#slot(link - 1);
-    const { cell, context } = this.#spec;
+    const { cell, context, kind, payload } = this.#spec;
+    const slot = this.#chain.slot(at, link - 1) + payload;
     const value =
-      cell === undefined || this.#kind.element.tag === 'ref'
-        ? decode(context.mem, this.#kind.element, slot, this.#layout.payload, decodeOptions(context))
-        : cell.read(cell.unit(slot, this.#layout.payload));
-    this.#unlink(link - 1);
+      cell === undefined || kind.element.tag === 'ref'
+        ? decode(context.mem, kind.element, slot, 0, decodeOptions(context))
+        : cell.read(cell.unit(slot, 0));
+    this.#unlink(at, link - 1);
     return value;
   }
 
-  #unlink(index: number): void {
-    const word = this.#word;
+  #unlink(at: number, index: number): void {
+    const { release, payload, context, growing } = this.#spec;
+    const chain = this.#chain;
     const u32 = this.#u32;
-    const write = this.#write;
-    this.#spec.context.touch(this.#stamp);
-    const slot = this.#slot(index);
-    const prev = u32[slot + PREV];
-    const next = u32[slot + NEXT];
-    if (prev === 0) write(word + HEAD, next);
-    else write(this.#slot(prev - 1) + NEXT, next);
-    if (next === 0) write(word + TAIL, prev);
-    else write(this.#slot(next - 1) + PREV, prev);
-    write(slot + GENERATION, (u32[slot + GENERATION] + 1) | 0);
-    write(slot + NEXT, u32[word + FREE]);
-    write(slot + PREV, 0);
-    write(word + FREE, index + 1);
-    write(word + COUNT, u32[word + COUNT] - 1);
-    this.#freeView(index);
-  }
-
-  #freeView(index: number): void {
-    const { context } = this.#spec;
-    this.#views?.removed(this, index, context.journal, context.position());
-  }
-
-  /** @internal */
-  undoAdd(slot: number): void {
-    this.#views?.undoAdd(slot);
-  }
-
-  /** @internal */
-  undoRemove(slot: number, view: object): void {
-    this.#views?.undoRemove(slot, view);
-  }
-
-  /** @internal */
-  $free(): void {
-    this.#word = 0;
-    this.#stamp = FREED_STAMP;
-    this.#views?.free();
-  }
-
-  /** @internal */
-  $revive(): void {
-    this.#word = this.#homeWord;
-    this.#stamp = this.#homeStamp;
-    this.#views?.revive();
+    this.$touch();
+    release?.(chain.slot(at, index) + payload);
+    this.gone(index);
+    const before = chain.give(at, index);
+    if (this.#walks?.any) {
+      const generation = before === 0 ? 0 : u32[chain.slot(at, before - 1) + GENERATION];
+      this.#walks.removed(index + 1, before, generation, context.journal, context.position());
+    }
+    if (growing && u32[at + COUNT] === 0 && u32[at + HIGH] > CHAIN_FIRST) chain.drop(at, CHAIN_FIRST);
   }
 }
 containerFace(ListView.prototype);
-
-/** Walk a list's own words.
- * @param each called for each element in use, with the word of its slot */
-export function checkList(
-  mem: Arrays,
-  kind: ListShape,
-  word: number,
-  where: string,
-  out: Violation[],
-  each: (slot: number, where: string) => void,
-): void {
-  const { slots, stride } = listLayout(kind);
-  const u32 = mem.u32;
-  const bad = (what: string) => out.push({ where, what });
-  const slotOf = (index: number) => word + (slots + index * stride) / 4;
-  const head = u32[word + HEAD];
-  const tail = u32[word + TAIL];
-  const count = u32[word + COUNT];
-  const high = u32[word + HIGH];
-  if (high > kind.capacity || count > high || head > high || tail > high || u32[word + FREE] > high) {
-    bad(
-      `head ${head}, tail ${tail}, free ${u32[word + FREE]}, count ${count}, high ${high} with capacity ${kind.capacity}`,
-    );
-    return;
-  }
-  const seen = new Set<number>();
-  let prev = 0;
-  for (let link = head; link !== 0; link = u32[slotOf(link - 1) + NEXT]) {
-    if (link > high || seen.has(link))
-      return void bad(`the chain leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
-    seen.add(link);
-    const slot = slotOf(link - 1);
-    if (u32[slot + PREV] !== prev) bad(`slot ${link - 1} says its prev is ${u32[slot + PREV]}, it is ${prev}`);
-    if ((u32[slot + GENERATION] & 1) === 0) bad(`slot ${link - 1} is on the chain with an even generation`);
-    each(slot, `${where}[${seen.size - 1}]`);
-    prev = link;
-  }
-  if (prev !== tail) bad(`the chain ends at ${prev}, tail says ${tail}`);
-  if (seen.size !== count) bad(`${seen.size} elements on the chain, count says ${count}`);
-  let free = 0;
-  for (let link = u32[word + FREE]; link !== 0; link = u32[slotOf(link - 1) + NEXT]) {
-    if (link > high || seen.has(link))
-      return void bad(
-        `the free list leads to slot ${link - 1}, which is ${link > high ? 'beyond high' : 'taken already'}`,
-      );
-    seen.add(link);
-    free++;
-    if ((u32[slotOf(link - 1) + GENERATION] & 1) === 1) bad(`slot ${link - 1} is free with an odd generation`);
-  }
-  if (free + count !== high) bad(`${count} elements + ${free} free is not high ${high}`);
-}

@@ -30,6 +30,8 @@ export interface StoreContext {
   readonly mem: Arrays;
   readonly log: LogCore;
   readonly journal: Journal;
+  /** Over a mirror: bring words, as of the commit that is read. */
+  readonly need?: ((word: number, count: number) => void) | undefined;
   /** Never undefined: the heap of a segment without one says so at `alloc`. */
   readonly heap: Heap;
   /** Note that what this stamp belongs to changes. @throws StateError `STATE_FREED` */
@@ -42,4 +44,19 @@ export interface StoreContext {
   fail(error: Error): never;
   /** The record that a ref names. */
   resolve(pool: string, slot: number, generation: number): object | undefined;
+}
+
+/** The word of a link in the heap, once its words are there to be read. A link of another process's memory is bounded by
+ * ours. @param place of the heap; @param words to be read */
+export function heapRange(
+  mem: Arrays,
+  place: { readonly heapWord?: number; need?(word: number, count: number): void },
+  link: number,
+  words: number,
+): number {
+  const at = (place.heapWord ?? 0) + link;
+  if (place.heapWord === undefined || at + words > mem.u32.length)
+    throw new RangeError(`words ${at}..${at + words} of the heap are outside of ${mem.u32.length}`);
+  place.need?.(at, words);
+  return at;
 }

@@ -6,7 +6,7 @@
 import {
   type AnyKind,
   check as checkKind,
-  describeKind,
+  innerKinds,
   type RefShape,
   refuse,
   SchemaError,
@@ -17,17 +17,16 @@ import {
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { type AccessorPlan, generate, type Hooks, type NumberedField, type ViewClass } from './accessors.ts';
-import { cellOf, refWords } from './cell.ts';
+import { refWords } from './cell.ts';
 import { checkState, type StatePlaces } from './check.ts';
-import { type Door, freed, type Placed } from './door.ts';
-import type { ElementSpec } from './elements.ts';
+import { type Door, freed } from './door.ts';
+import { Doors } from './doors.ts';
+import { decodeOptions } from './elements.ts';
 import { StateError, type Violation } from './errors.ts';
-import { ArrayView } from './fixed-array.ts';
 import { Heap } from './heap.ts';
-import { type MapSpec, MapView } from './hash-map.ts';
 import { imageOf } from './image.ts';
 import { Journal } from './journal.ts';
-import { ListView } from './list.ts';
+import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './long-text.ts';
 import type { StoreContext } from './memory.ts';
 import { recordFace } from './plain.ts';
 import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
@@ -135,6 +134,10 @@ class StoreImpl implements Store<object> {
       touch: stampWord => context.touch(stampWord),
       getText: (word, length) => readText(mem.u16, word, length),
       setText: (word, value) => writeText(mem, context.log, word, value),
+      getLongText: word => readLongText(mem, word, { heapWord: places.heap.word }),
+      setLongText: (word, value) => writeLongText(context, word, value),
+      getLongBytes: word => readLongBytes(mem, word, { heapWord: places.heap.word }),
+      setLongBytes: (word, value) => writeLongBytes(context, word, value),
       getBytes: (word, length) => readBytes(mem, word, length),
       setBytes: (word, value) => writeBytes(mem, context.log, word, value),
       refOf(number, value) {
@@ -153,7 +156,7 @@ class StoreImpl implements Store<object> {
         mem.u32[word + 1] = ref?.generation ?? 0;
       },
       makeView: (number, word, stampWord) =>
-        (doors[number] ??= doorOf(
+        (doors[number] ??= shared.of(
           fields[number]!.field.kind,
           `${fields[number]!.owner.name}.${fields[number]!.field.name}`,
         )).make(word, stampWord),
@@ -192,13 +195,15 @@ class StoreImpl implements Store<object> {
       journal,
       heap: this.heap,
       fail,
-      touch: stampWord => {
-        if (I[stampWord] !== I[STAMP_LO]) this.#touch(stampWord);
+      touch: stamp => {
+        if (typeof stamp !== 'number') stamp.$touch();
+        else if (I[stamp] !== I[STAMP_LO]) this.#touch(stamp);
       },
       position: () => I[LOG_POS],
       isLive: (pool, slot, generation) => refs.get(pool)?.pool?.isLive(slot, generation) ?? false,
       resolve: (pool, slot, generation) => refs.get(pool)?.pool?.resolve(slot, generation),
     };
+    const shared = new Doors(context, code.nested);
     const area = {
       base: logWord,
       words: logWords,
@@ -208,7 +213,7 @@ class StoreImpl implements Store<object> {
     };
     this.log = new UndoLog(code.log, I, mem.f64, area, journal, () => segment.writable);
 
-    const options = { isLive: context.isLive };
+    const options = decodeOptions(context);
     const wordOf = (cls: ViewClass, header: number) => (view: object) => {
       const base = cls.base(view);
       return base === 0 ? freed() : base + header;
@@ -246,61 +251,6 @@ class StoreImpl implements Store<object> {
     for (const layout of nested) {
       const struct = structOf(plan.layouts, layout);
       dress(code.nested.get(layout)!, layout, struct, 0);
-    }
-
-    const specs = new Map<AnyKind, Door>();
-    function doorOf(kind: AnyKind, where: string): Door {
-      const known = specs.get(kind);
-      if (known !== undefined) return known;
-      const made = makeDoor(kind, where);
-      specs.set(kind, made);
-      return made;
-    }
-    function elementSpec(kind: AnyKind, element: AnyKind, where: string): ElementSpec {
-      const cell = cellOf(element, context);
-      return {
-        kind,
-        cell,
-        door: cell === undefined ? doorOf(element, where) : undefined,
-        context,
-        what: `${where}: ${describeKind(kind)}`,
-      };
-    }
-    function makeDoor(kind: AnyKind, where: string): Door {
-      const fits = (value: unknown): void => {
-        const reason = checkKind(kind, value);
-        if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `field ${where}: ${reason}`);
-      };
-      switch (kind.tag) {
-        case 'struct': {
-          const cls = code.nested.get(kind.layout)!;
-          return {
-            kind,
-            make: (word, stampWord) => new cls(word, stampWord),
-            free: view => cls.free(view),
-            revive: view => cls.revive(view, 0),
-            assign(view, value) {
-              if (view === value) return;
-              fits(value);
-              cls.assign(view, value as object);
-            },
-          };
-        }
-        case 'array': {
-          const spec = elementSpec(kind, kind.element, where);
-          return placed(kind, fits, (word, stampWord) => new ArrayView(spec, kind, word, stampWord));
-        }
-        case 'list': {
-          const spec = elementSpec(kind, kind.element, where);
-          return placed(kind, fits, (word, stampWord) => new ListView(spec, kind, word, stampWord));
-        }
-        case 'map': {
-          const spec: MapSpec = { ...elementSpec(kind, kind.value, where), keyCell: cellOf(kind.key, context)! };
-          return placed(kind, fits, (word, stampWord) => new MapView(spec, kind, word, stampWord));
-        }
-        default:
-          throw new TypeError(`${describeKind(kind)} has no views`);
-      }
     }
 
     const rootClass = code.root;
@@ -414,35 +364,12 @@ class StoreImpl implements Store<object> {
   }
 }
 
-function placed(
-  kind: AnyKind,
-  fits: (value: unknown) => void,
-  make: (word: number, stampWord: number) => Placed & object,
-): Door {
-  return {
-    kind,
-    make,
-    free: view => (view as Placed).$free(),
-    revive: view => (view as Placed).$revive(),
-    assign(view, value) {
-      if (view === value) return;
-      fits(value);
-      const target = view as { assign?(values: unknown): void; $assign?(values: unknown): void };
-      if (target.$assign !== undefined) target.$assign(value);
-      else target.assign!(value);
-    },
-  };
-}
-
 /** The prototype of the class that a nested layout was made from. */
 function structOf(layouts: StateLayout, wanted: StructLayout): object {
   const look = (kind: AnyKind): object | undefined => {
-    if (kind.tag === 'array' || kind.tag === 'list') return look(kind.element);
-    if (kind.tag === 'map') return look(kind.value);
-    if (kind.tag !== 'struct') return undefined;
-    if (kind.layout === wanted) return kind.struct?.prototype as object | undefined;
-    for (const field of kind.layout.fields) {
-      const found = look(field.kind);
+    if (kind.tag === 'struct' && kind.layout === wanted) return kind.struct?.prototype as object | undefined;
+    for (const inner of innerKinds(kind)) {
+      const found = look(inner);
       if (found !== undefined) return found;
     }
     return undefined;

@@ -14,22 +14,33 @@ const fromCharCode = String.fromCharCode;
 const recent: string[] = new Array<string>(1024).fill('');
 const CACHED_FROM = 6;
 const CACHED_TO = 64;
+/** Texts above this are made by one call of the platform. */
+const LONG_FROM = 256;
 
 /** @param word where the text begins
  * @param most its n: a length beyond it is cut */
 export function readText(u16: Uint16Array, word: number, most: number): string {
   let length = u16[word * 2];
   if (length > most) length = most;
-  if (length < CACHED_FROM || length > CACHED_TO) return makeText(u16, word, length);
-  const place = (word ^ (word >>> 10)) & 1023;
-  const known = recent[place];
-  return known.length === length && equalsText(u16, word, known)
-    ? known
-    : (recent[place] = makeText(u16, word, length));
+  return readUnits(u16, word * 2 + 1, length);
 }
 
-function makeText(u16: Uint16Array, word: number, units: number): string {
-  let at = word * 2 + 1;
+/** @param from unit, @param length units */
+export function readUnits(u16: Uint16Array, from: number, length: number): string {
+  if (length < CACHED_FROM || length > CACHED_TO) return length > LONG_FROM ? longText(u16, from, length) : makeText(u16, from, length);
+  const place = ((from >>> 1) ^ (from >>> 11)) & 1023;
+  const known = recent[place];
+  return known.length === length && equalsUnits(u16, from, known)
+    ? known
+    : (recent[place] = makeText(u16, from, length));
+}
+
+function longText(u16: Uint16Array, from: number, length: number): string {
+  return Buffer.from(u16.buffer, u16.byteOffset + from * 2, length * 2).toString('utf16le');
+}
+
+function makeText(u16: Uint16Array, from: number, units: number): string {
+  let at = from;
   let length = units;
   let text = '';
   for (; length >= 8; length -= 8, at += 8) {
@@ -78,9 +89,13 @@ export function writeText(mem: Arrays, log: LogCore, word: number, value: string
 
 /** Are the stored units those of `value`? */
 export function equalsText(u16: Uint16Array, word: number, value: string): boolean {
-  const at = word * 2 + 1;
-  if (u16[at - 1] !== value.length) return false;
-  for (let k = 0; k < value.length; k++) if (u16[at + k] !== value.charCodeAt(k)) return false;
+  return u16[word * 2] === value.length && equalsUnits(u16, word * 2 + 1, value);
+}
+
+/** The same, from a unit on. */
+export function equalsUnits(u16: Uint16Array, at: number, value: string): boolean {
+  const { length } = value;
+  for (let k = 0; k < length; k++) if (u16[at + k] !== value.charCodeAt(k)) return false;
   return true;
 }
 
