@@ -156,6 +156,18 @@ export class Bus {
     if (met !== 0) this.#onNewPeer(node, dropped * 4);
   }
 
+  /** The state was restored from a dump: its streams end where nobody else's do. All of them begin anew, in both
+   * directions, and so do those of every peer, which finds other lanes than it has met. Before `resume`. */
+  forgetAll(): void {
+    this.#log.begin();
+    for (let index = 0; index < this.#peerLanes.length; index++) {
+      this.outbox.forget(index);
+      this.inbox.forget(index);
+      this.#log.writeF64(this.#peersWord + index * 2, 0);
+    }
+    this.#log.commit();
+  }
+
   /** Let go of lanes segments whose files were removed or replaced since. Costs a stat a node. Outside transactions. */
   lookForNewPeers(): void {
     for (const node of this.directory.all()) {

@@ -27,7 +27,7 @@ import {
   ShmError,
   SWEEP_MS,
 } from '../shm/index.ts';
-import { openStore, type Store, storePlan, type StorePlan } from '../state/index.ts';
+import { openStore, type Store, storePlan, type StorePlan, WORDS } from '../state/index.ts';
 import { Blame, CUR, countDeath, OWN, QUEUED, suspectWords } from './blame.ts';
 import { errorData, type Log } from './log.ts';
 import type { Life, LifeReason } from './service.ts';
@@ -246,10 +246,16 @@ export class Core {
     this.lanes.nextEpoch();
     this.bells.claim(this.self.index);
     this.bus.outbox.reload();
+    const restored = segment.i32[WORDS.RESTORED] !== 0;
+    if (segment.i32[WORDS.RESTORED] === WORDS.RESTORED_WHOLE) {
+      // Killed in between, it is done again: nothing of it was shown.
+      this.bus.forgetAll();
+      segment.i32[WORDS.RESTORED] = WORDS.RESTORED_ALONE;
+    }
     const suspect = countDeath(segment.i32, (code, pos, more) => this.#isStill(code, pos, more));
     this.blame = new Blame(suspect, this.lock, lastPid, performance.now());
     this.bus.resume();
-    const reason = this.#born() === 0 ? 'created' : died || !clean ? 'crash' : 'restart';
+    const reason = this.#born() === 0 ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
     this.life = { epoch, reason };
     if (undone > 0) this.log.info('a transaction was open and is undone', { epoch, words: undone });
     return reason;
@@ -318,6 +324,7 @@ export class Core {
         this.#logic.created();
       });
     } else this.#logic.resumed();
+    this.store.segment.i32[WORDS.RESTORED] = 0;
     this.bus.publish();
   }
 

@@ -64,9 +64,9 @@ function codeOf(error: unknown): ShmCode {
   }
 }
 
-/** Rethrow what the addon or node:fs threw as a `ShmError`. Programmer mistakes (TypeError) pass as they are. */
+/** Rethrow what the addon or node:fs threw as a `ShmError`. Coded errors and programmer mistakes pass as they are. */
 export function rethrow(error: unknown, doing?: string): never {
-  if (error instanceof ShmError || error instanceof TypeError || error instanceof RangeError) throw error;
+  if (error instanceof CodedError || error instanceof TypeError || error instanceof RangeError) throw error;
   const message = error instanceof Error ? error.message : String(error);
   throw new ShmError(codeOf(error), doing ? `${doing}: ${message}` : message, { cause: error });
 }

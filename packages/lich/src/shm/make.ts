@@ -18,6 +18,8 @@ export interface CreateOptions extends SegmentId {
   readonly catalog?: Uint8Array | string;
   /** Refuse a larger segment; default 4 GiB. */
   readonly maxBytes?: number;
+  /** Called with the mapped segment before it gets its name: what this throws leaves nothing behind. */
+  readonly fill?: (segment: Segment) => void;
 }
 
 /** Make a segment that does not exist yet.
@@ -140,6 +142,7 @@ function makeUnnamed(options: CreateOptions, path: string, target = path): { seg
       outcome: 'created',
     });
     segment.initialize(encodeHeader(header), catalog);
+    options.fill?.(segment);
     return { segment, file };
   } catch (error) {
     file.discard();

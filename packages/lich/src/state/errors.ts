@@ -17,6 +17,9 @@ import { CodedError } from '@lich/schema';
  *   left as it is; or a block of the heap was overwritten.
  * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made.
  * - `STATE_NOT_READY` a segment was made a moment ago and its owner has not written its first words.
+ * - `STATE_DUMP_FOREIGN` a file that is no dump.
+ * - `STATE_DUMP_VERSION` a dump of a format that this Lich does not read.
+ * - `STATE_DUMP_DAMAGED` a dump that is cut off, or whose bytes are not those that were written.
  * - `STATE_UNSUPPORTED` this machine cannot do it; the message names why. */
 export type StateCode =
   | 'STATE_NO_TRANSACTION'
@@ -36,6 +39,9 @@ export type StateCode =
   | 'STATE_CORRUPT'
   | 'STATE_SNAPSHOT'
   | 'STATE_NOT_READY'
+  | 'STATE_DUMP_FOREIGN'
+  | 'STATE_DUMP_VERSION'
+  | 'STATE_DUMP_DAMAGED'
   | 'STATE_UNSUPPORTED';
 
 /** A transaction, a view or a segment that cannot go on; `StateCode` lists when. */

@@ -1,5 +1,10 @@
 export { StateError } from './errors.ts';
 export type { StateCode, Violation } from './errors.ts';
+export { dumpInfo, dumpSegment, openDump } from './dump.ts';
+export type { DumpOptions } from './dump.ts';
+export type { DumpInfo, DumpPacking } from './dump-format.ts';
+export { restoreSegment } from './restore.ts';
+export type { RestoreOptions } from './restore.ts';
 export { plain } from './plain.ts';
 export { POOL_CAPACITY_DEFAULT, storePlan } from './plan.ts';
 export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts';

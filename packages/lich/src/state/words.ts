@@ -18,6 +18,7 @@
  *    128  stampLo    owner   current change stamp, low 32 bits, never < 16
  *    129  stampHi    owner   its high 21 bits
  *    144  formatted  owner   1 once the root holds its initial values
+ *    160  restored   owner   RESTORED_* : made from a dump, and no life has begun since
  *   1008  …          shm     clean mark, epoch
  *
  * `cut` is followed by the words that the keeper needs with it. */
@@ -41,6 +42,11 @@ export const NOW = WORDS_PAGE + 112;
 export const STAMP_LO = WORDS_PAGE + 128;
 export const STAMP_HI = WORDS_PAGE + 129;
 export const FORMATTED = WORDS_PAGE + 144;
+export const RESTORED = WORDS_PAGE + 160;
+
+/** Values of `restored`: what the streams to and from other nodes were is to be forgotten; it is forgotten. */
+export const RESTORED_WHOLE = 1;
+export const RESTORED_ALONE = 2;
 
 /** Stamps start here: a freed view looks for its stamp in word 2 of the segment's header, which holds the format
  * version and must never equal the current stamp. */
