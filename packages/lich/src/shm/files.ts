@@ -102,8 +102,9 @@ export function sameFile(a: FileId | undefined, b: FileId | undefined): boolean 
   return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }
 
-/** Open a regular file of ours. Looked at before it is opened, because opening a device acts, and again after. */
-export function openOwned(path: string): OpenFile {
+/** Open a regular file of ours. Looked at before it is opened, because opening a device acts, and again after.
+ * @param readOnly for good: the kernel then refuses to make a mapping of it writable */
+export function openOwned(path: string, readOnly = false): OpenFile {
   const found = coded('open', () => fs.lstatSync(path));
   if (!found.isFile()) {
     const what = found.isSymbolicLink()
@@ -117,10 +118,10 @@ export function openOwned(path: string): OpenFile {
   }
   checkOwner(path, found);
   const flags = fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
-  let canWrite = true;
+  let canWrite = !readOnly;
   let fd: number;
   try {
-    fd = fs.openSync(path, flags | fs.constants.O_RDWR);
+    fd = fs.openSync(path, flags | (readOnly ? fs.constants.O_RDONLY : fs.constants.O_RDWR));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') {

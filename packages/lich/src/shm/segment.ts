@@ -254,7 +254,7 @@ export class Segment {
         `${this.path}: only the holder of the owner lock of \`${this.name}\` may write`,
       );
     }
-    if (!this.#canWrite) throw new ShmError('SHM_ACCESS', `${this.path} could be opened for reading only`);
+    if (!this.#canWrite) throw new ShmError('SHM_ACCESS', `${this.path} was opened for reading only`);
     if (!sameFile(fileIdOf(this.path), this.#id)) {
       throw new ShmError('SHM_STALE', `${this.path} is another file than the one that is mapped: attach again`);
     }
@@ -390,6 +390,9 @@ export interface AttachOptions extends SegmentId {
   readonly layoutHash?: bigint | string;
   /** Open for writing at once, which needs the owner lock; default false. */
   readonly write?: boolean;
+  /** Never to be written through this mapping, not even by the holder of the lock: the file is opened for reading only, so
+   * that the kernel refuses. Default false. */
+  readonly readOnly?: boolean;
 }
 
 /** 64 bits of a layout's text. */
@@ -401,8 +404,8 @@ export function hashOfLayout(layout: bigint | string): bigint {
 const hex = (value: bigint) => value.toString(16).padStart(16, '0');
 
 /** Read and check the header of a file, which stays open. */
-export function readHeader(path: string): { header: Header; file: ReturnType<typeof openOwned> } {
-  const file = openOwned(path);
+export function readHeader(path: string, readOnly = false): { header: Header; file: ReturnType<typeof openOwned> } {
+  const file = openOwned(path, readOnly);
   try {
     const page = Buffer.alloc(HEADER_BYTES);
     const got = coded('read', () => fs.readSync(file.fd, page, 0, HEADER_BYTES, 0));
@@ -433,7 +436,7 @@ export function attachSegment(options: AttachOptions): Segment {
   const dir = resolve(options.dir);
   const path = segmentPath(dir, options.name, options.kind);
   checkDir(dir);
-  const { header, file } = readHeader(path);
+  const { header, file } = readHeader(path, options.readOnly);
   let segment: Segment | undefined;
   try {
     if (header.kind !== options.kind) {

@@ -1,3 +1,5 @@
+export { attach } from './attach.ts';
+export type { AttachToOwn, AttachToRead, OwnedState, ReaderRole, ReadState, StandbyState } from './attach.ts';
 export { StateError } from './errors.ts';
 export type { StateCode, Violation } from './errors.ts';
 export { dumpInfo, dumpSegment, openDump } from './dump.ts';
@@ -11,6 +13,7 @@ export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts
 export { Pool } from './pool.ts';
 export { local } from './local.ts';
 export type { Local } from './local.ts';
+export type { ReadOnly, ReadOnlyPool, ReadOnlyState } from './read-only.ts';
 export { catalogOf, openReader } from './reader.ts';
 export type { ReaderOptions, RecordEntry, Snapshot, StoreReader } from './reader.ts';
 export { openStore } from './store.ts';

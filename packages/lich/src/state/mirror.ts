@@ -218,7 +218,6 @@ export class Mirror implements Arrays {
   readonly #segment: Segment;
   readonly #core: Core;
   readonly #stamps: Int32Array;
-  readonly #ringWords: number;
   readonly #words: number;
   #lookedMs = 0;
   #open = false;
@@ -226,7 +225,6 @@ export class Mirror implements Arrays {
   /** @param ring word of the log's ring, and its size in words */
   constructor(segment: Segment, ring: number, ringWords: number, flaws: MirrorFlaws = {}) {
     this.#segment = segment;
-    this.#ringWords = ringWords;
     this.#words = segment.sizeBytes / 4;
     const room = (bytes: number) => (bytes <= SMALL_BYTES ? new ArrayBuffer(bytes) : addressRoom(bytes));
     const buffer = room(segment.sizeBytes);

@@ -8,6 +8,7 @@ import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
 import { checkState } from './check.ts';
 import { type DecodeOptions, decodeStruct } from './decode.ts';
 import { StateError, type Violation } from './errors.ts';
+import { BLOCK_HEADER, FIRST as HEAP_HEAD, SIZE } from './heap.ts';
 import { LAPPED, Mirror, type MirrorFlaws } from './mirror.ts';
 import { placesOf, rootBytes } from './plan.ts';
 import { BITMAP, HIGH, type PoolPlaces, poolPlaces } from './pool.ts';
@@ -19,9 +20,8 @@ const TRIES_MS = 10_000;
 /** Words copied at a time by walks over a pool. */
 const SCAN_WORDS = 1 << 15;
 /** Memory that a mirror keeps from one snapshot to the next, and that a scan uses. */
+const LIVE = 1;
 const KEEP_BYTES = 16 * 1_048_576;
-/** Words of the heap before its first block. */
-const HEAP_HEAD = 1024;
 
 /** What one read saw of a record. */
 export interface RecordEntry {
@@ -95,8 +95,8 @@ export function openReader(segment: Segment, options: ReaderOptions = {}): Store
   return new Reader(segment, options);
 }
 
-/** A pool as a reader knows it. */
-interface PoolPart {
+/** A pool as a reader knows it. @internal */
+export interface PoolPart {
   readonly name: string;
   readonly layout: StructLayout;
   readonly capacity: number;
@@ -114,7 +114,7 @@ export class Reader implements StoreReader {
   readonly #poolWords: readonly number[];
   readonly #heap: { readonly word: number; readonly words: number } | undefined;
   readonly #pools = new Map<string, PoolPart>();
-  readonly #decode: DecodeOptions;
+  readonly decodeOptions: DecodeOptions;
   readonly #snapshot: Snapshot;
   #stamp = 0;
   #running = false;
@@ -143,7 +143,7 @@ export class Reader implements StoreReader {
       heapWord: this.#heap?.word ?? 0,
       need: (word: number, count: number) => mirror.need(word, count),
     };
-    this.#decode = decodeOptions;
+    this.decodeOptions = decodeOptions;
     this.layouts.pools.forEach(({ name, layout, capacity }, index) => {
       const part = { name, layout, capacity, word: places.pools[index]!, places: poolPlaces(layout, capacity) };
       this.#pools.set(name, part);
@@ -156,11 +156,11 @@ export class Reader implements StoreReader {
   }
 
   snapshot<T>(fn: (s: Snapshot) => T): T {
-    return this.run(() => fn(this.#snapshot), false);
+    return this.run(fn, false);
   }
 
   /** @internal Run a read, again where the log was lapped. @param pinned what it brings stays until its end */
-  run<T>(read: () => T, pinned: boolean): T {
+  run<T>(read: (s: Snapshot) => T, pinned: boolean): T {
     if (this.#running) throw new TypeError('a snapshot cannot be taken inside another one of the same reader');
     const { mirror } = this;
     if (this.segment.i32[FORMATTED] !== 1) {
@@ -180,7 +180,7 @@ export class Reader implements StoreReader {
         this.#stamp = this.#stampNow();
         mirror.begin();
         try {
-          return read();
+          return read(this.#snapshot);
         } catch (error) {
           if (error !== LAPPED) throw error;
         } finally {
@@ -242,30 +242,64 @@ export class Reader implements StoreReader {
     return Math.min(this.mirror.u32[pool.word + HIGH], pool.capacity);
   }
 
-  /** Word of a slot. */
-  #slotWord(pool: PoolPart, slot: number): number {
+  /** @internal Live records, as of the commit. */
+  liveOf(pool: PoolPart): number {
+    this.mirror.need(pool.word + LIVE, 1);
+    return this.mirror.u32[pool.word + LIVE];
+  }
+
+  /** @internal Word of a slot that is there. */
+  slotWord(pool: PoolPart, slot: number): number {
     return pool.word + pool.places.slots + slot * pool.places.stride;
   }
 
-  #bringSlot(pool: PoolPart, slot: number): boolean {
+  /** @internal The slot that begins at a word. */
+  slotAt(pool: PoolPart, word: number): number {
+    return (word - pool.word - pool.places.slots) / pool.places.stride;
+  }
+
+  /** @internal Copy a slot; it may be read after `mirror.settle`. @returns false when there is none of that number */
+  bringSlot(pool: PoolPart, slot: number): boolean {
     if (slot >>> 0 !== slot || slot >= pool.capacity) return false;
-    this.mirror.bring(this.#slotWord(pool, slot), pool.places.stride);
+    this.mirror.bring(this.slotWord(pool, slot), pool.places.stride);
     return true;
+  }
+
+  /** @internal Word of link 0. */
+  get heapWord(): number {
+    return this.#heap?.word ?? 0;
+  }
+
+  /** @internal A block of the heap is there, all of it. @returns false when the link leads nowhere */
+  bringBlock(link: number): boolean {
+    const heap = this.#heap;
+    if (heap === undefined || link < HEAP_HEAD || link >= heap.words) return false;
+    const block = heap.word + link - BLOCK_HEADER;
+    this.mirror.need(block, BLOCK_HEADER);
+    const words = this.mirror.i32[block + 1] & SIZE;
+    if (words > heap.words - link) return false;
+    this.mirror.need(block, words);
+    return true;
+  }
+
+  /** @internal The root's words are there. */
+  needRoot(): void {
+    this.mirror.need(this.rootWord, Math.max(1, this.layouts.root.bytes / 4));
   }
 
   /** The record in a slot that is there. A slot that was never used is zero: its generation is even. */
   #entryAt(pool: PoolPart, slot: number): RecordEntry | undefined {
     const { mirror } = this;
-    const at = this.#slotWord(pool, slot);
+    const at = this.slotWord(pool, slot);
     const generation = mirror.u32[at + SLOT_GENERATION];
     if ((generation & 1) === 0) return undefined;
     const stamp = mirror.u32[at + SLOT_STAMP + 1] * 0x1_0000_0000 + mirror.u32[at + SLOT_STAMP];
-    return { slot, generation, stamp, value: decodeStruct(mirror, pool.layout, at + SLOT_HEADER, this.#decode) };
+    return { slot, generation, stamp, value: decodeStruct(mirror, pool.layout, at + SLOT_HEADER, this.decodeOptions) };
   }
 
   #entry(name: string, slot: number): RecordEntry | undefined {
     const pool = this.partOf(name);
-    if (!this.#bringSlot(pool, slot)) return undefined;
+    if (!this.bringSlot(pool, slot)) return undefined;
     this.mirror.settle();
     return this.#entryAt(pool, slot);
   }
@@ -273,13 +307,21 @@ export class Reader implements StoreReader {
   #group(name: string, slots: Iterable<number>): (RecordEntry | undefined)[] {
     const pool = this.partOf(name);
     const wanted = [...slots];
-    const there = wanted.map(slot => this.#bringSlot(pool, slot));
+    const there = wanted.map(slot => this.bringSlot(pool, slot));
     this.mirror.settle();
     return wanted.map((slot, k) => (there[k] ? this.#entryAt(pool, slot) : undefined));
   }
 
   #scan(name: string, visit: (entry: RecordEntry) => void): void {
     const pool = this.partOf(name);
+    this.walk(pool, slot => {
+      const entry = this.#entryAt(pool, slot);
+      if (entry !== undefined) visit(entry);
+    });
+  }
+
+  /** @internal Visit slots that may have live records, when they are there. Those of live records are among them. */
+  walk(pool: PoolPart, visit: (slot: number) => void): void {
     const { mirror } = this;
     const high = this.#highOf(pool);
     const step = Math.max(32, Math.floor(SCAN_WORDS / pool.places.stride / 32) * 32);
@@ -296,11 +338,8 @@ export class Reader implements StoreReader {
         last = k;
       }
       if (first < 0) continue;
-      mirror.need(this.#slotWord(pool, from + first), (last - first + 1) * pool.places.stride);
-      for (let slot = from + first; slot <= from + last; slot++) {
-        const entry = this.#entryAt(pool, slot);
-        if (entry !== undefined) visit(entry);
-      }
+      mirror.need(this.slotWord(pool, from + first), (last - first + 1) * pool.places.stride);
+      for (let slot = from + first; slot <= from + last; slot++) visit(slot);
     }
   }
 
@@ -316,9 +355,9 @@ export class Reader implements StoreReader {
       mirror.need(block, 2);
       if (stampAt(block) < since) continue;
       const count = Math.min(64, high - from);
-      mirror.need(this.#slotWord(pool, from), count * pool.places.stride);
+      mirror.need(this.slotWord(pool, from), count * pool.places.stride);
       for (let slot = from; slot < from + count; slot++) {
-        if (stampAt(this.#slotWord(pool, slot) + SLOT_STAMP) >= since) visit(slot, this.#entryAt(pool, slot));
+        if (stampAt(this.slotWord(pool, slot) + SLOT_STAMP) >= since) visit(slot, this.#entryAt(pool, slot));
       }
     }
   }
@@ -332,8 +371,8 @@ export class Reader implements StoreReader {
     const stamp = () => this.#stamp;
     return {
       root: () => {
-        this.mirror.need(this.rootWord, Math.max(1, this.layouts.root.bytes / 4));
-        return decodeStruct(this.mirror, this.layouts.root, this.rootWord, this.#decode);
+        this.needRoot();
+        return decodeStruct(this.mirror, this.layouts.root, this.rootWord, this.decodeOptions);
       },
       entry: (name, slot) => this.#entry(name, slot),
       record: (name, slot) => this.#entry(name, slot)?.value,
@@ -357,4 +396,3 @@ export class Reader implements StoreReader {
     return hi * 0x1_0000_0000 + (lo === 0xffff_ffff ? 0 : lo);
   }
 }
-

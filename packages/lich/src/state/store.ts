@@ -30,7 +30,7 @@ import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './lo
 import type { StoreContext } from './memory.ts';
 import { recordFace } from './plain.ts';
 import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
-import { Pool, poolPlaces } from './pool.ts';
+import { Pool, type PoolParts, poolPlaces } from './pool.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
@@ -68,6 +68,25 @@ export function openStore<S extends StateSchema>(segment: Segment, plan: StorePl
   return new StoreImpl(segment, plan) as unknown as Store<StateOf<S>>;
 }
 
+/** What is different over a mirror of what another process writes. */
+export interface Outside {
+  /** Bring words, as of the commit that is read. */
+  readonly need: (word: number, count: number) => void;
+  /** Bring what a value at a word has in the heap. */
+  readonly fetch: (kind: AnyKind, word: number) => void;
+  /** A pool that brings the slots that it is asked for. */
+  readonly pool: (parts: PoolParts) => Pool<any>;
+  /** The class of the root, and its one view. */
+  readonly root: (cls: ViewClass, state: object) => void;
+  /** The class of a record or nested struct, found by its name. */
+  readonly prototypeOf: (layout: StructLayout) => object;
+}
+
+/** A store of a mirror: the same views, which are never written. @internal */
+export function openOutside(segment: Segment, plan: StorePlan, outside: Outside): Store<object> {
+  return new StoreImpl(segment, plan, outside);
+}
+
 class StoreImpl implements Store<object> {
   readonly segment: Segment;
   readonly log: UndoLog;
@@ -82,7 +101,7 @@ class StoreImpl implements Store<object> {
   #reserving = false;
   readonly #poolsInOrder: readonly { pool: Pool<any>; from: number; to: number }[];
 
-  constructor(segment: Segment, plan: StorePlan) {
+  constructor(segment: Segment, plan: StorePlan, outside?: Outside) {
     this.segment = segment;
     this.layouts = plan.layouts;
     const { root, pools: poolLayouts } = plan.layouts;
@@ -155,6 +174,7 @@ class StoreImpl implements Store<object> {
         mem.u32[word] = ref?.slot ?? 0;
         mem.u32[word + 1] = ref?.generation ?? 0;
       },
+      fetch: (number, word) => outside?.fetch(fields[number]!.field.kind, word),
       makeView: (number, word, stampWord) =>
         (doors[number] ??= shared.of(
           fields[number]!.field.kind,
@@ -182,6 +202,7 @@ class StoreImpl implements Store<object> {
       rootStamp,
       sizeBytes: segment.sizeBytes,
       refs,
+      fetches: outside !== undefined,
     };
     const generated = generate(accessorPlan, mem, journal, hooks);
     fields = generated.fields;
@@ -194,6 +215,7 @@ class StoreImpl implements Store<object> {
       log: code.log,
       journal,
       heap: this.heap,
+      need: outside?.need,
       fail,
       touch: stamp => {
         if (typeof stamp !== 'number') stamp.$touch();
@@ -228,8 +250,8 @@ class StoreImpl implements Store<object> {
 
     const pools: Pool<any>[] = poolLayouts.map((pool, k) => {
       const view = code.pools[k]!;
-      dress(view, pool.layout, pool.struct!.prototype as object, 4);
-      return new Pool({
+      dress(view, pool.layout, outside?.prototypeOf(pool.layout) ?? (pool.struct!.prototype as object), 4);
+      const parts: PoolParts = {
         context,
         view,
         mark: code.markers[k]!,
@@ -237,7 +259,8 @@ class StoreImpl implements Store<object> {
         image: imageOf(pool.layout),
         word: words[k]!,
         pages,
-      });
+      };
+      return outside?.pool(parts) ?? new Pool(parts);
     });
     for (const pool of pools) refs.get(pool.name)!.pool = pool;
     this.pools = new Map(pools.map(pool => [pool.name, pool]));
@@ -249,7 +272,7 @@ class StoreImpl implements Store<object> {
     this.#markers = code.markers;
 
     for (const layout of nested) {
-      const struct = structOf(plan.layouts, layout);
+      const struct = outside?.prototypeOf(layout) ?? structOf(plan.layouts, layout);
       dress(code.nested.get(layout)!, layout, struct, 0);
     }
 
@@ -264,6 +287,7 @@ class StoreImpl implements Store<object> {
       Object.defineProperty(state, pool.name, { value: pool, enumerable: !pool.name.startsWith('$'), writable: false });
     }
     this.state = state;
+    outside?.root(rootClass, state);
 
     // Shapes that views will take: a freed one, a revived one, so that the first real one deoptimises nothing.
     for (const cls of [...code.pools, ...code.nested.values()]) {

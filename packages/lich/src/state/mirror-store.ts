@@ -1,0 +1,342 @@
+/** Views over a mirror: the state as handlers see it, as of one commit, of a segment that another process writes.
+ *
+ * It is a store like the owner's whose words are the mirror's, with pools that bring a record before they hand it out. Its
+ * log never opens, so that every write is refused with `STATE_READ_ONLY`. Views are freed when their snapshot ends; that of
+ * a record which is still the same one comes back in the next snapshot, as the same object. */
+import {
+  type AnyKind,
+  describeKind,
+  innerKinds,
+  type Pool as PoolFace,
+  RECORD_REF,
+  type RecordRef,
+  type Ref,
+  type StateLayout,
+  type StateSchema,
+  stateLayoutOf,
+  type StructLayout,
+} from '@lich/schema';
+import type { Segment } from '../shm/index.ts';
+import { SLOT_GENERATION, SLOT_STAMP, type ViewClass } from './accessors.ts';
+import { OWNER } from './cell.ts';
+import { type CheckContext, checkValue } from './check.ts';
+import { StateError } from './errors.ts';
+import type { StorePlan } from './plan.ts';
+import type { Pool, PoolParts } from './pool.ts';
+import type { PoolPart, Reader, Snapshot } from './reader.ts';
+import { openOutside } from './store.ts';
+
+/** Views of a pool that are kept from one snapshot to the next. */
+const KEPT_VIEWS = 16_384;
+
+/** Views of what a reader reads. */
+export interface MirrorViews {
+  read<T>(fn: (state: object, s: Snapshot) => T): T;
+}
+
+/** @param schema gives its classes to records and structs of the same name
+ * @throws StateError `STATE_LAYOUT` when it is not the schema that the segment was made from */
+export function viewsOf(reader: Reader, schema: StateSchema | undefined): MirrorViews {
+  // Made on first use: a tool that decodes has no need of them.
+  let views: Views | undefined;
+  const classes = schema === undefined ? new Map<string, object>() : classesOf(reader, schema);
+  return {
+    read: fn => (views ??= new Views(reader, classes)).read(fn),
+  };
+}
+
+class Views {
+  readonly #reader: Reader;
+  readonly #state: object;
+  #root!: ViewClass;
+  readonly #pools: MirrorPool[] = [];
+  /** The walk of check(), which comes by every block that a value owns: here each one is brought, and nothing judged. */
+  readonly #walk: CheckContext;
+  /** Words of values whose heap part is there, in this snapshot. */
+  readonly #fetched = new Set<number>();
+
+  constructor(reader: Reader, classes: ReadonlyMap<string, object>) {
+    this.#reader = reader;
+    const { segment, layouts, mirror } = reader;
+    const heap = { base: reader.heapWord, reach: (link: number) => reader.bringBlock(link) };
+    this.#walk = {
+      mem: mirror,
+      out: { push: () => 0 } as unknown as CheckContext['out'],
+      capacityOf: () => 0,
+      heap: heap as unknown as CheckContext['heap'],
+    };
+    const { i8, u8, i16, u16, i32, u32, f32, f64, i64, u64 } = mirror;
+    const arrays = { i8, u8, i16, u16, i32, u32, f32, f64, i64, u64 };
+    const { name, path, sizeBytes, regions } = segment;
+    const copy = { ...arrays, name, path, sizeBytes, regions, writable: false, kind: 'state' };
+    const store = openOutside(
+      copy as unknown as Segment,
+      {
+        layouts,
+        regions: [...segment.regions.values()].filter(r => !['words', 'reserved', 'catalog'].includes(r.name)),
+      } as unknown as StorePlan,
+      {
+        need: (word, count) => mirror.need(word, count),
+        fetch: (kind, word) => this.#fetch(kind, word),
+        pool: parts => {
+          const pool = new MirrorPool(parts, reader);
+          this.#pools.push(pool);
+          return pool as unknown as Pool<any>;
+        },
+        root: cls => {
+          this.#root = cls;
+        },
+        prototypeOf: layout => classes.get(layout.name) ?? anonymous(layout.name),
+      },
+    );
+    this.#state = store.state;
+    this.#root.free(this.#state);
+  }
+
+  read<T>(fn: (state: object, s: Snapshot) => T): T {
+    return this.#reader.run(s => {
+      this.#fetched.clear();
+      this.#reader.needRoot();
+      this.#root.revive(this.#state, 1);
+      try {
+        return fn(this.#state, s);
+      } finally {
+        for (const pool of this.#pools) pool.freeViews();
+        this.#root.free(this.#state);
+        drop(this.#state);
+      }
+    }, true);
+  }
+
+  #fetch(kind: AnyKind, word: number): void {
+    if (this.#fetched.has(word)) return;
+    checkValue(this.#walk, kind, word, 0, '');
+    this.#fetched.add(word);
+  }
+}
+
+/** Forget the views of the parts of a view: what they stand on may be something else in the next snapshot. */
+function drop(view: object): void {
+  (view as { $n?: unknown }).$n = undefined;
+}
+
+/** A pool whose records are brought as they are asked for. Has of `Pool` what reads, and what stores call. */
+class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
+  readonly name: string;
+  readonly layout: StructLayout;
+  readonly #reader: Reader;
+  readonly #part: PoolPart;
+  readonly #view: ViewClass;
+  readonly #U: Uint32Array;
+  readonly #views = new Map<number, { readonly generation: number; readonly view: object }>();
+  /** Slots whose views are out, in this snapshot. */
+  readonly #out: number[] = [];
+
+  constructor({ pool, view, context }: PoolParts, reader: Reader) {
+    this.name = pool.name;
+    this.layout = pool.layout;
+    this.#reader = reader;
+    this.#part = reader.partOf(pool.name);
+    this.#view = view;
+    this.#U = reader.mirror.u32;
+    const refOf = (record: object): RecordRef | undefined => this.#refOf(record);
+    Object.defineProperty(view.prototype, RECORD_REF, {
+      get(this: object) {
+        return refOf(this);
+      },
+      configurable: true,
+    });
+    Object.defineProperty(view.prototype, OWNER, { value: context, configurable: true });
+  }
+
+  get size(): number {
+    return this.#reader.liveOf(this.#part);
+  }
+
+  get capacity(): number {
+    return this.#part.capacity === 0 ? Number.POSITIVE_INFINITY : this.#part.capacity;
+  }
+
+  create(): never {
+    return readOnly(`${this.name}.create`);
+  }
+
+  destroy(): never {
+    return readOnly(`${this.name}.destroy`);
+  }
+
+  get(slot: number): object | undefined {
+    if (!this.#reader.bringSlot(this.#part, slot)) return undefined;
+    this.#reader.mirror.settle();
+    return this.#at(slot);
+  }
+
+  group(slots: Iterable<number>): (object | undefined)[] {
+    const wanted = [...slots];
+    const there = wanted.map(slot => this.#reader.bringSlot(this.#part, slot));
+    this.#reader.mirror.settle();
+    return wanted.map((slot, k) => (there[k] ? this.#at(slot) : undefined));
+  }
+
+  resolve(slot: number, generation: number): object | undefined {
+    return this.isLive(slot, generation) ? this.#at(slot) : undefined;
+  }
+
+  isLive(slot: number, generation: number): boolean {
+    if ((generation & 1) === 0 || !this.#reader.bringSlot(this.#part, slot)) return false;
+    this.#reader.mirror.settle();
+    return this.#generation(slot) === generation;
+  }
+
+  refOf(record: object): Ref {
+    const ref = this.#view.is(record) ? this.#refOf(record) : undefined;
+    if (ref === undefined)
+      throw new StateError('STATE_FOREIGN', `this is no record of \`${this.name}\` in this snapshot`);
+    return { slot: ref.slot, generation: ref.generation };
+  }
+
+  has(record: object | Ref): boolean {
+    if (this.#view.is(record)) return this.#view.base(record) !== 0;
+    const { slot, generation } = record as Ref;
+    return this.isLive(slot, generation);
+  }
+
+  forEach(fn: (record: object, slot: number) => void): void {
+    this.#reader.walk(this.#part, slot => {
+      const record = this.#at(slot);
+      if (record !== undefined) fn(record, slot);
+    });
+  }
+
+  *[Symbol.iterator](): Generator<object, undefined> {
+    const slots: number[] = [];
+    this.#reader.walk(this.#part, slot => {
+      if ((this.#generation(slot) & 1) === 1) slots.push(slot);
+    });
+    for (const slot of slots) yield this.#at(slot)!;
+    return undefined;
+  }
+
+  /** The snapshot ends: its views throw from now on. */
+  freeViews(): void {
+    const views = this.#views;
+    for (const slot of this.#out) {
+      const { view } = views.get(slot)!;
+      this.#view.free(view);
+      drop(view);
+    }
+    this.#out.length = 0;
+    if (views.size > KEPT_VIEWS) views.clear();
+  }
+
+  /** Stores call it when they recover; there is nothing to drop here. */
+  dropViews(): void {}
+
+  #generation(slot: number): number {
+    return this.#U[this.#reader.slotWord(this.#part, slot) + SLOT_GENERATION];
+  }
+
+  /** The record in a slot that is there. */
+  #at(slot: number): object | undefined {
+    const generation = this.#generation(slot);
+    if ((generation & 1) === 0) return undefined;
+    const base = this.#reader.slotWord(this.#part, slot);
+    const known = this.#views.get(slot);
+    if (known?.generation === generation) {
+      if (this.#view.base(known.view) === 0) {
+        this.#view.revive(known.view, base);
+        this.#out.push(slot);
+      }
+      return known.view;
+    }
+    const view = new this.#view(base, base + SLOT_STAMP);
+    this.#views.set(slot, { generation, view });
+    this.#out.push(slot);
+    return view;
+  }
+
+  #refOf(view: object): RecordRef | undefined {
+    const base = this.#view.base(view);
+    if (base === 0) return undefined;
+    return {
+      slot: this.#reader.slotAt(this.#part, base),
+      generation: this.#U[base + SLOT_GENERATION],
+      pool: this.name,
+    };
+  }
+}
+
+function readOnly(what: string): never {
+  throw new StateError(
+    'STATE_READ_ONLY',
+    `${what} in a snapshot: only the owner of the node writes; send it a message`,
+  );
+}
+
+/** A class for records of which only the name is known. */
+function anonymous(name: string): object {
+  const made = { [name]: class {} }[name]!;
+  return made.prototype as object;
+}
+
+/** The prototypes of a schema's classes by name, once it is the schema that the segment was made from. */
+function classesOf(reader: Reader, schema: StateSchema): Map<string, object> {
+  const ours = stateLayoutOf(schema);
+  const problem = differenceOf(ours, reader.layouts);
+  if (problem !== undefined) {
+    throw new StateError(
+      'STATE_LAYOUT',
+      `${reader.segment.name} was made from another schema: ${problem}. Read it without a schema, or with the one of its code`,
+    );
+  }
+  const classes = new Map<string, object>();
+  const take = (name: string, prototype: object | undefined): void => {
+    if (prototype !== undefined) classes.set(name, prototype);
+  };
+  const look = (kind: AnyKind): void => {
+    if (kind.tag === 'struct') {
+      take(kind.layout.name, kind.struct?.prototype as object | undefined);
+      kind.layout.fields.forEach(field => look(field.kind));
+    } else for (const inner of innerKinds(kind)) look(inner);
+  };
+  for (const { layout, struct } of ours.pools) {
+    take(layout.name, struct?.prototype as object | undefined);
+    layout.fields.forEach(field => look(field.kind));
+  }
+  ours.root.fields.forEach(field => look(field.kind));
+  return classes;
+}
+
+/** A sentence on the first difference between a schema and a segment's catalog, what the runtime added left aside. */
+function differenceOf(ours: StateLayout, theirs: StateLayout): string | undefined {
+  for (const pool of ours.pools) {
+    const other = theirs.pools.find(({ name }) => name === pool.name);
+    if (other === undefined) return `it has no pool \`${pool.name}\``;
+    const problem = structDifference(pool.layout, other.layout, `pool \`${pool.name}\``);
+    if (problem !== undefined) return problem;
+  }
+  const extra = theirs.pools.find(({ name, hidden }) => !hidden && !ours.pools.some(pool => pool.name === name));
+  if (extra !== undefined) return `it has a pool \`${extra.name}\``;
+  for (const [name, layout] of ours.structs) {
+    const other = theirs.structs.get(name);
+    if (other === undefined) return `it has no struct ${name}`;
+    const problem = structDifference(layout, other, name);
+    if (problem !== undefined) return problem;
+  }
+  return structDifference(ours.root, theirs.root, 'the root');
+}
+
+function structDifference(ours: StructLayout, theirs: StructLayout, where: string): string | undefined {
+  const shown = (layout: StructLayout) => layout.fields.filter(field => !field.name.startsWith('$'));
+  if (ours.name !== theirs.name) return `${where} holds ${theirs.name}, not ${ours.name}`;
+  const theirFields = new Map(shown(theirs).map(field => [field.name, field]));
+  for (const field of shown(ours)) {
+    const other = theirFields.get(field.name);
+    if (other === undefined) return `${where} has no field ${field.name}`;
+    const [mine, its] = [describeKind(field.kind), describeKind(other.kind)];
+    if (mine !== its) return `${where}.${field.name} is ${its}, not ${mine}`;
+    theirFields.delete(field.name);
+  }
+  const [extra] = theirFields.keys();
+  return extra === undefined ? undefined : `${where} has a field ${extra}`;
+}
