@@ -19,12 +19,8 @@
  *   (0.8 ns less); most writes of a busy record find it so (stamping in each transaction cost 6 ns more);
  * - fields are own accessors of each view, so that keys, spread and deep equality see them; they cost 0.1 µs a field once
  *   per view, and nothing at use. */
-<<<<<<< packages/lich/src/state/accessors.ts
 import { type AnyKind, type FieldLayout, ownsHeap, type RecordRef, type StructLayout, zeroOf } from '@lich/schema';
-=======
-import { type AnyKind, type FieldLayout, type RecordRef, type StructLayout, zeroOf } from '@lich/schema';
 import { isView } from './door.ts';
->>>>>>> /tmp/f.patch/new
 import type { Journal } from './journal.ts';
 import type { Arrays, Stamp } from './memory.ts';
 import { LOG_WORD, type LogCore, logSource } from './undo-log.ts';
@@ -88,13 +84,9 @@ export interface Hooks {
   setBytes(word: number, value: Uint8Array): void;
   refOf(field: number, value: unknown): RecordRef | undefined;
   setRef(word: number, ref: RecordRef | undefined): void;
-<<<<<<< packages/lich/src/state/accessors.ts
   /** Bring what the value of a field, at this word, has in the heap; only where `fetches` is set. */
   fetch(field: number, word: number): void;
-  makeView(field: number, word: number, stampWord: number): object;
-=======
   makeView(field: number, word: number, stamp: Stamp): object;
->>>>>>> /tmp/f.patch/new
   freeView(field: number, view: object): void;
   reviveView(field: number, view: object): void;
   assignView(field: number, view: object, value: unknown): void;
@@ -166,19 +158,13 @@ class Writer {
       const no = this.fields.push({ owner: layout, field }) - 1;
       const { kind } = field;
       const key = JSON.stringify(field.name);
-<<<<<<< packages/lich/src/state/accessors.ts
-      const isView = kind.tag === 'struct' || kind.tag === 'array' || kind.tag === 'list' || kind.tag === 'map';
-      if (isView) views.push(no);
+      if (isView(kind)) views.push(no);
       // Who reads a mirror brings what is in the heap; and its root ends with each snapshot.
       let bring = '';
       if (this.#plan.fetches && kind.tag !== 'struct' && ownsHeap(kind))
         bring = `fetch(${no},${this.#place(field, '(this.$b||freed())', shift, mode, 4)});`;
       if (this.#plan.fetches && mode === 'root') bring = `this.$b||freed();${bring}`;
       body += `get ${key}(){${bring}${this.#getter(field, no, mode, shift, views.length - 1)}},\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}},\n`;
-=======
-      if (isView(kind)) views.push(no);
-      body += `get ${key}(){${this.#getter(field, no, mode, shift, views.length - 1)}},\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}},\n`;
->>>>>>> /tmp/f.patch/new
       if (field.hidden) continue;
       init += `if((x=o[${key}])!==undefined)v[${key}]=x;`;
       const zero = this.constant(zeroOf(kind));
