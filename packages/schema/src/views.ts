@@ -240,6 +240,7 @@ export interface Pool<T> extends Iterable<T> {
   readonly name: string;
   readonly size: number;
   /** Most records at a time; of a pool that grows 2^30. */
+  /** Most records; Infinity for a pool that grows. */
   readonly capacity: number;
   /** Make a record; what `init` leaves out has its initial or zero value. `init` is checked as a whole before a byte is
    * written. @throws StateError `STATE_POOL_FULL`, `STATE_HEAP_FULL`; SchemaError `SCHEMA_RANGE`; ShmError `SHM_NO_MEMORY` */
@@ -247,7 +248,7 @@ export interface Pool<T> extends Iterable<T> {
   /** Its refs read undefined from now on, its view throws. @returns false when it was gone already.
    * @throws StateError `STATE_FOREIGN` for a record of another pool */
   destroy(record: T | Ref): boolean;
-  /** The live record in a slot, 0..capacity-1. O(1). */
+  /** The live record in a slot. O(1). */
   get(slot: number): T | undefined;
   /** The record that a ref leads to, or undefined when that one is gone. */
   resolve(slot: number, generation: number): T | undefined;
@@ -257,6 +258,13 @@ export interface Pool<T> extends Iterable<T> {
   has(record: T | Ref): boolean;
   /** Faster than iteration. */
   forEach(fn: (record: T, slot: number) => void): void;
+  /** Visit each live record once every `everyMs` of service time, an even part of them each time: called in each tick.
+   * Where a round stands is part of the state: after a kill it goes on there. A record that lives through a round is
+   * visited in it exactly once; one that is created meanwhile in this round or the next. Ticks that were lost to an outage
+   * are not made up for: the round takes longer by them.
+   * @param name tells spreads of one pool and one period apart; 8 spreads a pool
+   * @throws StateError `STATE_SPREAD` when it is called twice in one tick */
+  spread(everyMs: number, fn: (record: T, slot: number) => void, name?: string): void;
 }
 
 /** All records of a family, several classes in one pool. Iterates in slot order, as `Pool`. */

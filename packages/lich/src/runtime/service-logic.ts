@@ -34,7 +34,7 @@ import { resolveRefs } from './refs.ts';
 import { Sends } from './sends.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
-import { SyncScan, shownFields, shownTables } from './sync-scan.ts';
+import { SyncScan, shownFields } from './sync-scan.ts';
 import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
 
 /** What a service adds to the layout of its node's state. */
@@ -49,7 +49,6 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       $tick: f64,
       $synced: f64,
       $random: array(u32, 3),
-      ...(spec.me === undefined ? {} : shownTables(spec.state)),
       ...outgoingFields(nodes),
       ...ownFields(service),
     } as Fields,

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openStore, plain, type Store, storePlan } from '../state/index.ts';
 import { memorySegment } from '../testing/memory-segment.ts';
-import { SyncScan, shownFields, shownTables } from './sync-scan.ts';
+import { SyncScan, shownFields } from './sync-scan.ts';
 
 class Pos extends struct({ x: f32.sync, y: f32.sync, secret: u8 }) {}
 class Unit extends struct({
@@ -28,7 +28,6 @@ const Schema = state({
 const plan = storePlan(Schema, {
   logWords: 1 << 13,
   hidden: shownFields(Schema) as never,
-  system: shownTables(Schema),
 });
 
 type World = Store<any>;
@@ -304,7 +303,6 @@ describe('what players see', () => {
     const widePlan = storePlan(schema, {
       logWords: 1 << 13,
       hidden: shownFields(schema) as never,
-      system: shownTables(schema),
     });
     const store = openStore(memorySegment({ regions: widePlan.regions, catalog: widePlan.catalog }), widePlan) as World;
     const writer = new Writer(1024);

@@ -4,15 +4,15 @@
  * a copy of each sync field. These are under the log and change in the transaction that sends the delta, so after a kill
  * the next life goes on with the next delta, and nobody needs a new picture.
  *
- *   root              $shown_<pool>        u32, one for each slot: the generation outlives the record, so that one which
- *                                          is destroyed, made again and destroyed between two deltas is taken away
- *   hidden in records $shown0 … $shownN    one for each sync field, of its kind
+ *   hidden in records $_shown              u32, the generation. It is the slot's, and outlives the record (see pool.ts), so
+ *                                          that one which is destroyed, made again and destroyed between two deltas is
+ *                                          taken away
+ *                     $shown0 … $shownN    one for each sync field, of its kind
  *
  * Change stamps say which records to look at; the copies say what of them to send: writing the same value, or going
  * there and back between two ticks, sends nothing. */
 import {
   type AnyKind,
-  array,
   type FieldLayout,
   type Fields,
   type StateSchema,
@@ -24,24 +24,16 @@ import {
   type Writer,
 } from '@lich/schema';
 import { OutKind } from '@lich/schema';
-import { POOL_CAPACITY_DEFAULT, type Pool, type Store } from '../state/index.ts';
+import type { Pool, Store } from '../state/index.ts';
 
 /** Hidden fields for the pools of a schema that have sync fields. */
 export function shownFields(schema: StateSchema): Record<string, Record<string, unknown>> {
   const hidden: Record<string, Record<string, unknown>> = {};
   for (const pool of syncPlanOf(schema).pools) {
-    hidden[pool.name] = {};
+    hidden[pool.name] = { $_shown: u32 };
     for (const { index, field } of pool.fields) hidden[pool.name]![`$shown${index}`] = field.kind;
   }
   return hidden;
-}
-
-/** Root fields for the pools of a schema that have sync fields. */
-export function shownTables(schema: StateSchema): Record<string, unknown> {
-  const tables = new Map(schema.pools.map(pool => [pool.name, pool.capacity || POOL_CAPACITY_DEFAULT]));
-  return Object.fromEntries(
-    syncPlanOf(schema).pools.map(({ name }) => [`$shown_${name}`, array(u32, tables.get(name)!)]),
-  );
 }
 
 export type { Fields };
@@ -59,7 +51,7 @@ interface Scanned {
   readonly pool: Pool<object>;
   /** by sync field: of a nested struct, those parts that are sent */
   readonly pairs: readonly (readonly Pair[])[];
-  /** word of the generation shown of slot 0 */
+  /** word of the generation shown, in the payload */
   readonly shown: number;
   readonly mask: number[];
 }
@@ -88,19 +80,17 @@ export class SyncScan {
     this.#store = store;
     this.#writer = writer;
     this.#sync = new SyncWriter(this.plan, writer);
-    const rootOffset = store.segment.regions.get('root')!.offset;
     this.#scanned = this.plan.pools.map(plan => {
       const pool = store.pools.get(plan.name)!;
       const field = (name: string): FieldLayout => pool.layout.fields.find(f => f.name === name)!;
       const pairs = plan.fields.map(({ name, index }) =>
         pairsOf(field(name).kind, field(name).offset, field(`$shown${index}`).offset),
       );
-      const table = store.layouts.root.fields.find(f => f.name === `$shown_${plan.name}`)!;
       return {
         plan,
         pool,
         pairs,
-        shown: (rootOffset + table.offset) / 4,
+        shown: field('$_shown').offset / 4,
         mask: new Array<number>(plan.maskWords).fill(0),
       };
     });
@@ -138,8 +128,8 @@ export class SyncScan {
   #visit(scanned: Scanned, slot: number, record: object | undefined): void {
     const { pool, pairs, shown, mask } = scanned;
     const { log, segment } = this.#store;
+    const shownWord = pool.payloadWord(slot) + shown;
     const base = pool.payloadWord(slot) * 4;
-    const shownWord = shown + slot;
     const was = segment.u32[shownWord];
     if (this.#left <= 0) {
       this.isWhole = false;

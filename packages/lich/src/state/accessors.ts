@@ -23,6 +23,7 @@ import { type AnyKind, type FieldLayout, ownsHeap, type RecordRef, type StructLa
 import { isView } from './door.ts';
 import type { Journal } from './journal.ts';
 import type { Arrays, Stamp } from './memory.ts';
+import type { PoolSlots } from './pool-places.ts';
 import { LOG_WORD, type LogCore, logSource } from './undo-log.ts';
 import { LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
@@ -53,10 +54,12 @@ export interface ViewClass {
 
 export interface PoolCode {
   readonly layout: StructLayout;
-  /** Word of slot 0, words between slots, word of the first block stamp. */
+  /** Of a pool with a capacity: word of slot 0, words between slots, word of the first block stamp. */
   readonly slots: number;
   readonly stride: number;
   readonly blocks: number;
+  /** Of a pool that grows: its addresses, and the word of its `high`. */
+  readonly grows: { readonly at: PoolSlots; readonly high: number } | undefined;
   /** Words from a slot to its second fence. */
   readonly fence: number;
 }
@@ -351,13 +354,22 @@ take(${name},${names},${own},{${body}});
 /** Text that stamps a record of a pool, and the block of 64 slots that it is in, after a look at its fences: whoever wrote
  * beyond a record is found before more is written. Written out as it is, it is longer than what V8 inlines (460 bytes of
  * bytecode), and has to be: inlined it would use up the budget of the writes that it serves. */
-function markerSource(index: number, pool: PoolCode): string {
+function markerSource(index: number, pool: PoolCode, constant: (value: unknown) => string): string {
   const logged = (word: string, value: string) =>
     `{const i=${word},q=A[${LOG_POS}];if(q>lim)full(q);const R=L,k=q&M;R[k]=i;R[k+1]=A[i];A[${LOG_POS}]=(q+2)|0;A[i]=${value};}`;
-  const body = `const A=I,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}],slot=((b-${pool.slots})/${pool.stride})|0,f=${FENCE}^slot;
-if(A[b]!==f||A[(b+${pool.fence})|0]!==f)broken(${index},slot);
+  // A record of a pool that grows says its number itself; the directory has to lead back to it.
+  const { grows } = pool;
+  const at = grows === undefined ? '' : constant(grows.at);
+  const look =
+    grows === undefined
+      ? `slot=((b-${pool.slots})/${pool.stride})|0,f=${FENCE}^slot;
+if(A[b]!==f||A[(b+${pool.fence})|0]!==f)broken(${index},slot);`
+      : `f=A[b],slot=(f^${FENCE})>>>0;
+if(A[(b+${pool.fence})|0]!==f||slot>=U[${grows.high}]||${at}.base(slot)!==b)broken(${index},slot);`;
+  const block = grows === undefined ? `${pool.blocks}+(slot>>>6)*2` : `${at}.block(slot)`;
+  const body = `const A=I,lo=A[${STAMP_LO}],hi=A[${STAMP_HI}],${look}
 ${logged(`(b+${SLOT_STAMP})|0`, 'lo')}${logged(`(b+${SLOT_STAMP + 1})|0`, 'hi')}
-const s=${pool.blocks}+(slot>>>6)*2;
+const s=${block};
 if(A[s]!==lo||A[s+1]!==hi){${logged('s', 'lo')}${logged('s+1', 'hi')}}`;
   return `
 function mark${index}(b){${body}}
@@ -376,7 +388,8 @@ export function generate(
   const writer = new Writer(plan);
   let classes = '';
   plan.pools.forEach((pool, k) => {
-    classes += markerSource(k, pool) + writer.viewClass(`P${k}`, pool.layout, 'record', `view${k}`);
+    classes += markerSource(k, pool, value => writer.constant(value));
+    classes += writer.viewClass(`P${k}`, pool.layout, 'record', `view${k}`);
   });
   plan.nested.forEach((layout, k) => {
     classes += writer.viewClass(`N${k}`, layout, 'nested', 'viewPart');

@@ -4,9 +4,10 @@ import { checkList, checkTable } from './chain-check.ts';
 import type { Violation } from './errors.ts';
 import { HeapAudit, type HeapPlace } from './heap-check.ts';
 import type { Arrays } from './memory.ts';
-import { checkPool } from './pool.ts';
+import { checkPool } from './pool-check.ts';
 import { checkTimers } from './timers.ts';
 import { ROOT_FENCE, rootStampWord } from './plan.ts';
+import { poolPlaces } from './pool-places.ts';
 
 export interface CheckContext {
   readonly mem: Arrays;
@@ -32,13 +33,18 @@ export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlace
     mem,
     out,
     heap: new HeapAudit(mem, places.heap, out),
-    capacityOf: name => layouts.pools.find(pool => pool.name === name)?.capacity,
+    capacityOf: name => {
+      const pool = layouts.pools.find(entry => entry.name === name);
+      return pool && poolPlaces(pool.layout, pool.capacity).capacity;
+    },
   };
   checkStruct(context, layouts.root, places.root, 'root');
   const fence = mem.u32[rootStampWord(layouts, places.root) + 2];
   if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
   layouts.pools.forEach((pool, k) => {
-    checkPool(mem, pool, places.pools[k]!, out, (word, where) => checkStruct(context, pool.layout, word, where));
+    checkPool(mem, pool, places.pools[k]!, context.heap, out, (word, where) =>
+      checkStruct(context, pool.layout, word, where),
+    );
   });
   checkTimers(mem, layouts.root, places.root, context.heap, out);
   context.heap.leaks();

@@ -9,6 +9,7 @@ import { CodedError } from '@lich/schema';
  * - `STATE_FREED` a view was used after its record, list element or map entry was destroyed.
  * - `STATE_FOREIGN` a record of another store or another pool where one of this pool is wanted.
  * - `STATE_INDEX` an index outside a fixed array.
+ * - `STATE_SPREAD` a spread ran twice in one tick, or a pool has more of them than it may.
  * - `STATE_POOL_FULL`, `STATE_LIST_FULL`, `STATE_MAP_FULL`, `STATE_SET_FULL` no room; the message names the capacity to raise.
  * - `STATE_HEAP_FULL` no block of that size is free in the heap; the transaction has to be rolled back, raise `limits.heapBytes`.
  * - `STATE_DOUBLE_FREE` a block of the heap was given back twice.
@@ -29,6 +30,7 @@ export type StateCode =
   | 'STATE_FREED'
   | 'STATE_FOREIGN'
   | 'STATE_INDEX'
+  | 'STATE_SPREAD'
   | 'STATE_POOL_FULL'
   | 'STATE_LIST_FULL'
   | 'STATE_MAP_FULL'

@@ -8,7 +8,7 @@ export type { DumpInfo, DumpPacking } from './dump-format.ts';
 export { restoreSegment } from './restore.ts';
 export type { RestoreOptions } from './restore.ts';
 export { plain } from './plain.ts';
-export { POOL_CAPACITY_DEFAULT, storePlan } from './plan.ts';
+export { storePlan } from './plan.ts';
 export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts';
 export { Pool } from './pool.ts';
 export { local } from './local.ts';

@@ -154,7 +154,7 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   }
 
   get capacity(): number {
-    return this.#part.capacity === 0 ? Number.POSITIVE_INFINITY : this.#part.capacity;
+    return this.#part.places.grows ? Number.POSITIVE_INFINITY : this.#part.capacity;
   }
 
   create(): never {
@@ -163,6 +163,10 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
 
   destroy(): never {
     return readOnly(`${this.name}.destroy`);
+  }
+
+  spread(): never {
+    return readOnly(`${this.name}.spread`);
   }
 
   get(slot: number): object | undefined {

@@ -13,7 +13,7 @@ import type { Segment } from '../shm/index.ts';
 import { StateError } from './errors.ts';
 import { HEAP_BYTES_DEFAULT, HEAP_BYTES_MIN } from './heap.ts';
 import type { HeapPlace } from './heap-check.ts';
-import { type PoolPlaces, poolPlaces } from './pool.ts';
+import { type PoolPlaces, poolPlaces } from './pool-places.ts';
 import { timerPlaces } from './timers.ts';
 import { LOG_WORDS_DEFAULT, LOG_WORDS_MAX, LOG_WORDS_MIN } from './words.ts';
 
@@ -107,16 +107,6 @@ export function placesOf(
   };
 }
 
-/** Records in a pool that names no capacity. */
-export const POOL_CAPACITY_DEFAULT = 65_536;
-
-function bounded(layouts: StateLayout): StateLayout {
-  return {
-    ...layouts,
-    pools: layouts.pools.map(pool => ({ ...pool, capacity: pool.capacity || POOL_CAPACITY_DEFAULT })),
-  };
-}
-
 /** Lay out a store.
  * @throws TypeError for logWords that cannot be; SchemaError for hidden parts that cannot be */
 export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOptions = {}): StorePlan<S> {
@@ -124,7 +114,7 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
   if (!Number.isInteger(Math.log2(logWords)) || logWords < LOG_WORDS_MIN || logWords > LOG_WORDS_MAX) {
     throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
   }
-  const layouts = bounded(stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) }));
+  const layouts = stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) });
   const grows = needsHeap(layouts) || timerPlaces(layouts.root, 0) !== undefined;
   const heapBytes = options.heapBytes ?? (grows ? HEAP_BYTES_DEFAULT : 0);
   if (heapBytes !== 0 && !(heapBytes >= HEAP_BYTES_MIN && heapBytes <= 2 ** 32 && heapBytes % HEAP_BYTES_MIN === 0)) {
@@ -134,7 +124,11 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
   const regions: PlanRegion[] = [
     { name: 'log', bytes: logWords * 4, reserve: true },
     { name: 'root', bytes: rootBytes(layouts), reserve: true },
-    ...layouts.pools.map((pool, k) => ({ name: poolRegion(k, pool.name), bytes: places[k]!.bytes })),
+    ...layouts.pools.map((pool, k) => ({
+      name: poolRegion(k, pool.name),
+      bytes: places[k]!.bytes,
+      ...(places[k]!.grows && { reserve: true }),
+    })),
     ...(heapBytes === 0 ? [] : [{ name: 'heap', bytes: heapBytes }]),
   ];
   // The pools' geometry is a function of the catalog; the sizes of log and heap are not part of the layout, the regions

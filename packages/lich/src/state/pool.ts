@@ -1,14 +1,6 @@
 // HOT: measured by benchmarks/state
-/** Pool: fixed-size slots with generations. All of it is under the undo log; nothing is rebuilt at resume.
- *
- *   region    WORD   FIELD      MEANING
- *                0   high       slots at and above were never used: zero bytes
- *                1   live       live records
- *                2   free       first slot that was given back + 1, linked by the first payload word; 0 = none
- *             3…15   reserved   zero
- *               16   bitmap     one bit a slot, set = live; 32 a word
- *                …   blocks     one stamp (lo, hi) for 64 slots: the newest of theirs; 8-byte aligned
- *                …   slots      64-byte aligned
+/** Pool: fixed-size slots with generations. All of it is under the undo log; nothing is rebuilt at resume. Where its parts
+ * are, in the pool's region or in chunks of the heap, is in pool-places.ts.
  *
  *   slot      WORD   FIELD      MEANING
  *                0   fence      FENCE ^ slot number, from first use on
@@ -17,46 +9,43 @@
  *                4   payload    the record; one word at least
  *                …   fence      the same as word 0
  *
- * Invariants: bit set = generation odd; live = bits set; live + free slots = high; block stamp >= stamps of its slots.
+ * Invariants: bit set = generation odd; live = bits set; live + free slots = high; block stamp >= stamps of its slots;
+ * a chunk is there exactly when `high` is beyond its first slot.
  *
  *   create    take a slot (free, else high) · fences · generation odd · bit · live · stamp · payload = initial image
  *   destroy   generation even · bit · live · stamp · link onto the free list
+ *
+ * Slots of a region are zero before first use. What the heap hands out is not: a slot there, and the bits and the stamp of
+ * its block of 64, are zeroed when they are first used.
+ *
+ * Hidden fields named `$_…` (32 bits each) belong to the slot: they are zero at first use, and neither create nor destroy
+ * changes them.
  *
  * A ref is slot and generation: it reads undefined once the record is gone, and never leads to the next one. */
 import { type PoolLayout, type Ref, RECORD_REF, type RecordRef, type StructLayout } from '@lich/schema';
 import type { Pool as PoolFace } from '@lich/schema';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
 import { OWNER } from './cell.ts';
-import type { Violation } from './errors.ts';
 import { StateError } from './errors.ts';
 import type { Image } from './image.ts';
 import type { ViewOwner } from './journal.ts';
-import type { Arrays, StoreContext } from './memory.ts';
+import type { StoreContext } from './memory.ts';
+import {
+  chunkFirst,
+  chunkOf,
+  chunkWords,
+  FREE,
+  HIGH,
+  LIVE,
+  type PoolPlaces,
+  PoolSlots,
+  poolPlaces,
+  SPREADS,
+} from './pool-places.ts';
+import { Spreads } from './spread.ts';
 
-export const HIGH = 0;
-export const LIVE = 1;
-export const FREE = 2;
-const RESERVED = 3;
-export const BITMAP = 16;
-
-/** Word offsets inside a pool's region, and its size. */
-export interface PoolPlaces {
-  readonly blocks: number;
-  readonly slots: number;
-  /** Words from one slot to the next. */
-  readonly stride: number;
-  readonly payloadWords: number;
-  readonly bytes: number;
-}
-
-export function poolPlaces(layout: StructLayout, capacity: number): PoolPlaces {
-  const payloadWords = Math.max(layout.bytes / 4, 1);
-  const stride = Math.ceil((SLOT_HEADER + payloadWords + 1) / 2) * 2;
-  const bitmapWords = Math.ceil(capacity / 32);
-  const blocks = BITMAP + Math.ceil(bitmapWords / 2) * 2;
-  const slots = Math.ceil((blocks + Math.ceil(capacity / 64) * 2) / 16) * 16;
-  return { blocks, slots, stride, payloadWords, bytes: (slots + stride * capacity) * 4 };
-}
+export { BITMAP, HIGH, poolPlaces } from './pool-places.ts';
+export type { PoolPlaces } from './pool-places.ts';
 
 /** Pages of a segment, reserved before they are touched. */
 export interface Pages {
@@ -83,6 +72,7 @@ const SPARES_MAX = 1024;
 /** All records of one class, in the owner's process. `Pool` of @lich/schema is what handlers see of it. */
 export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   readonly name: string;
+  /** Infinity for a pool that grows. */
   readonly capacity: number;
   /** Layout of a record, hidden fields included. */
   readonly layout: StructLayout;
@@ -95,9 +85,11 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   readonly #write: (word: number, value: number) => void;
   readonly #word: number;
   readonly #places: PoolPlaces;
-  readonly #slots: number;
-  readonly #stride: number;
+  readonly #at: PoolSlots;
+  readonly #spreads: Spreads;
   readonly #pages: Pages;
+  /** Word offsets in the payload that a slot keeps over its records: hidden fields of 4 bytes named `$_…`. */
+  readonly #kept: readonly number[];
   readonly #views: (T | undefined)[] = [];
   readonly #spares: T[] = [];
   #reservedSlots = 0;
@@ -108,7 +100,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   constructor(parts: PoolParts) {
     const { pool, context } = parts;
     this.name = pool.name;
-    this.capacity = pool.capacity;
+    this.capacity = pool.capacity === 0 ? Number.POSITIVE_INFINITY : pool.capacity;
     this.layout = pool.layout;
     this.#context = context;
     this.#view = parts.view;
@@ -119,9 +111,12 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     this.#write = context.log.write;
     this.#word = parts.word;
     this.#places = poolPlaces(pool.layout, pool.capacity);
-    this.#slots = parts.word + this.#places.slots;
-    this.#stride = this.#places.stride;
+    this.#at = new PoolSlots(context.mem.u32, this.#places, parts.word, context.heap.base);
+    this.#spreads = new Spreads({ context, name: pool.name, word: parts.word, slots: this.#at });
     this.#pages = parts.pages;
+    this.#kept = pool.layout.fields
+      .filter(field => field.hidden && field.name.startsWith('$_'))
+      .map(field => field.offset / 4);
     const refOf = (view: object): RecordRef | undefined => this.#refOf(view);
     Object.defineProperty(parts.view.prototype, RECORD_REF, {
       get(this: object) {
@@ -154,22 +149,29 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     let base: number;
     if (free !== 0) {
       slot = free - 1;
-      base = this.#slots + slot * this.#stride;
+      base = this.#at.base(slot);
       write(word + FREE, U[base + SLOT_HEADER]);
     } else {
       slot = U[word + HIGH];
-      if (slot >= this.#reservedSlots) this.#grow(slot);
-      base = this.#slots + slot * this.#stride;
+      base = this.#first(slot);
       write(word + HIGH, slot + 1);
       write(base, FENCE ^ slot);
       write(base + SLOT_HEADER + this.#places.payloadWords, FENCE ^ slot);
     }
     write(base + SLOT_GENERATION, (U[base + SLOT_GENERATION] + 1) | 0);
-    const bits = word + BITMAP + (slot >>> 5);
+    const bits = this.#at.bits(slot);
     write(bits, U[bits] | (1 << (slot & 31)));
     write(word + LIVE, U[word + LIVE] + 1);
+    if (U[word + SPREADS] !== 0) this.#spreads.count(slot, 1);
     this.#mark(base);
-    this.#image.apply(base + SLOT_HEADER, this.#context.mem, this.#context.log, free === 0);
+    const kept = this.#kept;
+    if (kept.length === 0 || free === 0) {
+      this.#image.apply(base + SLOT_HEADER, this.#context.mem, this.#context.log, free === 0);
+    } else {
+      const values = kept.map(k => U[base + SLOT_HEADER + k]);
+      this.#image.apply(base + SLOT_HEADER, this.#context.mem, this.#context.log, false);
+      kept.forEach((k, n) => write(base + SLOT_HEADER + k, values[n]!));
+    }
     const view = this.#place(slot, base);
     this.#context.journal.add(this, slot, undefined, this.#context.position());
     if (init !== undefined) this.#view.init(view, init);
@@ -184,12 +186,13 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     const U = this.#U;
     const word = this.#word;
     const write = this.#write;
-    const base = this.#slots + slot * this.#stride;
+    const base = this.#at.base(slot);
     this.#mark(base);
     write(base + SLOT_GENERATION, (U[base + SLOT_GENERATION] + 1) | 0);
-    const bits = word + BITMAP + (slot >>> 5);
+    const bits = this.#at.bits(slot);
     write(bits, U[bits] & ~(1 << (slot & 31)));
     write(word + LIVE, U[word + LIVE] - 1);
+    if (U[word + SPREADS] !== 0) this.#spreads.count(slot, -1);
     write(base + SLOT_HEADER, U[word + FREE]);
     write(word + FREE, slot + 1);
     const view = this.#views[slot];
@@ -206,14 +209,14 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     const view = this.#views[slot];
     if (view !== undefined) return view;
     if (slot >>> 0 !== slot || slot >= this.#U[this.#word + HIGH]) return undefined;
-    const base = this.#slots + slot * this.#stride;
+    const base = this.#at.base(slot);
     return (this.#I[base + SLOT_GENERATION] & 1) === 0 ? undefined : this.#place(slot, base);
   }
 
   /** The record that a ref leads to, or undefined when that one is gone. */
   resolve(slot: number, generation: number): T | undefined {
     if (slot >>> 0 !== slot || slot >= this.#U[this.#word + HIGH] || (generation & 1) === 0) return undefined;
-    if (this.#U[this.#slots + slot * this.#stride + SLOT_GENERATION] !== generation) return undefined;
+    if (this.#U[this.#at.base(slot) + SLOT_GENERATION] !== generation) return undefined;
     return this.get(slot);
   }
 
@@ -221,7 +224,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     return (
       slot < this.#U[this.#word + HIGH] &&
       (generation & 1) === 1 &&
-      this.#U[this.#slots + slot * this.#stride + SLOT_GENERATION] === generation
+      this.#U[this.#at.base(slot) + SLOT_GENERATION] === generation
     );
   }
 
@@ -241,24 +244,32 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
    * not visited after. */
   forEach(fn: (record: T, slot: number) => void): void {
     const I = this.#I;
-    const bitmap = this.#word + BITMAP;
+    const at = this.#at;
     const views = this.#views;
-    for (let k = 0; k << 5 < this.#U[this.#word + HIGH]; k++) {
-      let bits = I[bitmap + k];
+    for (let start = 0; start < this.#U[this.#word + HIGH]; start += 32) {
+      const word = at.bits(start);
+      let bits = I[word];
       while (bits !== 0) {
         const bit = 31 - Math.clz32(bits & -bits);
         bits &= bits - 1;
-        if (((I[bitmap + k] >>> bit) & 1) === 0) continue;
-        const slot = (k << 5) | bit;
-        fn(views[slot] ?? this.#place(slot, this.#slots + slot * this.#stride), slot);
+        if (((I[word] >>> bit) & 1) === 0) continue;
+        const slot = start | bit;
+        fn(views[slot] ?? this.#place(slot, at.base(slot)), slot);
       }
     }
+  }
+
+  /** Visit each live record once in `everyMs` of service time, in even parts: call it in each tick. See spread.ts.
+   * @throws StateError `STATE_SPREAD` */
+  spread(everyMs: number, fn: (record: T, slot: number) => void, name = ''): void {
+    const views = this.#views;
+    this.#spreads.run(everyMs, name, slot => fn(views[slot] ?? this.#place(slot, this.#at.base(slot)), slot));
   }
 
   /** In slot order, as forEach. */
   *[Symbol.iterator](): Generator<T, undefined> {
     for (let slot = 0; slot < this.#U[this.#word + HIGH]; slot++) {
-      const bits = this.#I[this.#word + BITMAP + (slot >>> 5)];
+      const bits = this.#I[this.#at.bits(slot)];
       if (bits === 0) {
         slot |= 31;
         continue;
@@ -274,12 +285,12 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   changedSince(stamp: number, visit: (slot: number, record: T | undefined) => void): void {
     const U = this.#U;
     const high = U[this.#word + HIGH];
-    const blocks = this.#word + this.#places.blocks;
-    for (let block = 0; block << 6 < high; block++) {
-      if (U[blocks + block * 2 + 1] * 0x1_0000_0000 + U[blocks + block * 2] < stamp) continue;
-      const end = Math.min((block + 1) << 6, high);
-      for (let slot = block << 6; slot < end; slot++) {
-        const base = this.#slots + slot * this.#stride;
+    for (let start = 0; start < high; start += 64) {
+      const block = this.#at.block(start);
+      if (U[block + 1] * 0x1_0000_0000 + U[block] < stamp) continue;
+      const end = Math.min(start + 64, high);
+      for (let slot = start; slot < end; slot++) {
+        const base = this.#at.base(slot);
         if (U[base + SLOT_STAMP + 1] * 0x1_0000_0000 + U[base + SLOT_STAMP] >= stamp) visit(slot, this.get(slot));
       }
     }
@@ -287,18 +298,30 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
 
   /** The stamp of a slot: when it changed last. */
   stampOf(slot: number): number {
-    const at = this.#slots + slot * this.#stride + SLOT_STAMP;
+    const at = this.#at.base(slot) + SLOT_STAMP;
     return this.#U[at + 1] * 0x1_0000_0000 + this.#U[at];
   }
 
   /** The generation of a slot: odd = live. */
   generationOf(slot: number): number {
-    return this.#U[this.#slots + slot * this.#stride + SLOT_GENERATION];
+    return this.#U[this.#at.base(slot) + SLOT_GENERATION];
+  }
+
+  /** Does a slot of this pool begin at this word? */
+  owns(base: number): boolean {
+    const { grows, stride } = this.#places;
+    const high = this.#U[this.#word + HIGH];
+    if (grows) {
+      const slot = this.#at.slotAt(base);
+      return slot < high && this.#at.base(slot) === base;
+    }
+    const from = this.#at.base(0);
+    return base >= from && base < from + high * stride;
   }
 
   /** Word of the payload of a slot in the segment: for code that reads hidden fields in bulk. */
   payloadWord(slot: number): number {
-    return this.#slots + slot * this.#stride + SLOT_HEADER;
+    return this.#at.base(slot) + SLOT_HEADER;
   }
 
   /** Make views ahead, so that `count` are ready: outside handlers. A new view costs 0.1 µs a field, a prepared one 10 ns. */
@@ -314,15 +337,16 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
 
   /** Reserve what is in use and some more. @internal */
   reserve(): void {
-    this.#grow(Math.min(this.high, this.capacity - 1));
+    if (!this.#places.grows) this.#grow(Math.min(this.high, this.capacity - 1));
   }
 
   #reservedBytes(slots: number): number {
-    return (this.#places.slots + this.#stride * Math.min(slots, this.capacity)) * 4;
+    return (this.#places.slots + this.#places.stride * Math.min(slots, this.capacity)) * 4;
   }
 
   /** The page ahead: what to reserve next, or undefined while there is enough. @internal */
   wanted(): { offset: number; bytes: number; done: () => void } | undefined {
+    if (this.#places.grows) return undefined;
     const growth = this.#growth();
     if (this.#reservedSlots >= this.capacity || this.#reservedSlots - this.high > growth / 2) return undefined;
     const slots = Math.min(this.capacity, this.#reservedSlots + growth);
@@ -342,7 +366,39 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   }
 
   #growth(): number {
-    return Math.max(64, Math.ceil(GROWTH_BYTES / (this.#stride * 4)));
+    return Math.max(64, Math.ceil(GROWTH_BYTES / (this.#places.stride * 4)));
+  }
+
+  /** The word of a slot that was never used, made ready. */
+  #first(slot: number): number {
+    const places = this.#places;
+    if (!places.grows) {
+      if (slot >= this.#reservedSlots) this.#grow(slot);
+      return this.#at.base(slot);
+    }
+    if (slot >= places.capacity) {
+      throw new StateError(
+        'STATE_POOL_FULL',
+        `pool \`${this.name}\` full: ${slot} slots, more than a growing pool takes: give it a capacity in pool(…, { capacity })`,
+      );
+    }
+    const at = this.#at;
+    if ((slot & 63) === 0) {
+      const chunk = chunkOf(places.top, slot);
+      if (slot === chunkFirst(places.top, chunk)) {
+        this.#write(at.directory + chunk, this.#context.heap.alloc(chunkWords(places, chunk)));
+      }
+      this.#zero(at.bits(slot), 2);
+      this.#zero(at.block(slot), 2);
+    }
+    const base = at.base(slot);
+    this.#zero(base, places.stride);
+    return base;
+  }
+
+  #zero(word: number, count: number): void {
+    const I = this.#I;
+    for (let k = word; k < word + count; k++) if (I[k] !== 0) this.#write(k, 0);
   }
 
   #grow(slot: number): void {
@@ -371,7 +427,23 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   #refOf(view: object): RecordRef | undefined {
     const base = this.#view.base(view);
     if (base === 0) return undefined;
-    return { slot: (base - this.#slots) / this.#stride, generation: this.#U[base + SLOT_GENERATION], pool: this.name };
+    return { slot: this.#slotAt(base), generation: this.#U[base + SLOT_GENERATION], pool: this.name };
+  }
+
+  /** The number of the slot that begins at a word. In a pool that grows its fence says it, the directory has to agree. */
+  #slotAt(base: number): number {
+    const slot = this.#at.slotAt(base);
+    if (!this.#places.grows) return slot;
+    if (slot >= this.#U[this.#word + HIGH] || this.#at.base(slot) !== base) this.#broken(base);
+    return slot;
+  }
+
+  #broken(base: number): never {
+    throw new StateError(
+      'STATE_CORRUPT',
+      `the fences of a record of ${this.name} were overwritten (word ${base}): something wrote beyond a record; run \`lich check\``,
+      { severity: 'fatal' },
+    );
   }
 
   /** @returns the slot of a live record or of a ref that is not stale, else -1 */
@@ -380,7 +452,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
       throw new TypeError(`pool \`${this.name}\` takes a record or a { slot, generation }`);
     if (this.#view.is(record)) {
       const base = this.#view.base(record);
-      return base === 0 ? -1 : (base - this.#slots) / this.#stride;
+      return base === 0 ? -1 : this.#slotAt(base);
     }
     const { slot, generation } = record as Ref;
     if (RECORD_REF in record || typeof slot !== 'number' || typeof generation !== 'number') this.#foreign(record);
@@ -405,64 +477,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   /** @internal */
   undoRemove(slot: number, view: object): void {
     this.#views[slot] = view as T;
-    this.#view.revive(view, this.#slots + slot * this.#stride);
+    this.#view.revive(view, this.#at.base(slot));
   }
 }
 
-/** Walk a pool's own words.
- * @param word of the region
- * @param each called for each live record, with the word of its payload */
-export function checkPool(
-  mem: Arrays,
-  pool: PoolLayout,
-  word: number,
-  out: Violation[],
-  each: (word: number, where: string) => void,
-): void {
-  const U = mem.u32;
-  const where = pool.name;
-  const { blocks, slots, stride, payloadWords } = poolPlaces(pool.layout, pool.capacity);
-  const bad = (what: string) => void out.push({ where, what });
-  const high = U[word + HIGH];
-  const live = U[word + LIVE];
-  if (high > pool.capacity || live > high || U[word + FREE] > high) {
-    return bad(`high ${high}, live ${live}, free ${U[word + FREE]} with ${pool.capacity} slots`);
-  }
-  for (let k = RESERVED; k < BITMAP; k++) if (U[word + k] !== 0) bad(`reserved word ${k} is ${U[word + k]}`);
-  let bits = 0;
-  for (let k = 0; k < Math.ceil(pool.capacity / 32); k++) {
-    for (let b = U[word + BITMAP + k]; b !== 0; b &= b - 1) {
-      bits++;
-      const slot = k * 32 + 31 - Math.clz32(b & -b);
-      if (slot >= high) bad(`bit ${slot} is set, high is ${high}`);
-    }
-  }
-  if (bits !== live) bad(`${bits} bits set, live says ${live}`);
-  const stampAt = (at: number) => U[at + 1] * 0x1_0000_0000 + U[at];
-  for (let slot = 0; slot < high; slot++) {
-    const base = word + slots + slot * stride;
-    const at = `${where}[${slot}]`;
-    const wrong = (what: string) => void out.push({ where: at, what });
-    const fence = (FENCE ^ slot) >>> 0;
-    const end = base + SLOT_HEADER + payloadWords;
-    if (U[base] !== fence || U[end] !== fence)
-      wrong(`fences ${U[base].toString(16)} and ${U[end].toString(16)}, both are to be ${fence.toString(16)}`);
-    for (let k = end + 1; k < base + stride; k++) if (U[k] !== 0) wrong(`padding word ${k - base} is ${U[k]}`);
-    const generation = U[base + SLOT_GENERATION];
-    const bit = (U[word + BITMAP + (slot >>> 5)] >>> (slot & 31)) & 1;
-    if ((generation & 1) !== bit) wrong(`generation ${generation}, its bit is ${bit}`);
-    const stamp = stampAt(base + SLOT_STAMP);
-    if (stamp > stampAt(word + blocks + (slot >>> 6) * 2)) wrong(`stamp ${stamp} is newer than its block's`);
-    if ((generation & 1) === 1) each(base + SLOT_HEADER, at);
-  }
-  const seen = new Set<number>();
-  for (let link = U[word + FREE]; link !== 0; ) {
-    if (link > high || seen.has(link))
-      return bad(`the free list leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
-    seen.add(link);
-    const base = word + slots + (link - 1) * stride;
-    if ((U[base + SLOT_GENERATION] & 1) === 1) bad(`slot ${link - 1} is on the free list and live`);
-    link = U[base + SLOT_HEADER];
-  }
-  if (seen.size + live !== high) bad(`${live} live + ${seen.size} free is not high ${high}`);
-}

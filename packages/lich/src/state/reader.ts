@@ -11,7 +11,7 @@ import { StateError, type Violation } from './errors.ts';
 import { BLOCK_HEADER, FIRST as HEAP_HEAD, SIZE } from './heap.ts';
 import { LAPPED, Mirror, type MirrorFlaws } from './mirror.ts';
 import { placesOf, rootBytes } from './plan.ts';
-import { BITMAP, HIGH, type PoolPlaces, poolPlaces } from './pool.ts';
+import { HIGH, LIVE, type PoolPlaces, PoolSlots, poolPlaces } from './pool-places.ts';
 import { COMMIT_NO, FORMATTED, STAMP_HI, STAMP_LO } from './words.ts';
 
 /** Attempts before a snapshot is given up, each from a newer commit; and how long they may take. */
@@ -19,8 +19,6 @@ const TRIES = 100;
 const TRIES_MS = 10_000;
 /** Words copied at a time by walks over a pool. */
 const SCAN_WORDS = 1 << 15;
-/** Memory that a mirror keeps from one snapshot to the next, and that a scan uses. */
-const LIVE = 1;
 const KEEP_BYTES = 16 * 1_048_576;
 
 /** What one read saw of a record. */
@@ -102,6 +100,8 @@ export interface PoolPart {
   readonly capacity: number;
   readonly word: number;
   readonly places: PoolPlaces;
+  /** Addresses, over the mirror. */
+  readonly at: PoolSlots;
 }
 
 /** @internal What `openReader` gives, for those who build on it. */
@@ -145,7 +145,10 @@ export class Reader implements StoreReader {
     };
     this.decodeOptions = decodeOptions;
     this.layouts.pools.forEach(({ name, layout, capacity }, index) => {
-      const part = { name, layout, capacity, word: places.pools[index]!, places: poolPlaces(layout, capacity) };
+      const found = poolPlaces(layout, capacity);
+      const word = places.pools[index]!;
+      const at = new PoolSlots(mirror.u32, found, word, this.#heap?.word ?? 0);
+      const part = { name, layout, capacity: found.capacity, word, places: found, at };
       this.#pools.set(name, part);
     });
     this.#snapshot = this.#face();
@@ -207,8 +210,9 @@ export class Reader implements StoreReader {
       mirror.release();
       mirror.need(this.rootWord, rootBytes(this.layouts) / 4);
       for (const pool of this.#pools.values()) {
-        mirror.need(pool.word, pool.places.slots);
-        this.#bulk(pool.word + pool.places.slots, this.#highOf(pool) * pool.places.stride);
+        mirror.need(pool.word, pool.places.grows ? pool.places.bytes / 4 : pool.places.slots);
+        // Of a pool that grows all else is in the heap.
+        if (!pool.places.grows) this.#bulk(pool.at.base(0), this.#highOf(pool) * pool.places.stride);
       }
       const heap = this.#heap;
       if (heap !== undefined) {
@@ -236,10 +240,14 @@ export class Reader implements StoreReader {
     );
   }
 
-  /** Slots below may be used, as of the commit. */
+  /** Slots below may be used, as of the commit; what leads to them is there. */
   #highOf(pool: PoolPart): number {
-    this.mirror.need(pool.word + HIGH, 1);
-    return Math.min(this.mirror.u32[pool.word + HIGH], pool.capacity);
+    const { mirror } = this;
+    mirror.need(pool.word + HIGH, 1);
+    const high = Math.min(mirror.u32[pool.word + HIGH], pool.capacity);
+    const words = pool.at.directoryWords(high);
+    if (words > 0) mirror.need(pool.at.directory, words);
+    return high;
   }
 
   /** @internal Live records, as of the commit. */
@@ -250,17 +258,17 @@ export class Reader implements StoreReader {
 
   /** @internal Word of a slot that is there. */
   slotWord(pool: PoolPart, slot: number): number {
-    return pool.word + pool.places.slots + slot * pool.places.stride;
+    return pool.at.base(slot);
   }
 
   /** @internal The slot that begins at a word. */
   slotAt(pool: PoolPart, word: number): number {
-    return (word - pool.word - pool.places.slots) / pool.places.stride;
+    return pool.at.slotAt(word);
   }
 
   /** @internal Copy a slot; it may be read after `mirror.settle`. @returns false when there is none of that number */
   bringSlot(pool: PoolPart, slot: number): boolean {
-    if (slot >>> 0 !== slot || slot >= pool.capacity) return false;
+    if (slot >>> 0 !== slot || slot >= this.#highOf(pool)) return false;
     this.mirror.bring(this.slotWord(pool, slot), pool.places.stride);
     return true;
   }
@@ -325,10 +333,14 @@ export class Reader implements StoreReader {
     const { mirror } = this;
     const high = this.#highOf(pool);
     const step = Math.max(32, Math.floor(SCAN_WORDS / pool.places.stride / 32) * 32);
-    for (let from = 0; from < high; from += step) {
-      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) mirror.release();
-      const count = Math.min(step, high - from);
-      const bits = pool.word + BITMAP + from / 32;
+    let count = 0;
+    for (let from = 0; from < high; from += count) {
+      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) {
+        mirror.release();
+        this.#highOf(pool);
+      }
+      count = pool.at.run(from, Math.min(step, high - from));
+      const bits = pool.at.bits(from);
       mirror.need(bits, Math.ceil(count / 32));
       let first = -1;
       let last = -1;
@@ -350,8 +362,11 @@ export class Reader implements StoreReader {
     const high = this.#highOf(pool);
     const stampAt = (word: number) => U[word + 1] * 0x1_0000_0000 + U[word];
     for (let from = 0; from < high; from += 64) {
-      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) mirror.release();
-      const block = pool.word + pool.places.blocks + (from >>> 6) * 2;
+      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) {
+        mirror.release();
+        this.#highOf(pool);
+      }
+      const block = pool.at.block(from);
       mirror.need(block, 2);
       if (stampAt(block) < since) continue;
       const count = Math.min(64, high - from);

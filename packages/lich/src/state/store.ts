@@ -16,7 +16,14 @@ import {
   type StructLayout,
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
-import { type AccessorPlan, generate, type Hooks, type NumberedField, type ViewClass } from './accessors.ts';
+import {
+  type AccessorPlan,
+  generate,
+  type Hooks,
+  type NumberedField,
+  SLOT_STAMP,
+  type ViewClass,
+} from './accessors.ts';
 import { refWords } from './cell.ts';
 import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed } from './door.ts';
@@ -30,7 +37,8 @@ import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './lo
 import type { StoreContext } from './memory.ts';
 import { recordFace } from './plain.ts';
 import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
-import { Pool, type PoolParts, poolPlaces } from './pool.ts';
+import { Pool, type PoolParts } from './pool.ts';
+import { HIGH, PoolSlots, poolPlaces } from './pool-places.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
@@ -99,7 +107,7 @@ class StoreImpl implements Store<object> {
   readonly #rootStamp: number;
   readonly #markers: readonly ((base: number) => void)[];
   #reserving = false;
-  readonly #poolsInOrder: readonly { pool: Pool<any>; from: number; to: number }[];
+  readonly #poolsInOrder: readonly { pool: Pool<any> }[];
 
   constructor(segment: Segment, plan: StorePlan, outside?: Outside) {
     this.segment = segment;
@@ -107,6 +115,7 @@ class StoreImpl implements Store<object> {
     const { root, pools: poolLayouts } = plan.layouts;
     const places = placesOf(segment, plan.layouts);
     const { log: logWord, logWords, pools: words } = places;
+    const heapWord = places.heap.word;
     this.#places = places;
     this.#rootWord = places.root;
     this.#rootStamp = rootStampWord(plan.layouts, places.root);
@@ -194,6 +203,9 @@ class StoreImpl implements Store<object> {
           stride: places.stride,
           blocks: words[k]! + places.blocks,
           fence: 4 + places.payloadWords,
+          grows: places.grows
+            ? { at: new PoolSlots(mem.u32, places, words[k]!, heapWord), high: words[k]! + HIGH }
+            : undefined,
         };
       }),
       nested,
@@ -264,11 +276,7 @@ class StoreImpl implements Store<object> {
     });
     for (const pool of pools) refs.get(pool.name)!.pool = pool;
     this.pools = new Map(pools.map(pool => [pool.name, pool]));
-    this.#poolsInOrder = pools.map((pool, k) => ({
-      pool,
-      from: words[k]!,
-      to: words[k]! + plan.regions[k + 2]!.bytes / 4,
-    }));
+    this.#poolsInOrder = pools.map(pool => ({ pool }));
     this.#markers = code.markers;
 
     for (const layout of nested) {
@@ -358,14 +366,11 @@ class StoreImpl implements Store<object> {
       this.log.write(stampWord + 1, I[STAMP_HI]);
       return;
     }
+    const pools = this.#poolsInOrder;
     let index = 0;
-    while (
-      index < this.#poolsInOrder.length &&
-      !(stampWord >= this.#poolsInOrder[index]!.from && stampWord < this.#poolsInOrder[index]!.to)
-    )
-      index++;
-    if (index === this.#poolsInOrder.length) freed();
-    this.#markers[index]!(stampWord - 2);
+    while (index < pools.length && !pools[index]!.pool.owns(stampWord - SLOT_STAMP)) index++;
+    if (index === pools.length) freed();
+    this.#markers[index]!(stampWord - SLOT_STAMP);
   }
 
   #ready(): void {

@@ -68,7 +68,12 @@ const Schema = state({
   home: Vec,
   best: ref<Unit>('units'),
 });
-const plan = storePlan(Schema, { logWords: 1 << 14, hidden: { units: { $seen: u32 } }, system: { $tick: int } });
+const plan = storePlan(Schema, {
+  logWords: 1 << 14,
+  heapBytes: 1 << 20,
+  hidden: { units: { $seen: u32 } },
+  system: { $tick: int },
+});
 const code = (value: string) => expect.objectContaining({ code: value });
 const resumed: string[] = [];
 
@@ -509,7 +514,7 @@ describe('the store', () => {
     expect([u.$seen, s.$tick]).toEqual([5, 9]);
     expect(Object.keys(u)).not.toContain('$seen');
     expect(Object.keys(plain(u))).not.toContain('$seen');
-    expect(Object.keys(s)).toEqual(['home', 'best', 'units', 'twins', 'others']);
+    expect(Object.keys(s)).toEqual(['home', 'best', 'units', 'twins', 'others', 'heap']);
     expect(inspect(s)).toMatch(/^State \{ home: \{ x: 0, y: 1 \}, best: undefined/);
     expect(openReader(store.segment).snapshot(r => [r.root()['$tick'], r.record('units', 0)!['$seen']])).toEqual([
       undefined,
@@ -534,7 +539,7 @@ describe('the store', () => {
     expect(() => openStore(memorySegment({ regions: wrong.regions }), plan)).toThrow(code('STATE_LAYOUT'));
     expect(() => storePlan(Schema, { logWords: 5000 })).toThrow(/power of two/);
     expect(storePlan(Schema).layoutHash).not.toBe(wrong.layoutHash);
-    expect(plan.table().map(row => row.name)).toEqual(['undo log', 'root', 'units', 'twins', 'others']);
+    expect(plan.table().map(row => row.name)).toEqual(['undo log', 'root', 'units', 'twins', 'others', 'heap']);
   });
 
   it('does not write to a record whose fences were overwritten', () => {
