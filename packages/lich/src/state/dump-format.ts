@@ -101,7 +101,7 @@ export function pack(packing: DumpPacking, bytes: Uint8Array): Uint8Array {
       return zlib.deflateRawSync(bytes, { level: 1 });
     case 'brotli':
       return zlib.brotliCompressSync(bytes, {
-        params: { [BROTLI_PARAM_QUALITY]: 3, [BROTLI_PARAM_SIZE_HINT]: bytes.length },
+        params: { [BROTLI_PARAM_QUALITY]: 1, [BROTLI_PARAM_SIZE_HINT]: bytes.length },
       });
     case 'zstd':
       return z.zstdCompressSync!(bytes);

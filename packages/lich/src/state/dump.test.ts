@@ -150,7 +150,7 @@ describe('restore', () => {
     expect(again.check()).toEqual([]);
     made.close();
     lock.release();
-    expect(done.length).toBeGreaterThan(1);
+    expect(done.length).toBeGreaterThan(0);
   });
 
   it('goes by another name', () => {
