@@ -16,4 +16,4 @@ export type { Room } from './memory.ts';
 export { listSegments, runtimeDir } from './dir.ts';
 export type { FoundNode, FoundSegment } from './dir.ts';
 export { removeCluster, removeNode } from './remove.ts';
-export { addressRoom, native } from './native.ts';
+export { addressRoom, memoryOf, native } from './native.ts';

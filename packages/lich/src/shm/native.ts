@@ -65,12 +65,22 @@ declare const WebAssembly: {
 export const WASM_PAGE_BYTES = 65_536;
 const PLATFORMS = ['linux-x64', 'linux-arm64'];
 
+const memories = new WeakMap<SharedArrayBuffer, SharedMemory>();
+
+/** The WebAssembly.Memory that an `addressRoom` belongs to: a WASM module that imports it works on the segment itself. */
+export function memoryOf(buffer: SharedArrayBuffer): SharedMemory | undefined {
+  return memories.get(buffer);
+}
+
 /** Address room of `bytes` (a multiple of 64 KiB, at most 4 GiB) as a SharedArrayBuffer that never moves.
  * @remarks V8 reserves about 10 GiB of addresses for each, of the 128 TiB a process has: some 10,000 segments. */
 export function addressRoom(bytes: number): SharedArrayBuffer {
   const pages = bytes / WASM_PAGE_BYTES;
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const { buffer } = memory;
+    memories.set(buffer, memory);
+    return buffer;
   } catch (cause) {
     throw new ShmError(
       'SHM_NO_MEMORY',

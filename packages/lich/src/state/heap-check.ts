@@ -1,5 +1,6 @@
 /** Walk a heap's words, and audit who owns its blocks: each block that is not foreign is to be reached exactly once. */
 import type { Violation } from './errors.ts';
+import { checkForeign, type ForeignUse } from './foreign.ts';
 import {
   BEFORE_FREE,
   BINS,
@@ -43,11 +44,15 @@ export class HeapAudit {
   /** Link -> where it was reached. */
   readonly #reached = new Map<number, string>();
   readonly #out: Violation[];
+  readonly #mem: Arrays;
+  readonly #place: HeapPlace | undefined;
 
   /** Walks the heap's own words first. O(blocks). */
   constructor(mem: Arrays, place: HeapPlace | undefined, out: Violation[]) {
     this.base = place?.word ?? 0;
     this.#out = out;
+    this.#mem = mem;
+    this.#place = place;
     if (place === undefined || place.words === 0) return;
     checkHeap(mem, place, out, (link, words, foreign) => {
       this.#blocks.set(link, words);
@@ -71,16 +76,20 @@ export class HeapAudit {
     return has >= words || bad(`the block at link ${link} has ${has} words, ${words} are wanted`);
   }
 
-  /** Blocks that nobody reached and that are not foreign. */
-  leaks(): void {
+  /** Blocks that nobody reached: those of foreign code have an owner of theirs.
+   * @returns what foreign code has */
+  leaks(): ForeignUse[] {
+    if (this.#place === undefined || this.#place.words === 0) return [];
+    const uses = checkForeign(this.#mem, this.#place, this.#foreign, this.#out);
     const lost: number[] = [];
     for (const link of this.#blocks.keys()) if (!this.#reached.has(link) && !this.#foreign.has(link)) lost.push(link);
-    if (lost.length === 0) return;
+    if (lost.length === 0) return uses;
     const some = lost.slice(0, 8).map(link => `${link} (${this.#blocks.get(link)} words)`);
     this.#out.push({
       where: 'heap',
       what: `${lost.length} block${lost.length === 1 ? '' : 's'} leaked: link ${some.join(', ')}${lost.length > 8 ? ' …' : ''}`,
     });
+    return uses;
   }
 }
 

@@ -62,12 +62,13 @@ const work: Step[][] = [
   [undone(give('j'), take('x', 900), give('k')), give('j')], // merges with both neighbours
   [take('n', 65), take('o', 64), resize('m', 66, 65)],
   [undone(take('x', 12), give('n')), give('o'), give('m'), take('p', 62)],
-  many(24, k => take(`q${k}`, 62)),
+  many(24, k => take(`q${k}`, 44)),
   many(12, k => give(`q${2 * k}`)),
   [give('p')],
   // More than may wait on quick lists: some go to the bins, and take others with them.
   many(40, k => take(`r${k}`, 60)),
-  many(39, k => give(`r${k}`)),
+  [give('r0')],
+  many(38, k => give(`r${k + 1}`)),
   many(12, k => give(`q${2 * k + 1}`)),
   [give('r39'), fail],
   [give('r39'), give('n'), give('k'), give('e'), give('c')],
@@ -75,6 +76,9 @@ const work: Step[][] = [
 function fill2(name: string): Step {
   return (store, links) => fill(store, links.get(name)!, 9);
 }
+
+/** Nothing owns the blocks here but the model: what is left of them is no leak. */
+const broken = (store: Store) => store.check().filter(({ what }) => !/leaked|has no owner/.test(what));
 
 const logged = (bytes: Uint8Array, segment: Segment): Buffer => {
   const from = segment.regions.get('root')!.offset;
@@ -112,10 +116,9 @@ function record(): Run {
     note();
   }
   trace.stop();
-  // Nothing owns the blocks here but this map: what is left of them is no leak.
   const left = [...store.heap.blocks()].map(block => block.link);
   expect(left).toEqual([...links.values()].sort((a, b) => a - b));
-  expect(store.check().filter(violation => !violation.what.includes('leaked'))).toEqual([]);
+  expect(broken(store)).toEqual([]);
   return { trace, segment, starts };
 }
 
@@ -136,8 +139,8 @@ function verify({ trace, starts }: Run, step: number): { points: number; wrong: 
       const before = bytes.equals(starts[transaction]!.bytes);
       const after = transaction + 1 < starts.length && bytes.equals(starts[transaction + 1]!.bytes);
       if (!before && !after) wrong.push(`store ${n}: neither before nor after transaction ${transaction}`);
-      const broken = store.check().filter(violation => !violation.what.includes('leaked'));
-      if (broken.length > 0) wrong.push(`store ${n}: ${broken[0]!.where}: ${broken[0]!.what}`);
+      const found = broken(store);
+      if (found.length > 0) wrong.push(`store ${n}: ${found[0]!.where}: ${found[0]!.what}`);
     } catch (error) {
       wrong.push(`store ${n}: ${String(error)}`);
     }

@@ -243,7 +243,7 @@ describe('the audit', () => {
     const { plan, store } = open();
     const { heap, log } = store;
     log.begin();
-    const [a, b, c, d] = [heap.alloc(2), heap.alloc(8), heap.alloc(2), heap.alloc(2, true)];
+    const [a, b, c] = [heap.alloc(2), heap.alloc(8), heap.alloc(2)];
     heap.free(c);
     log.commit();
     expect(
@@ -252,6 +252,9 @@ describe('the audit', () => {
         [b, 8, 'y'],
       ]),
     ).toEqual([]);
+    log.begin();
+    const d = heap.alloc(4, true);
+    log.commit();
     expect(
       audit(store, plan.layouts, [
         [a, 1, 'x'],
@@ -263,6 +266,7 @@ describe('the audit', () => {
       `y: link ${a} is owned by x too`,
       `z: link ${c} leads to no block`,
       `w: link ${d} leads to a block of foreign code`,
+      `heap: the foreign block at link ${d} has no owner`,
       `heap: 1 block leaked: link ${b} (8 words)`,
     ]);
     expect(
@@ -270,7 +274,10 @@ describe('the audit', () => {
         [a, 3, 'x'],
         [b, 1, 'y'],
       ]),
-    ).toEqual([`x: the block at link ${a} has 2 words, 3 are wanted`]);
+    ).toEqual([
+      `x: the block at link ${a} has 2 words, 3 are wanted`,
+      `heap: the foreign block at link ${d} has no owner`,
+    ]);
   });
 
   it('sees every word of the heap that is not what it should be', () => {

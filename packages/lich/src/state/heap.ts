@@ -9,7 +9,8 @@
  *                3   edge       flags that a block at `high` would have
  *                4   levels     bit f: level f has a free block
  *                5   quickMap   bit u-1: quick list u has a block
- *             6…15   reserved   zero
+ *                6   owners     link of the first owner of foreign blocks; foreign.ts
+ *             7…15   reserved   zero
  *               16   lines      one word for each of 27 levels, bit s: bin (level, s) has a free block
  *               64   quick      first block of quick list u, for u = 2..32
  *              128   bins       first free block of each of 27 × 32 bins
@@ -51,7 +52,8 @@ export const QUICK = 2;
 export const EDGE = 3;
 export const LEVELS = 4;
 export const QUICK_MAP = 5;
-export const RESERVED = 6;
+export const OWNERS = 6;
+export const RESERVED = 7;
 export const LINES = 16;
 export const QUICK_LISTS = 64;
 export const BINS = 128;
@@ -257,6 +259,11 @@ export class Heap {
   /** Is this the link of a block in use? */
   isBlock(link: number): boolean {
     return this.#known(link);
+  }
+
+  /** Was the block at this link taken by foreign code? */
+  isForeign(link: number): boolean {
+    return this.#I[this.base + link - BLOCK_HEADER] === tagOf(FOREIGN, link - BLOCK_HEADER);
   }
 
   /** Allocated blocks in the order of their links. O(blocks). */

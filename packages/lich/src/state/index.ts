@@ -1,5 +1,10 @@
 export { attach } from './attach.ts';
 export type { AttachToOwn, AttachToRead, OwnedState, ReaderRole, ReadState, StandbyState } from './attach.ts';
+export { foreign, foreignOwners } from './foreign.ts';
+export type { Foreign, ForeignRange, ForeignUse } from './foreign.ts';
+export { foreignModule } from './foreign-wasm.ts';
+export type { ForeignExports, ForeignModuleOptions } from './foreign-wasm.ts';
+export { Heap } from './heap.ts';
 export { StateError } from './errors.ts';
 export type { StateCode, Violation } from './errors.ts';
 export { dumpInfo, dumpSegment, openDump } from './dump.ts';
