@@ -42,6 +42,7 @@ import {
   poolPlaces,
   SPREADS,
 } from './pool-places.ts';
+import type { Release } from './release.ts';
 import { Spreads } from './spread.ts';
 
 export { BITMAP, HIGH, poolPlaces } from './pool-places.ts';
@@ -62,6 +63,8 @@ export interface PoolParts {
   /** Word of the region. */
   readonly word: number;
   readonly pages: Pages;
+  /** Gives back what a record owns in the heap. */
+  readonly release: Release | undefined;
 }
 
 /** Bytes of slots whose pages are reserved at a time. */
@@ -90,6 +93,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   readonly #pages: Pages;
   /** Word offsets in the payload that a slot keeps over its records: hidden fields of 4 bytes named `$_…`. */
   readonly #kept: readonly number[];
+  readonly #release: Release | undefined;
   readonly #views: (T | undefined)[] = [];
   readonly #spares: T[] = [];
   #reservedSlots = 0;
@@ -114,6 +118,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     this.#at = new PoolSlots(context.mem.u32, this.#places, parts.word, context.heap.base);
     this.#spreads = new Spreads({ context, name: pool.name, word: parts.word, slots: this.#at });
     this.#pages = parts.pages;
+    this.#release = parts.release;
     this.#kept = pool.layout.fields
       .filter(field => field.hidden && field.name.startsWith('$_'))
       .map(field => field.offset / 4);
@@ -193,6 +198,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     write(bits, U[bits] & ~(1 << (slot & 31)));
     write(word + LIVE, U[word + LIVE] - 1);
     if (U[word + SPREADS] !== 0) this.#spreads.count(slot, -1);
+    if (this.#release !== undefined) this.#release(base + SLOT_HEADER);
     write(base + SLOT_HEADER, U[word + FREE]);
     write(word + FREE, slot + 1);
     const view = this.#views[slot];
@@ -305,6 +311,25 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   /** The generation of a slot: odd = live. */
   generationOf(slot: number): number {
     return this.#U[this.#at.base(slot) + SLOT_GENERATION];
+  }
+
+  /** Bring slots into being up to this number, none of them live nor on the free list: whoever fills a new segment sets
+   * them right. In a transaction. @internal */
+  makeSlots(count: number): void {
+    const write = this.#write;
+    for (let slot = this.high; slot < count; slot++) {
+      const base = this.#first(slot);
+      write(this.#word + HIGH, slot + 1);
+      write(base, FENCE ^ slot);
+      write(base + SLOT_HEADER + this.#places.payloadWords, FENCE ^ slot);
+    }
+  }
+
+  /** Store the initial values of a slot that was just made, unlogged. @internal */
+  startSlot(slot: number): void {
+    const I = this.#I;
+    const raw = { write: (word: number, value: number) => void (I[word] = value) };
+    this.#image.apply(this.#at.base(slot) + SLOT_HEADER, this.#context.mem, raw as never, true);
   }
 
   /** Does a slot of this pool begin at this word? */

@@ -514,7 +514,7 @@ describe('the store', () => {
     expect([u.$seen, s.$tick]).toEqual([5, 9]);
     expect(Object.keys(u)).not.toContain('$seen');
     expect(Object.keys(plain(u))).not.toContain('$seen');
-    expect(Object.keys(s)).toEqual(['home', 'best', 'units', 'twins', 'others', 'heap']);
+    expect(Object.keys(s)).toEqual(['home', 'best', 'units', 'twins', 'others']);
     expect(inspect(s)).toMatch(/^State \{ home: \{ x: 0, y: 1 \}, best: undefined/);
     expect(openReader(store.segment).snapshot(r => [r.root()['$tick'], r.record('units', 0)!['$seen']])).toEqual([
       undefined,
