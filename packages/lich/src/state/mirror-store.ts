@@ -154,7 +154,7 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   }
 
   get capacity(): number {
-    return this.#part.places.grows ? Number.POSITIVE_INFINITY : this.#part.capacity;
+    return this.#part.slots.places.capacity;
   }
 
   create(): never {
@@ -236,15 +236,20 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   /** Stores call it when they recover; there is nothing to drop here. */
   dropViews(): void {}
 
+  /** Stores call it before they stamp a record. */
+  owns(): never {
+    return readOnly('a write');
+  }
+
   #generation(slot: number): number {
-    return this.#U[this.#reader.slotWord(this.#part, slot) + SLOT_GENERATION];
+    return this.#U[this.#part.slots.base(slot) + SLOT_GENERATION];
   }
 
   /** The record in a slot that is there. */
   #at(slot: number): object | undefined {
     const generation = this.#generation(slot);
     if ((generation & 1) === 0) return undefined;
-    const base = this.#reader.slotWord(this.#part, slot);
+    const base = this.#part.slots.base(slot);
     const known = this.#views.get(slot);
     if (known?.generation === generation) {
       if (this.#view.base(known.view) === 0) {
@@ -263,7 +268,7 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
     const base = this.#view.base(view);
     if (base === 0) return undefined;
     return {
-      slot: this.#reader.slotAt(this.#part, base),
+      slot: this.#reader.slotAt(base),
       generation: this.#U[base + SLOT_GENERATION],
       pool: this.name,
     };

@@ -101,7 +101,7 @@ function note(a,b){
  if(2*n===R.length){const more=new Int32Array(4*n);more.set(R);R=more;}
  R[2*n]=a;R[2*n+1]=b;n++;}
 function bring(from,to){
- ${flaws.earlyLook ? `p=load(I,${LOG_POS});` : ''}
+ ${flaws.earlyLook ? `if(n===0)p=load(I,${LOG_POS});` : ''}
  const end=(to+15)>>>4;let a=from>>>4;
  if(end-a>16)return bulk(a,end);
  for(;a<end;a++){

@@ -194,7 +194,7 @@ const histories = (flaws: MirrorFlaws = {}) =>
   );
 
 describe('a snapshot', () => {
-  const runs = process.env.LICH_SOAK === '1' ? 20_000 : 400;
+  const runs = process.env.LICH_SOAK === '1' ? 20_000 : 200;
 
   it(`is one commit exactly, whatever is written between its steps: ${runs} random histories`, () => {
     fc.assert(histories(), { numRuns: runs });

@@ -4,14 +4,14 @@
  * it lives or not. mirror.ts copies; what is here knows where records are. Nothing is written that the owner could see. */
 import { fromDescription, type StateLayout, type StructLayout } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
-import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
+import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
 import { checkState } from './check.ts';
 import { type DecodeOptions, decodeStruct } from './decode.ts';
 import { StateError, type Violation } from './errors.ts';
 import { BLOCK_HEADER, FIRST as HEAP_HEAD, SIZE } from './heap.ts';
 import { LAPPED, Mirror, type MirrorFlaws } from './mirror.ts';
 import { placesOf, rootBytes } from './plan.ts';
-import { HIGH, LIVE, type PoolPlaces, PoolSlots, poolPlaces } from './pool-places.ts';
+import { HIGH, LIVE, PoolSlots, poolPlaces } from './pool-places.ts';
 import { COMMIT_NO, FORMATTED, STAMP_HI, STAMP_LO } from './words.ts';
 
 /** Attempts before a snapshot is given up, each from a newer commit; and how long they may take. */
@@ -19,6 +19,7 @@ const TRIES = 100;
 const TRIES_MS = 10_000;
 /** Words copied at a time by walks over a pool. */
 const SCAN_WORDS = 1 << 15;
+/** Memory that a mirror keeps from one snapshot to the next, and that a scan uses. */
 const KEEP_BYTES = 16 * 1_048_576;
 
 /** What one read saw of a record. */
@@ -97,11 +98,10 @@ export function openReader(segment: Segment, options: ReaderOptions = {}): Store
 export interface PoolPart {
   readonly name: string;
   readonly layout: StructLayout;
-  readonly capacity: number;
+  /** Of the region. */
   readonly word: number;
-  readonly places: PoolPlaces;
   /** Addresses, over the mirror. */
-  readonly at: PoolSlots;
+  readonly slots: PoolSlots;
 }
 
 /** @internal What `openReader` gives, for those who build on it. */
@@ -145,11 +145,9 @@ export class Reader implements StoreReader {
     };
     this.decodeOptions = decodeOptions;
     this.layouts.pools.forEach(({ name, layout, capacity }, index) => {
-      const found = poolPlaces(layout, capacity);
       const word = places.pools[index]!;
-      const at = new PoolSlots(mirror.u32, found, word, this.#heap?.word ?? 0);
-      const part = { name, layout, capacity: found.capacity, word, places: found, at };
-      this.#pools.set(name, part);
+      const slots = new PoolSlots(mirror.u32, poolPlaces(layout, capacity), word, this.heapWord);
+      this.#pools.set(name, { name, layout, word, slots });
     });
     this.#snapshot = this.#face();
   }
@@ -210,9 +208,9 @@ export class Reader implements StoreReader {
       mirror.release();
       mirror.need(this.rootWord, rootBytes(this.layouts) / 4);
       for (const pool of this.#pools.values()) {
-        mirror.need(pool.word, pool.places.grows ? pool.places.bytes / 4 : pool.places.slots);
-        // Of a pool that grows all else is in the heap.
-        if (!pool.places.grows) this.#bulk(pool.at.base(0), this.#highOf(pool) * pool.places.stride);
+        const { grows, bytes, stride, slots } = pool.slots.places;
+        mirror.need(pool.word, grows ? bytes / 4 : slots);
+        if (!grows) this.#bulk(pool.word + slots, this.#highOf(pool) * stride);
       }
       const heap = this.#heap;
       if (heap !== undefined) {
@@ -240,13 +238,12 @@ export class Reader implements StoreReader {
     );
   }
 
-  /** Slots below may be used, as of the commit; what leads to them is there. */
-  #highOf(pool: PoolPart): number {
-    const { mirror } = this;
-    mirror.need(pool.word + HIGH, 1);
-    const high = Math.min(mirror.u32[pool.word + HIGH], pool.capacity);
-    const words = pool.at.directoryWords(high);
-    if (words > 0) mirror.need(pool.at.directory, words);
+  /** Slots below may be used, as of the commit, and their addresses are there. */
+  #highOf({ word, slots }: PoolPart): number {
+    this.mirror.need(word + HIGH, 1);
+    const high = Math.min(this.mirror.u32[word + HIGH], slots.places.capacity);
+    const directory = slots.directoryWords(high);
+    if (directory > 0) this.mirror.need(slots.directory, directory);
     return high;
   }
 
@@ -256,20 +253,18 @@ export class Reader implements StoreReader {
     return this.mirror.u32[pool.word + LIVE];
   }
 
-  /** @internal Word of a slot that is there. */
-  slotWord(pool: PoolPart, slot: number): number {
-    return pool.at.base(slot);
-  }
-
-  /** @internal The slot that begins at a word. */
-  slotAt(pool: PoolPart, word: number): number {
-    return pool.at.slotAt(word);
+  /** @internal The slot that begins at a word, and is there. */
+  slotAt(word: number): number {
+    return (this.mirror.u32[word] ^ FENCE) >>> 0;
   }
 
   /** @internal Copy a slot; it may be read after `mirror.settle`. @returns false when there is none of that number */
   bringSlot(pool: PoolPart, slot: number): boolean {
-    if (slot >>> 0 !== slot || slot >= this.#highOf(pool)) return false;
-    this.mirror.bring(this.slotWord(pool, slot), pool.places.stride);
+    const { slots } = pool;
+    const { grows, capacity, stride } = slots.places;
+    // A slot that was never used is zero in a pool with a capacity; in one that grows it has no place.
+    if (slot >>> 0 !== slot || slot >= (grows ? this.#highOf(pool) : capacity)) return false;
+    this.mirror.bring(slots.base(slot), stride);
     return true;
   }
 
@@ -298,7 +293,7 @@ export class Reader implements StoreReader {
   /** The record in a slot that is there. A slot that was never used is zero: its generation is even. */
   #entryAt(pool: PoolPart, slot: number): RecordEntry | undefined {
     const { mirror } = this;
-    const at = this.slotWord(pool, slot);
+    const at = pool.slots.base(slot);
     const generation = mirror.u32[at + SLOT_GENERATION];
     if ((generation & 1) === 0) return undefined;
     const stamp = mirror.u32[at + SLOT_STAMP + 1] * 0x1_0000_0000 + mirror.u32[at + SLOT_STAMP];
@@ -331,16 +326,14 @@ export class Reader implements StoreReader {
   /** @internal Visit slots that may have live records, when they are there. Those of live records are among them. */
   walk(pool: PoolPart, visit: (slot: number) => void): void {
     const { mirror } = this;
+    const { slots } = pool;
+    const { stride } = slots.places;
     const high = this.#highOf(pool);
-    const step = Math.max(32, Math.floor(SCAN_WORDS / pool.places.stride / 32) * 32);
-    let count = 0;
-    for (let from = 0; from < high; from += count) {
-      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) {
-        mirror.release();
-        this.#highOf(pool);
-      }
-      count = pool.at.run(from, Math.min(step, high - from));
-      const bits = pool.at.bits(from);
+    const step = Math.max(64, Math.floor(SCAN_WORDS / stride / 64) * 64);
+    for (let from = 0, count = 0; from < high; from += count) {
+      this.#giveBack(pool);
+      count = slots.run(from, Math.min(step, high - from));
+      const bits = slots.bits(from);
       mirror.need(bits, Math.ceil(count / 32));
       let first = -1;
       let last = -1;
@@ -350,29 +343,34 @@ export class Reader implements StoreReader {
         last = k;
       }
       if (first < 0) continue;
-      mirror.need(this.slotWord(pool, from + first), (last - first + 1) * pool.places.stride);
+      mirror.need(slots.base(from + first), (last - first + 1) * stride);
       for (let slot = from + first; slot <= from + last; slot++) visit(slot);
     }
+  }
+
+  /** Between two steps of a walk: memory is bounded. Only the addresses of the pool are still needed. */
+  #giveBack(pool: PoolPart): void {
+    if (this.#pinned || this.mirror.usedBytes <= KEEP_BYTES) return;
+    this.mirror.release();
+    this.#highOf(pool);
   }
 
   #changed(name: string, since: number, visit: (slot: number, entry: RecordEntry | undefined) => void): void {
     const pool = this.partOf(name);
     const { mirror } = this;
+    const { slots } = pool;
     const U = mirror.u32;
     const high = this.#highOf(pool);
     const stampAt = (word: number) => U[word + 1] * 0x1_0000_0000 + U[word];
     for (let from = 0; from < high; from += 64) {
-      if (!this.#pinned && mirror.usedBytes > KEEP_BYTES) {
-        mirror.release();
-        this.#highOf(pool);
-      }
-      const block = pool.at.block(from);
+      this.#giveBack(pool);
+      const block = slots.block(from);
       mirror.need(block, 2);
       if (stampAt(block) < since) continue;
       const count = Math.min(64, high - from);
-      mirror.need(this.slotWord(pool, from), count * pool.places.stride);
+      mirror.need(slots.base(from), count * slots.places.stride);
       for (let slot = from; slot < from + count; slot++) {
-        if (stampAt(this.slotWord(pool, slot) + SLOT_STAMP) >= since) visit(slot, this.#entryAt(pool, slot));
+        if (stampAt(slots.base(slot) + SLOT_STAMP) >= since) visit(slot, this.#entryAt(pool, slot));
       }
     }
   }
