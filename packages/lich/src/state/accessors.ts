@@ -93,6 +93,8 @@ export interface Hooks {
   freeView(field: number, view: object): void;
   reviveView(field: number, view: object): void;
   assignView(field: number, view: object, value: unknown): void;
+  /** @param word where the struct begins that the field is in */
+  setOptional(field: number, word: number, value: unknown): void;
 }
 
 export interface Generated {
@@ -137,6 +139,8 @@ class Writer {
   /** Arrays and maps of names, initial values: parameters of the function. */
   readonly constants: unknown[] = [];
   readonly #plan: AccessorPlan;
+  /** Text that has the holder of an optional view in `h`. */
+  readonly #holders = new Map<number, string>();
 
   constructor(plan: AccessorPlan) {
     this.#plan = plan;
@@ -222,6 +226,10 @@ take(${name},${names},${own},{${body}});
 
   #getter(field: FieldLayout, no: number, mode: 'record' | 'nested' | 'root', shift: number, view: number): string {
     const { kind } = field;
+    if (kind.tag === 'optional' && !isView(kind)) {
+      const flag = this.#place({ ...field, offset: field.offset + kind.flag }, '(this.$b||freed())', shift, mode, 1);
+      return `if(B[${flag}]===0)return undefined;${this.#getter({ ...field, kind: kind.value }, no, mode, shift, view)}`;
+    }
     const b = '(this.$b||freed())';
     const at = (unit: 1 | 2 | 4 | 8) => this.#place(field, b, shift, mode, unit);
     switch (kind.tag) {
@@ -259,7 +267,10 @@ take(${name},${names},${own},{${body}});
       default: {
         const stamp =
           mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.$s' : String(this.#plan.rootStamp);
-        return `const b=${b},n=this.$n||(this.$n=[]);return n[${view}]||(n[${view}]=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
+        const made = `const b=${b},n=this.$n||(this.$n=[]),h=n[${view}]||(n[${view}]=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
+        // What holds the view of an optional value is shown to nobody.
+        if (kind.tag === 'optional') this.#holders.set(no, made);
+        return `${made};return h${kind.tag === 'optional' ? '.value' : ''}`;
       }
     }
   }
@@ -345,6 +356,9 @@ take(${name},${names},${own},{${body}});
         return `${check}${enter}${kind.length === 0 ? 'setLongBytes' : 'setBytes'}(${at(4)},v)`;
       case 'ref':
         return `const r=refOf(${no},v);${enter}setRef(${at(4)},r)`;
+      case 'optional':
+        if (this.#holders.has(no)) return `${this.#holders.get(no)};assignView(${no},h,v)`;
+        return `if(v!==undefined){${check}}${enter}setOptional(${no},${mode === 'root' ? this.#plan.rootWord : `b+${shift}`},v)`;
       default:
         return `${check}assignView(${no},this[${JSON.stringify(field.name)}],v)`;
     }

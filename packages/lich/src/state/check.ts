@@ -1,13 +1,18 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
 import { type AnyKind, mapLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import { checkBits } from './bits-walk.ts';
 import { checkList, checkTable } from './chain-check.ts';
 import type { Violation } from './errors.ts';
 import { HeapAudit, type HeapPlace } from './heap-check.ts';
 import type { Arrays } from './memory.ts';
+import { checkOptional } from './optional.ts';
 import { checkPool } from './pool-check.ts';
 import { checkTimers } from './timers.ts';
 import { ROOT_FENCE, rootStampWord } from './plan.ts';
 import { poolPlaces } from './pool-places.ts';
+import { checkQueue } from './queue-walk.ts';
+import { checkSorted } from './sorted-walk.ts';
+import { checkVector } from './vector-walk.ts';
 
 export interface CheckContext {
   readonly mem: Arrays;
@@ -123,6 +128,21 @@ export function checkValue(context: CheckContext, kind: AnyKind, word: number, o
       checkTable(context, kind, at, where, (entry, place) => checkValue(context, kind.key, entry, key, place));
       break;
     }
+    case 'vector':
+      checkVector(context, kind, at, where);
+      break;
+    case 'queue':
+      checkQueue(context, kind, at, where);
+      break;
+    case 'sorted':
+      checkSorted(context, kind, at, where);
+      break;
+    case 'bits':
+      checkBits(context, kind, at, where);
+      break;
+    case 'optional':
+      checkOptional(context, kind, word, offset, where);
+      break;
     default:
   }
 }

@@ -72,7 +72,8 @@ export abstract class ContainerView implements Placed, ViewOwner, Part {
   /** The element at a slot is gone: free its view, if it has one. Before the slot's words change. */
   protected gone(slot: number): void {
     const { context } = this.#spec;
-    this.#views?.removed(this, slot, context.journal, context.position());
+    // Undone with the next entry of the log: the one before may be older than the transaction.
+    this.#views?.removed(this, slot, context.journal, (context.position() + 2) | 0);
   }
 
   /** There is a new element at a slot: a rollback frees its view. */
@@ -84,7 +85,7 @@ export abstract class ContainerView implements Placed, ViewOwner, Part {
   /** All elements are gone. */
   protected allGone(): void {
     const { context } = this.#spec;
-    this.#views?.allRemoved(this, context.journal, context.position());
+    this.#views?.allRemoved(this, context.journal, (context.position() + 2) | 0);
   }
 
   /** Word of the head block, 0 when there is none. Growing containers only. */

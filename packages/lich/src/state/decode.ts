@@ -1,10 +1,15 @@
 /** Plain values straight from memory, by layout alone: for `plain()`, console.log and readers from outside. Makes no
  * views. Lengths and links are bounded by the layout, so that memory which is not ours cannot lead it astray. */
 import { type AnyKind, listLayout, mapLayout, setLayout, type StructLayout } from '@lich/schema';
+import { decodeBits } from './bits-walk.ts';
 import { chainSlots, listShape, tableShape } from './chain-shape.ts';
 import type { Arrays } from './memory.ts';
 import { readLongBytes, readLongText } from './long-text.ts';
+import { decodeOptional } from './optional.ts';
+import { decodeQueue } from './queue-walk.ts';
+import { decodeSorted } from './sorted-walk.ts';
 import { readBytes, readText } from './text.ts';
+import { decodeVector } from './vector-walk.ts';
 
 /** Tells whether a stored ref is shown: undefined for every stored one. */
 export type IsLive = (pool: string, slot: number, generation: number) => boolean;

@@ -4,7 +4,8 @@ import type { ViewClass } from './accessors.ts';
 import { cellOf } from './cell.ts';
 import type { Door, Placed } from './door.ts';
 import type { ElementSpec } from './elements.ts';
-import { bitsChunks, BitsView, FixedBitsView } from './bits.ts';
+import { BitsView, FixedBitsView } from './bits.ts';
+import { bitsChunks } from './bits-walk.ts';
 import { ArrayView } from './fixed-array.ts';
 import { mapSpec, MapView } from './hash-map.ts';
 import { setSpec, SetView } from './hash-set.ts';
@@ -14,8 +15,10 @@ import type { Stamp, StoreContext } from './memory.ts';
 import { OptionalView } from './optional.ts';
 import { QueueView, RingView } from './queue.ts';
 import { releaserOf } from './release.ts';
-import { SortedParts, SortedView } from './sorted.ts';
-import { VectorParts, VectorView } from './vector.ts';
+import { SortedView } from './sorted.ts';
+import { SortedParts } from './sorted-walk.ts';
+import { VectorView } from './vector.ts';
+import { VectorParts } from './vector-walk.ts';
 
 export class Doors {
   readonly #context: StoreContext;

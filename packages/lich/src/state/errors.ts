@@ -8,12 +8,14 @@ import { CodedError } from '@lich/schema';
  * - `STATE_LOG_FULL` one transaction changed more than the undo log holds; roll it back, raise `logWords`.
  * - `STATE_FREED` a view was used after its record, list element or map entry was destroyed.
  * - `STATE_FOREIGN` a record of another store or another pool where one of this pool is wanted.
- * - `STATE_INDEX` an index outside a fixed array.
+ * - `STATE_INDEX` an index outside an array, or a bit outside a bitset.
  * - `STATE_SPREAD` a spread ran twice in one tick, or a pool has more of them than it may.
- * - `STATE_POOL_FULL`, `STATE_LIST_FULL`, `STATE_MAP_FULL`, `STATE_SET_FULL` no room; the message names the capacity to raise.
+ * - `STATE_POOL_FULL`, `STATE_LIST_FULL`, `STATE_MAP_FULL`, `STATE_SET_FULL`,
+ *   `STATE_QUEUE_FULL` no room; the message names the capacity to raise.
  * - `STATE_HEAP_FULL` no block of that size is free in the heap; the transaction has to be rolled back, raise `limits.heapBytes`.
  * - `STATE_DOUBLE_FREE` a block of the heap was given back twice.
  * - `STATE_LAYOUT` a segment was made for another schema.
+ * - `STATE_MIGRATION` a state cannot be brought into the layout of new code; nothing was changed.
  * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes, the segment was
  *   left as it is; or a block of the heap was overwritten.
  * - `STATE_SNAPSHOT` no consistent copy could be taken: the writer laps the log faster than the copy is made.
@@ -35,9 +37,11 @@ export type StateCode =
   | 'STATE_LIST_FULL'
   | 'STATE_MAP_FULL'
   | 'STATE_SET_FULL'
+  | 'STATE_QUEUE_FULL'
   | 'STATE_HEAP_FULL'
   | 'STATE_DOUBLE_FREE'
   | 'STATE_LAYOUT'
+  | 'STATE_MIGRATION'
   | 'STATE_CORRUPT'
   | 'STATE_SNAPSHOT'
   | 'STATE_NOT_READY'

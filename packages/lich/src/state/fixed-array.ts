@@ -76,14 +76,14 @@ export class ArrayView extends ContainerView implements FixedArray<any, any, any
     const word = this.home();
     const { cell } = this.#spec;
     if (cell !== undefined) return cell.read(this.#unit + index * cell.step);
-    return this.viewAt(index, word + (index * this.#kind.stride) / 4);
+    return this.shown(this.viewAt(index, word + (index * this.#kind.stride) / 4));
   }
 
   #write(index: number, value: unknown): void {
     const { cell, door } = this.#spec;
     this.$touch();
     if (cell !== undefined) cell.write(this.#unit + index * cell.step, value);
-    else door!.assign(this.#read(index) as object, value);
+    else door!.assign(this.viewAt(index, this.home() + (index * this.#kind.stride) / 4), value);
   }
 
   #outside(index: number): never {

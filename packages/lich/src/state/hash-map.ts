@@ -25,7 +25,7 @@ export class MapView extends TableView implements HashMap<any, any, any, any> {
     const { cell, valueOffset } = this.#spec;
     return cell !== undefined
       ? cell.read(cell.unit(entry, valueOffset))
-      : this.viewAt(this.slot(), entry + valueOffset / 4);
+      : this.shown(this.viewAt(this.slot(), entry + valueOffset / 4));
   }
 
   set(key: unknown, value: unknown): any {
@@ -46,7 +46,7 @@ export class MapView extends TableView implements HashMap<any, any, any, any> {
     const view = this.viewAt(this.slot(), entry + valueOffset / 4);
     if (fresh && prepare !== undefined) door!.fill(view, value);
     else door!.assign(view, value);
-    return view;
+    return this.shown(view);
   }
 
   entries(): WalkIterator<[any, any]> {
@@ -77,7 +77,7 @@ export class MapView extends TableView implements HashMap<any, any, any, any> {
     const value =
       cell !== undefined
         ? cell.read(cell.unit(entry, valueOffset))
-        : this.viewAt(slot, entry + valueOffset / 4);
+        : this.shown(this.viewAt(slot, entry + valueOffset / 4));
     return what === ENTRIES ? [this.#spec.table.keyOf(entry), value] : value;
   }
 }

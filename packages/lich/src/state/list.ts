@@ -226,7 +226,7 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
   #read(at: number, index: number): unknown {
     const slot = this.#chain.slot(at, index);
     const { cell, payload } = this.#spec;
-    return cell !== undefined ? cell.read(cell.unit(slot + payload, 0)) : this.viewAt(index, slot + payload);
+    return cell !== undefined ? cell.read(cell.unit(slot + payload, 0)) : this.shown(this.viewAt(index, slot + payload));
   }
 
   /** Link of the element at a place counted from the start, or the end; 0 = none. */
@@ -255,7 +255,8 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
       if (typeof item !== 'object' || item === null) return 0;
       const word = door.wordOf(item);
       const slot = word === 0 ? -1 : this.#chain.indexOf(at, word - payload);
-      return slot >= 0 && this.views()!.peek(slot) === item ? slot + 1 : 0;
+      const own = slot < 0 ? undefined : this.views()!.peek(slot);
+      return own !== undefined && this.shown(own) === item ? slot + 1 : 0;
     }
     for (let link = this.#u32[at + HEAD]; link !== 0; link = this.#u32[this.#chain.slot(at, link - 1) + NEXT]) {
       const value = this.#read(at, link - 1);
@@ -297,7 +298,7 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
     const view = this.viewAt(index, word);
     if (prepare === undefined) door!.assign(view, value);
     else door!.fill(view, value);
-    return view;
+    return this.shown(view);
   }
 
   /** Take the element of a link away. @returns it, as a plain value */

@@ -4,8 +4,12 @@
  * The words that held the links are left as they are: what ends is overwritten by whoever takes the place next. */
 import { type AnyKind, listLayout, mapLayout, ownsHeap, setLayout, type StructLayout } from '@lich/schema';
 import { type ChainShape, listShape, tableShape } from './chain-shape.ts';
+import { releaseBits } from './bits-walk.ts';
 import type { StoreContext } from './memory.ts';
+import { releaseQueue } from './queue-walk.ts';
 import { SlotChain } from './slot-chain.ts';
+import { releaseSorted } from './sorted-walk.ts';
+import { releaseVector } from './vector-walk.ts';
 
 /** Gives back what the value at a word owns. */
 export type Release = (word: number) => void;

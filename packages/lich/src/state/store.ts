@@ -24,7 +24,7 @@ import {
   SLOT_STAMP,
   type ViewClass,
 } from './accessors.ts';
-import { refWords } from './cell.ts';
+import { type Cell, cellOf, refWords } from './cell.ts';
 import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed } from './door.ts';
 import { Doors } from './doors.ts';
@@ -39,6 +39,7 @@ import { recordFace } from './plain.ts';
 import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { HIGH, PoolSlots, poolPlaces } from './pool-places.ts';
+import { layoutReleaser } from './release.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
@@ -54,6 +55,8 @@ export interface Store<S = unknown> {
   readonly pools: ReadonlyMap<string, Pool<any>>;
   /** What grows takes its memory here. */
   readonly heap: Heap;
+  /** What the structures over this segment share. @internal */
+  readonly context: StoreContext;
   /** Call `fn` after each rollback and rollbackTo: to drop what was derived from words. */
   onRollback(fn: () => void): void;
   /** `log.recover()`. @throws StateError `STATE_CORRUPT`, with the segment as it was */
@@ -102,6 +105,7 @@ class StoreImpl implements Store<object> {
   readonly layouts: StateLayout;
   readonly pools: ReadonlyMap<string, Pool<any>>;
   readonly heap: Heap;
+  readonly context: StoreContext;
   readonly #places: StatePlaces;
   readonly #rootWord: number;
   readonly #rootStamp: number;
@@ -126,6 +130,7 @@ class StoreImpl implements Store<object> {
     const refs = new Map(poolLayouts.map(pool => [pool.name, { pool: undefined as Pool<any> | undefined }]));
     let fields: readonly NumberedField[] = [];
     const doors: Door[] = [];
+    const cells: Cell[] = [];
     const rootStamp = this.#rootStamp;
     const I = mem.i32;
 
@@ -162,9 +167,9 @@ class StoreImpl implements Store<object> {
       touch: stampWord => context.touch(stampWord),
       getText: (word, length) => readText(mem.u16, word, length),
       setText: (word, value) => writeText(mem, context.log, word, value),
-      getLongText: word => readLongText(mem, word, { heapWord: places.heap.word }),
+      getLongText: word => readLongText(mem, word, { heapWord }),
       setLongText: (word, value) => writeLongText(context, word, value),
-      getLongBytes: word => readLongBytes(mem, word, { heapWord: places.heap.word }),
+      getLongBytes: word => readLongBytes(mem, word, { heapWord }),
       setLongBytes: (word, value) => writeLongBytes(context, word, value),
       getBytes: (word, length) => readBytes(mem, word, length),
       setBytes: (word, value) => writeBytes(mem, context.log, word, value),
@@ -192,6 +197,11 @@ class StoreImpl implements Store<object> {
       freeView: (number, view) => doors[number]!.free(view),
       reviveView: (number, view) => doors[number]!.revive(view),
       assignView: (number, view, value) => doors[number]!.assign(view, value),
+      setOptional(number, word, value) {
+        const { field } = fields[number]!;
+        const cell = (cells[number] ??= cellOf(field.kind, context)!);
+        cell.write(cell.unit(word, field.offset), value);
+      },
     };
     const accessorPlan: AccessorPlan = {
       log: { base: logWord, words: logWords },
@@ -237,6 +247,7 @@ class StoreImpl implements Store<object> {
       isLive: (pool, slot, generation) => refs.get(pool)?.pool?.isLive(slot, generation) ?? false,
       resolve: (pool, slot, generation) => refs.get(pool)?.pool?.resolve(slot, generation),
     };
+    this.context = context;
     const shared = new Doors(context, code.nested);
     const area = {
       base: logWord,
@@ -269,6 +280,7 @@ class StoreImpl implements Store<object> {
         mark: code.markers[k]!,
         pool,
         image: imageOf(pool.layout),
+        release: layoutReleaser(pool.layout, context),
         word: words[k]!,
         pages,
       };
