@@ -86,6 +86,7 @@ function watchedOf(dir: string, name: string): { watched: [number, number][]; pu
     if (field.bytes <= 1024) watched.push([(root + field.offset) >> 2, Math.ceil(field.bytes / 4)]);
   }
   watched.push([word('$out'), 7 * 4]);
+  watched.push([word('$timers'), 48]);
   for (const [region, { offset, bytes }] of state.regions) {
     // Head, bitmap, stamps and the first records of each pool.
     if (/^p\d+:/.test(region)) watched.push([offset / 4, Math.min(bytes / 4, 1_500)]);

@@ -269,8 +269,9 @@ export class OwnMessages {
       }
     } catch (error) {
       if (error instanceof MustWait) return this.#putBack(slot, once ? type : undefined);
-      this.#host.undo(error, message?.name ?? 'of an own message');
+      this.#host.undo(error, why === undefined ? (message?.name ?? 'of an own message') : `onSkipped.${message!.name}`);
       if (isOut) this.#drop(slot);
+      else if (why !== undefined) this.#overUntold(slot);
       else if (!once) this.#over(slot);
       else if (!this.#tellThrown(slot, type, message)) return false;
     }
@@ -309,8 +310,9 @@ export class OwnMessages {
     const times = Math.floor((endMs - dueMs) / periodMs) + 1;
     log.begin();
     wheel.move(slot, dueMs + times * periodMs);
-    this.#count(times);
+    this.#countSkipped(times);
     log.commit();
+    this.#host.counts.skipped += times;
     return 'later';
   }
 
@@ -319,10 +321,11 @@ export class OwnMessages {
     const { service, codecs, context } = this.#host;
     const payload = codecs[message.id]!.read(this.#core.store.segment, this.#payloadAt(slot));
     this.#over(slot);
-    this.#count(1);
+    this.#countSkipped(1);
     if (why !== 'outage') this.#core.log.warn('an own message was skipped', { name: message.name, why });
     refusePromise(`onSkipped.${message.name}`, service.spec.onSkipped?.[message.name]?.(context, payload, why));
     this.#core.store.log.mustHaveRoom(0);
+    this.#host.counts.skipped++;
   }
 
   /** Its handler threw, and it must not run again. A transaction is open. @returns false when it has to wait */
@@ -333,14 +336,19 @@ export class OwnMessages {
     } catch (error) {
       if (error instanceof MustWait) return this.#putBack(slot, type | STARTED | THREW);
       this.#host.undo(error, `onSkipped.${message.name}`);
-      this.#over(slot);
-      this.#count(1);
+      this.#overUntold(slot);
     }
     return true;
   }
 
-  #count(times: number): void {
-    this.#host.counts.skipped += times;
+  /** Skipped, and onSkipped is undone. */
+  #overUntold(slot: number): void {
+    this.#over(slot);
+    this.#countSkipped(1);
+    this.#host.counts.skipped++;
+  }
+
+  #countSkipped(times: number): void {
     const { log, segment } = this.#core.store;
     log.writeF64(this.#skippedWord, segment.f64[this.#skippedWord >> 1] + times);
   }

@@ -1,0 +1,617 @@
+/** Own messages over plain memory, with a clock that the test sets: their order, what is cancelled, what becomes of them in
+ * a crash and in an outage. A kill is a copy of the bytes, taken inside a handler. */
+import { int, own, protocol, state, u8 } from '@lich/schema';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { payloadCodec } from '../bus/index.ts';
+import { openStore, type Store, storePlan } from '../state/index.ts';
+import { memorySegment } from '../testing/memory-segment.ts';
+import { OWN, QUEUED } from './blame.ts';
+import { MustWait } from './outgoing.ts';
+import { OwnMessages, ownFields } from './own-messages.ts';
+import { service, type SkipReason } from './service.ts';
+
+const State = state({ sum: int, done: int, handle: int });
+const P = protocol({
+  plain: own({ n: int }),
+  careful: own({ n: int }, { onCrash: 'skip' }),
+  dropped: own({ n: int }, { onOutage: 'skip' }),
+  paused: own({ n: int }, { onOutage: 'shift' }),
+  both: own({ n: int }, { onCrash: 'skip', onOutage: 'skip' }),
+  big: own({ n: int, a: int, b: int, c: int, d: int, level: u8 }),
+});
+type Name = 'plain' | 'careful' | 'dropped' | 'paused' | 'both';
+
+type Work = (n: number, world: World, name: string) => void;
+const nothing: Work = () => {};
+
+class World {
+  readonly segment: ReturnType<typeof memorySegment>;
+  readonly store: Store<any>;
+  readonly own: OwnMessages;
+  readonly said: string[] = [];
+  readonly counts = { handled: 0, failed: 0, skipped: 0 };
+  now: number;
+  /** What handlers do. */
+  work: Work;
+  skipped: (n: number, why: SkipReason) => void = () => {};
+
+  constructor(o: { now?: number; bytes?: Uint8Array; work?: Work; limit?: number } = {}) {
+    this.now = o.now ?? 1_000_000;
+    this.work = o.work ?? nothing;
+    const handle =
+      (name: string) =>
+      (_: unknown, { n }: { n: number }) => {
+        this.said.push(`${name} ${n}`);
+        this.store.state.sum += n;
+        this.work(n, this, name);
+      };
+    const tell =
+      (name: string) =>
+      (_: unknown, { n }: { n: number }, why: SkipReason) => {
+        this.said.push(`${name} ${n} skipped: ${why}`);
+        this.store.state.done++;
+        this.skipped(n, why);
+      };
+    const scene = service('scene', {
+      state: State,
+      protocol: P,
+      on: Object.fromEntries(P.messages.map(({ name }) => [name, handle(name)])) as never,
+      onSkipped: { careful: tell('careful'), dropped: tell('dropped'), both: tell('both') } as never,
+    });
+    const plan = storePlan(State, { logWords: 1 << 15, heapBytes: 1 << 20, system: ownFields(scene as never) });
+    this.segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, ...(o.bytes && { bytes: o.bytes }) });
+    this.store = openStore(this.segment, plan) as Store<any>;
+    if (o.bytes !== undefined) this.store.recover();
+    const { log } = this.store;
+    const world = this;
+    const core = {
+      store: this.store,
+      get now() {
+        return world.now;
+      },
+      name: 'scene-1',
+      blame: { over: true, suspect: undefined },
+      log: { info() {}, warn() {}, error() {} },
+      beginHooks() {},
+      dropHooks() {},
+      acquit() {},
+      transact(fn: () => void) {
+        log.begin();
+        fn();
+        log.commit();
+      },
+    };
+    this.own = OwnMessages.of({
+      core: core as never,
+      service: scene as never,
+      tag: 1,
+      codecs: P.messages.map(({ layout, name }) => payloadCodec(layout, { resolve: () => undefined }, name)),
+      context: {},
+      limit: o.limit ?? Number.POSITIVE_INFINITY,
+      counts: this.counts,
+      begun() {},
+      undo: error => {
+        // A test that fails in a handler is not a handler that throws.
+        if ((error as Error).name === 'AssertionError') throw error;
+        log.rollback();
+        this.counts.failed++;
+        log.begin();
+      },
+    })!;
+  }
+
+  /** One transaction, outside of handlers. */
+  transact<T>(fn: (own: OwnMessages) => T): T {
+    this.store.log.begin();
+    const result = fn(this.own);
+    this.store.log.commit();
+    return result;
+  }
+
+  /** Handle all that is due, at this time. */
+  run(now = this.now): string[] {
+    this.now = now;
+    this.said.length = 0;
+    while (this.own.step(now) > 0);
+    expect(this.store.check()).toEqual([]);
+    return [...this.said];
+  }
+
+  /** What the next life finds: as this life stands now, or as these bytes say. */
+  next(o: { now?: number; bytes?: Uint8Array } = {}): World {
+    const now = o.now ?? this.now;
+    const next = new World({ now: this.now, bytes: o.bytes ?? this.segment.u8.slice(0), work: this.work });
+    if (now > this.now) next.own.outage(this.now, now);
+    next.now = now;
+    return next;
+  }
+}
+
+describe('order', () => {
+  it('due time; what was posted for later before what is posted at once; after(0) as if it were posted at once', () => {
+    const w = new World({
+      work(n, { own }) {
+        if (n !== 100) return;
+        own.post('plain', { n: 101 });
+        own.after(0, 'plain', { n: 102 });
+        own.post('plain', { n: 103 });
+        own.after(0, 'plain', { n: 104 });
+        own.after(0, 'plain', { n: 105 });
+        own.post('plain', { n: 106 });
+        own.after(1, 'plain', { n: 108 });
+      },
+    });
+    w.transact(own => {
+      own.after(5, 'plain', { n: 100 });
+      own.after(5, 'plain', { n: 1 });
+      own.after(5, 'plain', { n: 2 });
+      own.after(4, 'plain', { n: 0 });
+    });
+    expect(w.run(1_000_004)).toEqual(['plain 0']);
+    expect(w.run(1_000_005)).toEqual([100, 1, 2, 101, 102, 103, 104, 105, 106].map(n => `plain ${n}`));
+    expect(w.run(1_000_006)).toEqual(['plain 108']);
+  });
+
+  it('a fraction of a ms is rounded up: never early', () => {
+    const w = new World();
+    w.transact(own => {
+      own.after(2.1, 'plain', { n: 3 });
+      own.after(2, 'plain', { n: 2 });
+      own.after(0.001, 'plain', { n: 1 });
+    });
+    expect(w.run(1_000_000)).toEqual([]);
+    expect(w.run(1_000_001)).toEqual(['plain 1']);
+    expect(w.run(1_000_002)).toEqual(['plain 2']);
+    expect(w.run(1_000_003)).toEqual(['plain 3']);
+    w.transact(own => {
+      for (const ms of [-1, NaN, Infinity, 1e20]) expect(() => own.after(ms, 'plain', { n: 1 })).toThrow(RangeError);
+      for (const ms of [0, -1, 0.5, 1.5, NaN, Infinity])
+        expect(() => own.every(ms, 'plain', { n: 1 })).toThrow(RangeError);
+    });
+    expect(w.own.size).toBe(0);
+  });
+
+  /** Handlers post, cancel and post again, in turns and late; held against a sorted array. */
+  it('is that of a sorted array, whatever handlers post', () => {
+    interface Entry {
+      readonly n: number;
+      due: number;
+      /** Among those of one due time. */
+      order: number;
+      readonly period: number;
+      readonly handle: number;
+      readonly isLater: boolean;
+    }
+    type Step = { readonly wait: number; readonly acts: readonly [kind: number, ms: number][] };
+    const steps = fc.array(
+      fc.record({
+        wait: fc.oneof(fc.nat(3), fc.nat(100), fc.nat(3_000)),
+        acts: fc.array(fc.tuple(fc.nat(4), fc.oneof(fc.nat(2), fc.nat(300), fc.nat(100_000))), { maxLength: 8 }),
+      }),
+      { maxLength: 40, size: 'max' },
+    );
+    fc.assert(
+      fc.property(steps, (all: readonly Step[]) => {
+        const entries: Entry[] = [];
+        let next = 0;
+        const act = ({ own, now }: World, [kind, ms]: readonly [number, number]): void => {
+          const n = ++next;
+          if (kind === 4) {
+            const one = entries.length > 0 ? entries[ms % entries.length]! : undefined;
+            if (one === undefined || one.handle === 0) return;
+            expect(own.cancel(one.handle)).toBe(true);
+            expect(own.cancel(one.handle)).toBe(false);
+            entries.splice(entries.indexOf(one), 1);
+          } else if (kind === 0) {
+            own.post('plain', { n });
+            entries.push({ n, due: now, order: n, period: 0, handle: 0, isLater: false });
+          } else if (kind === 1) {
+            const period = 50 + (ms % 200);
+            const handle = own.every(period, 'plain', { n });
+            entries.push({ n, due: now + period, order: n, period, handle, isLater: true });
+          } else {
+            const handle = own.after(ms, 'plain', { n });
+            entries.push({ n, due: now + ms, order: n, period: 0, handle, isLater: ms > 0 });
+          }
+        };
+        let left: readonly [number, number][] = [];
+        const w = new World({
+          work: (n, world) => {
+            const firstOf = (some: Entry[]): Entry | undefined =>
+              some.sort((a, b) => a.due - b.due || a.order - b.order)[0];
+            const queued = firstOf(entries.filter(({ handle }) => handle === 0));
+            const timer = firstOf(entries.filter(({ handle }) => handle !== 0));
+            const isQueued =
+              queued !== undefined &&
+              (timer === undefined ||
+                queued.due < timer.due ||
+                (queued.due === timer.due && !timer.isLater && queued.order < timer.order));
+            const first = (isQueued ? queued : timer)!;
+            expect(n).toBe(first.n);
+            expect(first.due).toBeLessThanOrEqual(world.now);
+            if (first.period > 0) Object.assign(first, { due: first.due + first.period, order: ++next });
+            else entries.splice(entries.indexOf(first), 1);
+            const [one, ...rest] = left;
+            left = rest;
+            if (one !== undefined) act(world, one);
+          },
+        });
+        for (const { wait, acts } of all) {
+          w.transact(() => acts.slice(0, 4).forEach(one => act(w, one)));
+          left = acts.slice(4);
+          // Where much is late the clock goes on in between.
+          for (let turn = 0; w.own.step((w.now += turn === 0 ? wait : 1)) > 0 && turn < 50; turn++);
+        }
+        expect(w.store.check()).toEqual([]);
+        expect(w.own.size).toBe(entries.length);
+      }),
+      { numRuns: process.env.LICH_SOAK ? 3_000 : 100 },
+    );
+  });
+});
+
+describe('a period', () => {
+  it('does not drift, however late its times are handled; one handle all the time', () => {
+    const dues: number[] = [];
+    const w = new World({ work: (_, world) => void dues.push(world.now) });
+    const handle = w.transact(own => own.every(7, 'plain', { n: 1 }));
+    let handled = 0;
+    for (let now = 1_000_000; now < 1_010_000; now += 1 + ((now * 7919) % 23)) {
+      handled += w.run(now).length;
+      expect(handled).toBe(Math.floor((now - 1_000_000) / 7));
+    }
+    expect(w.transact(own => own.cancel(handle))).toBe(true);
+    expect(w.own.size).toBe(0);
+  });
+
+  it('is ended by its own handler', () => {
+    const w = new World({
+      work: (n, { own, store }) => void (n === 1 && expect(own.cancel(store.state.handle)).toBe(true)),
+    });
+    w.transact(own => (w.store.state.handle = own.every(5, 'plain', { n: 1 })));
+    expect(w.run(1_000_100)).toEqual(['plain 1']);
+    expect(w.own.size).toBe(0);
+  });
+
+  it('goes on after a time that throws: that one is undone', () => {
+    const w = new World({
+      work(_, { store }) {
+        if (store.state.sum === 2) throw new Error('the second');
+      },
+    });
+    w.transact(own => own.every(5, 'plain', { n: 1 }));
+    w.run(1_000_020);
+    expect([w.said.length, w.store.state.sum, w.counts]).toEqual([4, 1, { handled: 1, failed: 3, skipped: 0 }]);
+  });
+});
+
+describe('cancel', () => {
+  it('a handle names one timer, and nothing once that is over', () => {
+    const w = new World({ work: (n, { own }) => void (n < 5 && expect(own.cancel(first)).toBe(false)) });
+    let first = 0;
+    w.transact(own => {
+      first = own.after(5, 'plain', { n: 1 });
+      const second = own.after(5, 'plain', { n: 2 });
+      expect(Number.isSafeInteger(first) && first > 0 && first !== second).toBe(true);
+      expect(own.cancel(second)).toBe(true);
+      expect(own.cancel(second)).toBe(false);
+      expect(own.cancel(0)).toBe(false);
+      expect(() => own.cancel(undefined as never)).toThrow(TypeError);
+    });
+    expect(w.run(1_000_005)).toEqual(['plain 1']);
+    w.transact(own => {
+      const third = own.after(5, 'plain', { n: 9 });
+      expect(third).not.toBe(first);
+      expect(own.cancel(first)).toBe(false);
+    });
+    expect(w.run(1_000_010)).toEqual(['plain 9']);
+  });
+
+  it('is undone with what it was part of', () => {
+    const w = new World();
+    const handle = w.transact(own => own.after(5, 'big', { n: 1, a: 1, b: 2, c: 3, d: 4, level: 5 }));
+    const { log } = w.store;
+    log.begin();
+    w.own.cancel(handle);
+    log.rollback();
+    log.begin();
+    const before = log.savepoint();
+    expect(w.own.cancel(handle)).toBe(true);
+    w.own.after(1, 'plain', { n: 2 });
+    log.rollbackTo(before);
+    log.commit();
+    expect(w.run(1_000_005)).toEqual(['big 1']);
+  });
+});
+
+describe('bounds', () => {
+  it('limits.timers counts what waits, at once and later', () => {
+    const w = new World({ limit: 3 });
+    w.transact(own => {
+      own.post('plain', { n: 1 });
+      own.after(1, 'plain', { n: 2 });
+      own.every(1, 'plain', { n: 3 });
+      for (const post of [
+        () => own.post('plain', { n: 4 }),
+        () => own.after(1, 'plain', { n: 4 }),
+        () => own.every(1, 'plain', { n: 4 }),
+      ])
+        expect(post).toThrow(expect.objectContaining({ code: 'RUNTIME_TIMERS_FULL' }));
+    });
+    expect(w.own.size).toBe(3);
+  });
+
+  it('a payload that does not fit leaves nothing, in the heap neither', () => {
+    const w = new World();
+    w.transact(own => {
+      const bad = { n: 1, a: 1, b: 2, c: 3, d: 4, level: 999 };
+      expect(() => own.post('big', bad)).toThrow(expect.objectContaining({ code: 'SCHEMA_RANGE' }));
+      expect(() => own.after(5, 'big', bad)).toThrow(expect.objectContaining({ code: 'SCHEMA_RANGE' }));
+    });
+    expect(w.own.size).toBe(0);
+    expect(w.store.check()).toEqual([]);
+    expect(w.store.heap.usedWords).toBe(0);
+  });
+
+  it('a heap that is full is a coded error, and what is undone leaves nothing', () => {
+    const w = new World();
+    const { log } = w.store;
+    log.begin();
+    expect(() => {
+      for (;;) {
+        w.own.after(1_000, 'plain', { n: 1 });
+        if (w.own.size % 500 === 0) {
+          log.commit();
+          log.begin();
+        }
+      }
+    }).toThrow(expect.objectContaining({ code: 'STATE_HEAP_FULL' }));
+    log.rollback();
+    expect(w.own.size % 500).toBe(0);
+    expect(w.store.check()).toEqual([]);
+    expect(w.run(1_002_000).length).toBeGreaterThan(1_000);
+  });
+});
+
+describe("onCrash: 'skip'", () => {
+  const post: [string, (own: OwnMessages, name: Name) => unknown][] = [
+    ['at once', (own, name) => own.post(name, { n: 1 })],
+    ['later', (own, name) => own.after(5, name, { n: 1 })],
+    ['with a period', (own, name) => own.every(5, name, { n: 1 })],
+  ];
+
+  it.each(post)('%s: killed in its handler it does not run again, and onSkipped runs once', (how, say) => {
+    let bytes: Uint8Array | undefined;
+    const w = new World({ work: (_, { segment }) => (bytes = segment.u8.slice(0)) });
+    w.transact(own => say(own, 'careful'));
+    expect(w.run(1_000_005)).toEqual(['careful 1']);
+    let next = w.next({ bytes });
+    expect([next.store.state.sum, next.store.state.done]).toEqual([0, 0]);
+    expect(next.run()).toEqual(['careful 1 skipped: crash']);
+    expect([next.store.state.sum, next.store.state.done]).toEqual([0, 1]);
+    expect(next.store.state.done).toBe(1);
+    // And never again, in the lives after.
+    next = next.next();
+    expect(next.run()).toEqual([]);
+    expect(next.run(1_000_010)).toEqual(how === 'with a period' ? ['careful 1'] : []);
+  });
+
+  it.each(post)('%s: one that throws does not run again, and onSkipped runs once', (how, say) => {
+    const w = new World({
+      work() {
+        throw new Error('on purpose');
+      },
+    });
+    w.transact(own => say(own, 'careful'));
+    expect(w.run(1_000_005)).toEqual(['careful 1', 'careful 1 skipped: threw']);
+    expect([w.store.state.sum, w.store.state.done, w.counts]).toEqual([0, 1, { handled: 0, failed: 1, skipped: 1 }]);
+    w.work = nothing;
+    expect(w.run(1_000_010)).toEqual(how === 'with a period' ? ['careful 1'] : []);
+  });
+
+  it.each(post)('%s: killed while onSkipped runs, that runs again, until it has committed', (_, say) => {
+    let bytes: Uint8Array | undefined;
+    const w = new World({ work: (_, { segment }) => (bytes = segment.u8.slice(0)) });
+    w.transact(own => say(own, 'careful'));
+    w.run(1_000_005);
+    let next = w.next({ bytes });
+    for (let k = 0; k < 3; k++) {
+      next.skipped = () => (bytes = next.segment.u8.slice(0));
+      next.run();
+      expect(next.said).toEqual(['careful 1 skipped: crash']);
+      next = next.next({ bytes });
+      expect(next.store.state.done).toBe(0);
+    }
+    next.run();
+    expect(next.store.state.done).toBe(1);
+  });
+
+  it.each(post)('%s: an onSkipped that throws is undone; the message is gone all the same', (_, say) => {
+    const w = new World({
+      work() {
+        throw new Error('on purpose');
+      },
+    });
+    w.skipped = () => {
+      throw new Error('this one too');
+    };
+    w.transact(own => say(own, 'careful'));
+    w.run(1_000_005);
+    expect([w.store.state.done, w.counts.failed, w.counts.skipped]).toEqual([0, 2, 1]);
+    w.work = nothing;
+    expect(w.run(1_000_009)).toEqual([]);
+  });
+
+  it.each(post)('%s: one that has to wait, because a lane is full, is handled later: it was not skipped', (_, say) => {
+    let waits = 2;
+    const w = new World({
+      work() {
+        if (waits-- > 0) throw new MustWait(1);
+      },
+    });
+    w.transact(own => say(own, 'careful'));
+    for (let now = 1_000_005; now < 1_000_009; now++) w.run(now);
+    expect([w.store.state.sum, w.counts.handled]).toEqual([0, 0]);
+    // A kill while it waits does not skip it either.
+    const next = w.next();
+    for (let now = 1_000_010; now < 1_000_025; now += 5) next.run(now);
+    expect(next.store.state.sum).toBeGreaterThanOrEqual(1);
+    expect(next.counts.skipped).toBe(0);
+  });
+
+  it('a message that may be retried runs again after a kill', () => {
+    let bytes: Uint8Array | undefined;
+    const w = new World({ work: (_, { segment }) => (bytes = segment.u8.slice(0)) });
+    w.transact(own => own.post('plain', { n: 5 }));
+    w.run();
+    const next = w.next({ bytes });
+    expect(next.run()).toEqual(['plain 5']);
+    expect(next.store.state.sum).toBe(5);
+  });
+});
+
+describe('an outage', () => {
+  it("'fire': what fell due in it is handled late, each time of a period too", () => {
+    const w = new World();
+    w.transact(own => {
+      own.after(5, 'plain', { n: 1 });
+      own.every(10, 'plain', { n: 2 });
+    });
+    expect(w.next({ now: 1_000_045 }).run()).toEqual([1, 2, 2, 2, 2].map(n => `plain ${n}`));
+  });
+
+  it("'skip': what fell due in it is dropped and said; a period goes on with its next time", () => {
+    const w = new World();
+    w.transact(own => {
+      own.after(5, 'dropped', { n: 1 });
+      own.after(100, 'dropped', { n: 2 });
+      own.after(101, 'dropped', { n: 3 });
+      own.every(10, 'dropped', { n: 4 });
+    });
+    // Late already when the process ended, at 1_000_006: that is another matter.
+    w.now = 1_000_006;
+    const next = w.next({ now: 1_000_100 });
+    expect(next.run()).toEqual(['dropped 1', 'dropped 2 skipped: outage']);
+    expect(next.counts.skipped).toBe(1 + 10);
+    expect(next.run(1_000_110)).toEqual(['dropped 3', 'dropped 4']);
+    expect(next.run(1_000_120)).toEqual(['dropped 4']);
+  });
+
+  it("'shift': the time of an outage does not count for it", () => {
+    const w = new World();
+    let handle = 0;
+    w.transact(own => {
+      own.after(50, 'paused', { n: 1 });
+      own.after(5_000, 'paused', { n: 2 });
+      handle = own.every(20, 'paused', { n: 3 });
+      own.after(50, 'plain', { n: 4 });
+    });
+    expect(w.run(1_000_010)).toEqual([]);
+    // 10 ms have passed; then 1,000 ms are lost, and the clock goes on for 5; then 100 ms are lost again.
+    let next = w.next({ now: 1_001_010 });
+    expect(next.run()).toEqual(['plain 4']);
+    expect(next.run(1_001_015)).toEqual([]);
+    next = next.next({ now: 1_001_115 });
+    expect(next.run(1_001_119)).toEqual([]);
+    expect(next.run(1_001_120)).toEqual(['paused 3']);
+    expect(next.run(1_001_149)).toEqual(['paused 3']);
+    expect(next.run(1_001_150)).toEqual(['paused 1']);
+    expect(next.transact(own => own.cancel(handle))).toBe(true);
+    expect(next.run(1_006_099)).toEqual([]);
+    expect(next.run(1_006_100)).toEqual(['paused 2']);
+  });
+
+  it('a message at once was due when it was posted: it is handled', () => {
+    const w = new World();
+    w.transact(own => {
+      own.post('dropped', { n: 1 });
+      own.after(0, 'dropped', { n: 2 });
+    });
+    expect(w.next({ now: 2_000_000 }).run()).toEqual(['dropped 1', 'dropped 2']);
+  });
+
+  it('several, and killed before what is late was handled: each message knows whether it fell due in one', () => {
+    const dues = Array.from({ length: 400 }, (_, k) => k * 10 + 5);
+    let w = new World({ now: 1_000_000 });
+    w.transact(own => {
+      for (const [n, ms] of dues.entries()) own.after(ms, 'dropped', { n });
+    });
+    const outages = [
+      [100, 300],
+      [310, 900],
+      [910, 1_400],
+      [1_400, 1_405],
+      [2_000, 3_000],
+    ] as const;
+    for (const [from, to] of outages) {
+      // The clock goes on, but nothing is handled.
+      w.now = 1_000_000 + from;
+      w = w.next({ now: 1_000_000 + to });
+    }
+    const said = w.run(1_010_000);
+    const wanted = dues.map((ms, n) =>
+      outages.some(([from, to]) => ms > from && ms <= to) ? `dropped ${n} skipped: outage` : `dropped ${n}`,
+    );
+    expect(said).toEqual(wanted);
+  });
+
+  it('that is noted twice, because the life that noted it was killed before its clock moved, counts once', () => {
+    const w = new World();
+    w.transact(own => own.after(50, 'paused', { n: 1 }));
+    const first = w.next();
+    first.own.outage(1_000_000, 1_000_500);
+    const second = first.next();
+    second.own.outage(1_000_000, 1_000_800);
+    expect(second.run(1_000_849)).toEqual([]);
+    expect(second.run(1_000_850)).toEqual(['paused 1']);
+  });
+
+  it('more of them than are kept, while nothing could be handled: none is lost', () => {
+    let w = new World();
+    w.transact(own => own.after(5, 'dropped', { n: 1 }));
+    for (let k = 0; k < 30; k++) {
+      w.now += 3;
+      w = w.next({ now: w.now + 10 });
+    }
+    expect(w.run()).toEqual(['dropped 1 skipped: outage']);
+  });
+
+  it('skips one that is to be skipped after a crash too, once, for the crash', () => {
+    let bytes: Uint8Array | undefined;
+    const w = new World({ work: (_, { segment }) => (bytes = segment.u8.slice(0)) });
+    w.transact(own => own.after(5, 'both', { n: 1 }));
+    w.run(1_000_005);
+    expect(w.next({ bytes, now: 1_000_500 }).run()).toEqual(['both 1 skipped: crash']);
+  });
+});
+
+describe('whom the last life was handling', () => {
+  it('is told apart from what came after it in the same slot, and from other times of one period', () => {
+    const w = new World();
+    const seen: [number, number, number][] = [];
+    const note = () =>
+      void seen.push([w.segment.i32[1024 + 32]! >>> 8, w.segment.i32[1024 + 33]!, w.segment.i32[1024 + 34]!]);
+    w.work = note;
+    w.transact(own => {
+      own.post('plain', { n: 1 });
+      own.post('plain', { n: 2 });
+      own.every(5, 'plain', { n: 3 });
+    });
+    w.run();
+    expect(seen.map(([code]) => code)).toEqual([QUEUED, QUEUED]);
+    for (const [code, pos, more] of seen) expect(w.own.isWaiting(code, pos, more)).toBe(false);
+    w.run(1_000_010);
+    expect(seen.slice(2).map(([code]) => code)).toEqual([OWN, OWN]);
+    expect(seen[2]![1]).toBe(seen[3]![1]);
+    for (const [code, pos, more] of seen) expect(w.own.isWaiting(code, pos, more)).toBe(false);
+    // A kill inside: it is still to be handled.
+    let waits: boolean | undefined;
+    w.work = (_, world) => {
+      const next = world.next({ bytes: world.segment.u8.slice(0) });
+      waits = next.own.isWaiting(OWN, next.segment.i32[1024 + 33]!, next.segment.i32[1024 + 34]!);
+    };
+    w.run(1_000_015);
+    expect(waits).toBe(true);
+  });
+});
