@@ -3,7 +3,7 @@
  * when the layout does; `.sync` marks and initial values are not in it. */
 import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
-import { innerKinds, makeKind, ownsHeap, type AnyKind } from './kind.ts';
+import { innerKinds, makeKind, ownsHeap, type AnyKind, type AnyKindBase } from './kind.ts';
 import { array, bits, list, map, queue, set, sorted } from './containers.ts';
 import {
   CLASS_FIELD,
@@ -14,6 +14,7 @@ import {
   type FieldLayout,
   type StructLayout,
 } from './layout.ts';
+import { formerNames } from './names.ts';
 import { oneOf } from './one-of.ts';
 import { optional } from './optional.ts';
 import * as numbers from './numbers.ts';
@@ -46,6 +47,8 @@ export interface CatalogField {
   readonly kind: CatalogKind;
   readonly offset: number;
   readonly bytes: number;
+  /** Former names; no part of the layout, here and below. */
+  readonly was?: readonly string[];
 }
 /** Bytes, alignment and fields of a struct. */
 export interface CatalogStruct {
@@ -53,6 +56,7 @@ export interface CatalogStruct {
   readonly bytes: number;
   readonly align: number;
   readonly fields: readonly CatalogField[];
+  readonly was?: readonly string[];
 }
 /** A pool and the layout of its records. */
 export interface CatalogPool {
@@ -64,6 +68,7 @@ export interface CatalogPool {
   readonly record: CatalogStruct;
   /** The classes of a family in the order of their ids; not there for a pool of one class. */
   readonly variants?: readonly CatalogVariant[];
+  readonly was?: readonly string[];
 }
 /** A class of a family. */
 export interface CatalogVariant {
@@ -92,6 +97,8 @@ export interface PoolLayout {
   readonly struct: StructClass | undefined;
   /** The classes of a family in the order of their ids; undefined for a pool of one class. */
   readonly variants: readonly VariantLayout[] | undefined;
+  /** What the pool was called before. */
+  readonly was?: readonly string[];
   /** True for pools of the runtime; their names start with `$`. */
   readonly hidden: boolean;
 }
@@ -130,18 +137,12 @@ export interface HiddenParts {
 /** Lay out a state, with what the runtime adds to it.
  * @throws SchemaError `SCHEMA_STATE` for hidden fields of a pool that does not exist */
 export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {}, known }: HiddenParts = {}): StateLayout {
-  const pools: PoolLayout[] = schema.pools.map(({ name, capacity, struct, variants }) => {
+  const pools: PoolLayout[] = schema.pools.map(({ name, capacity, struct, variants, was }) => {
+    const from = { name, capacity, hidden: false, ...(was && { was }) };
     if (variants === undefined)
-      return {
-        name,
-        capacity,
-        layout: layoutOf(struct, struct.name, hidden[name]),
-        struct,
-        variants,
-        hidden: false,
-      };
-    const family = layFamily(name, variants, hidden[name], known?.pools.find(entry => entry.name === name)?.variants);
-    return { name, capacity, ...family, struct: undefined, hidden: false };
+      return { ...from, layout: layoutOf(struct, struct.name, hidden[name]), struct, variants };
+    const segment = known?.pools.find(entry => entry.name === name || was?.includes(entry.name))?.variants;
+    return { ...from, ...layFamily(name, variants, hidden[name], segment), struct: undefined };
   });
   for (const name of Object.keys(hidden)) {
     if (!pools.some(entry => entry.name === name))
@@ -180,11 +181,12 @@ function layFamily(
   known: readonly (CatalogVariant | VariantLayout)[] | undefined,
 ): { layout: StructLayout; variants: readonly VariantLayout[] } {
   const ids = new Map(known?.map(entry => ['name' in entry ? entry.name : entry.record.name, entry.id]));
+  const idOf = (layout: StructLayout) => [layout.name, ...(layout.was ?? [])].map(name => ids.get(name)).find(Boolean);
   let last = Math.max(0, ...ids.values());
   const classes = Object.values(variants).sort((a, b) => (a.name < b.name ? -1 : 1));
   const family = familyLayout(pool, classes, hidden);
   const laid = classes.map((struct, index): VariantLayout => {
-    const id = ids.get(struct.name) ?? ++last;
+    const id = idOf(family.variants[index]!) ?? ++last;
     if (id > VARIANTS_MAX) throw new SchemaError('SCHEMA_STATE', `pool \`${pool}\`: more than ${VARIANTS_MAX} classes`);
     return { name: struct.name, id, layout: family.variants[index]!, struct };
   });
@@ -230,27 +232,31 @@ export function describe(state: StateSchema | StateLayout): Catalog {
   return {
     format: CATALOG_FORMAT,
     structs: [...structs.values()].map(catalogOfStruct),
-    pools: pools.map(({ name, capacity, layout, variants }) => ({
+    pools: pools.map(({ name, capacity, layout, variants, was }) => ({
       name,
       capacity,
       record: catalogOfStruct(layout),
       ...(variants && { variants: variants.map(entry => ({ id: entry.id, record: catalogOfStruct(entry.layout) })) }),
+      ...(was && { was }),
     })),
     root: catalogOfStruct(root),
   };
 }
 
 /** 16 hex digits that change when any name, kind, offset or capacity of the layout does, hidden parts included. They do not
- * change with the ids of a family's classes, which are found by name. */
+ * change with former names, nor with the ids of a family's classes, which are found by name. */
 export function layoutHash(state: StateSchema | StateLayout | Catalog): string {
   const catalog = 'format' in state ? state : describe(state);
-  return hashOf({ ...catalog, pools: Array.isArray(catalog.pools) ? catalog.pools.map(withoutIds) : catalog.pools });
+  return hashOf({ ...catalog, pools: Array.isArray(catalog.pools) ? catalog.pools.map(sortVariants) : catalog.pools }, [
+    'id',
+    'was',
+  ]);
 }
 
-function withoutIds(pool: CatalogPool): unknown {
+function sortVariants(pool: CatalogPool): unknown {
   if (!Array.isArray(pool?.variants)) return pool;
-  const records = pool.variants.map((entry: CatalogVariant) => entry?.record);
-  return { ...pool, variants: records.sort((a, b) => (String(a?.name) < String(b?.name) ? -1 : 1)) };
+  const nameOf = (entry: CatalogVariant) => String(entry?.record?.name);
+  return { ...pool, variants: [...pool.variants].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)) };
 }
 
 /** One struct as the catalog has it. */
@@ -260,8 +266,10 @@ export function catalogOfStruct(layout: StructLayout): CatalogStruct {
     kind: catalogOfKind(field.kind),
     offset: field.offset,
     bytes: field.bytes,
+    ...(field.was && { was: field.was }),
   }));
-  return { name: layout.name, bytes: layout.bytes, align: layout.align, fields };
+  const { name, bytes, align, was } = layout;
+  return { name, bytes, align, fields, ...(was && { was }) };
 }
 
 function catalogOfKind(kind: AnyKind): CatalogKind {
@@ -315,7 +323,8 @@ export function fromDescription(json: unknown): StateLayout {
       const capacity = given['capacity'];
       if (capacity !== 0 && !isCapacity(capacity))
         return fail(`the capacity of pool \`${name}\` is ${String(capacity)}`);
-      const from = { name, capacity, struct: undefined, hidden: name.startsWith('$') };
+      const was = formerFrom(given['was']);
+      const from = { name, capacity, struct: undefined, hidden: name.startsWith('$'), ...(was && { was }) };
       if (given['variants'] === undefined)
         return { ...from, layout: structFrom(given['record'], structs), variants: undefined };
       return { ...from, ...familyFrom(name, given, structs) };
@@ -355,7 +364,11 @@ function familyFrom(
   const fieldsOf = (layout: StructLayout, hidden: boolean) =>
     Object.fromEntries(layout.fields.filter(field => field.hidden === hidden).map(field => [field.name, field.kind]));
   const { [CLASS_FIELD]: _, ...hidden } = fieldsOf(variants[0]!.layout, true);
-  const sources = variants.map(({ name, layout }) => ({ name, fields: fieldsOf(layout, false) }));
+  const sources = variants.map(({ name, layout }) => ({
+    name,
+    fields: fieldsOf(layout, false),
+    ...(layout.was && { was: layout.was }),
+  }));
   const family = familyLayout(pool, sources, hidden);
   const said = hashOf([given['record'], variants.map(({ layout }) => catalogOfStruct(layout))]);
   if (said !== hashOf([catalogOfStruct(family.common), family.variants.map(catalogOfStruct)]))
@@ -377,7 +390,9 @@ function structFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>): 
     if (!/^\$?[\p{ID_Start}_][\p{ID_Continue}_]*$/u.test(fieldName) || fieldName === '__proto__')
       fail(`field name '${fieldName}' of ${name}`);
     if (offsets.has(fieldName)) fail(`field ${fieldName} of ${name} twice`);
-    fields[fieldName] = kindFrom(field['kind'], structs, 0);
+    const kind = kindFrom(field['kind'], structs, 0);
+    const was = formerFrom(field['was']);
+    fields[fieldName] = was === undefined ? kind : kindOf((kind as unknown as AnyKindBase).was(...(was as [string])));
     offsets.set(fieldName, field);
   }
   const layout = layoutOf(fields, name);
@@ -391,7 +406,14 @@ function structFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>): 
   }
   if (given['bytes'] !== layout.bytes || given['align'] !== layout.align)
     fail(`${name} is said to take ${String(given['bytes'])} bytes, it takes ${layout.bytes}`);
-  return layout;
+  const was = formerFrom(given['was']);
+  return was === undefined ? layout : Object.freeze({ ...layout, was });
+}
+
+function formerFrom(json: unknown): readonly string[] | undefined {
+  return json === undefined
+    ? undefined
+    : formerNames(sequence(json, 'former names') as string[], 'a name', 'SCHEMA_CATALOG');
 }
 
 const NESTING_MAX = 64;

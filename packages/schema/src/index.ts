@@ -144,6 +144,13 @@ export type {
   StateLayout,
   VariantLayout,
 } from './catalog.ts';
+export { diff, effectOf } from './diff.ts';
+export type { DiffSide, LayoutChange } from './diff.ts';
+export { layoutNames } from './layout-names.ts';
+export type { LayoutNames } from './layout-names.ts';
+export { relateKinds } from './relate.ts';
+export type { ChangeEffect, KindRelation } from './relate.ts';
+export type { Former } from './names.ts';
 export { hashOf } from './hash.ts';
 export { checkProtocol, command, event, own, protocol, request } from './protocol.ts';
 export type {

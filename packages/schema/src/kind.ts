@@ -6,6 +6,7 @@
 import { check, copyValue } from './check.ts';
 import { SchemaError } from './errors.ts';
 import type { StructLayout } from './layout.ts';
+import { formerNames } from './names.ts';
 import type { StructClass } from './struct.ts';
 
 /** Bytes: a value begins at a multiple of them. */
@@ -50,6 +51,9 @@ export interface KindBase<Out, In, Syncs extends boolean, Tag extends KindTag> {
   /** What a new record starts with, or undefined for the kind's zero (0, 0n, false, the first name, '', empty, no ref). */
   readonly initial: In | undefined;
   readonly [TYPES]: { readonly out: Out; readonly in: In };
+  /** The same kind of a field that was renamed: `hp: i32.was('health')`. What segments hold under an old name is found
+   * again. May stay for good; no part of the layout. */
+  was(...names: [string, ...string[]]): this;
 }
 
 /** A kind whose values can be sent to clients and can have an initial value. */
@@ -77,6 +81,8 @@ interface Shape<Tag extends KindTag> {
   readonly syncs: boolean;
   /** A checked private copy in plain form: struct as object, array as array. */
   readonly initial: any;
+  /** What the field was called before: `.was('old')`. */
+  readonly former?: readonly string[];
 }
 /** Whole numbers (`whole`) and floats. min and max are the finite range. */
 export interface NumberShape extends Shape<WholeTag | FloatTag> {
@@ -254,7 +260,9 @@ export function unsendable(kind: AnyKind): string | undefined {
   return undefined;
 }
 
-type Given<K> = K extends AnyKind ? Omit<K, 'syncs' | 'initial'> & { syncs?: boolean; initial?: unknown } : never;
+type Given<K> = K extends AnyKind
+  ? Omit<K, 'syncs' | 'initial' | 'former'> & { syncs?: boolean; initial?: unknown }
+  : never;
 
 class KindObject {
   declare readonly tag: KindTag;
@@ -285,6 +293,10 @@ class KindObject {
         `init of ${this}: what grows starts empty, fill it after create() or give it to create`,
       );
     return new KindObject({ ...this, initial });
+  }
+
+  was(...names: string[]): KindObject {
+    return new KindObject({ ...this, former: formerNames(names, 'was(…)', 'SCHEMA_KIND') });
   }
 
   toString(): string {

@@ -73,6 +73,7 @@ import {
   type QueueShape,
   type SetShape,
 } from './kind.ts';
+import { formerNames, type Former } from './names.ts';
 import { isStructClass } from './struct-mark.ts';
 import type { StructClass } from './struct.ts';
 
@@ -88,6 +89,8 @@ export interface FieldLayout {
   readonly initial: unknown;
   /** True for fields that the runtime added; their names start with `$` and users never see them. */
   readonly hidden: boolean;
+  /** What the field was called before, by `.was('old')`. */
+  readonly was?: readonly string[];
 }
 
 /** Where the fields of a struct lie: declared ones, then hidden ones; in a record of a family hidden ones first. */
@@ -98,6 +101,8 @@ export interface StructLayout {
   /** 4 or 8. */
   readonly align: Align;
   readonly fields: readonly FieldLayout[];
+  /** What the class was called before, by `static was = 'Old'`. */
+  readonly was?: readonly string[];
 }
 
 /** Byte offsets of a list, from its start; see the top of this file. */
@@ -212,14 +217,25 @@ export function layoutOf(
   hidden?: Readonly<Record<string, unknown>>,
 ): StructLayout {
   if (!isStructClass(source)) return layFields(name ?? 'struct', source, hidden);
+  const was = formerOf(source);
   if (hidden !== undefined || (name !== undefined && name !== source.name))
-    return layFields(name ?? source.name, source.fields, hidden);
+    return layFields(name ?? source.name, source.fields, hidden, undefined, was);
   let layout = structLayouts.get(source);
   if (layout === undefined) {
-    layout = layFields(source.name, source.fields, undefined);
+    layout = layFields(source.name, source.fields, undefined, undefined, was);
     structLayouts.set(source, layout);
   }
   return layout;
+}
+
+/** What a class was called before; not what a class that it extends was. */
+function formerOf(struct: StructClass): readonly string[] | undefined {
+  if (!Object.hasOwn(struct, 'was') || struct.was === undefined) return undefined;
+  return formerNames(struct.was, `static was of ${struct.name}`, 'SCHEMA_STRUCT');
+}
+
+function formerOfPart({ name, was }: { name: string; was?: Former }): readonly string[] | undefined {
+  return was === undefined ? undefined : formerNames(was, name, 'SCHEMA_STRUCT');
 }
 
 /** The layouts of a family's records: `common` is what all begin with, with the size of the largest. */
@@ -234,14 +250,26 @@ export interface FamilyLayout {
  * slot holds. @param name of the pool @param sources classes, or layouts' fields by name */
 export function familyLayout(
   name: string,
-  sources: readonly { readonly name: string; readonly fields: Readonly<Record<string, unknown>> }[],
+  sources: readonly {
+    readonly name: string;
+    readonly fields: Readonly<Record<string, unknown>>;
+    readonly was?: Former;
+  }[],
   hidden: Readonly<Record<string, unknown>> = {},
 ): FamilyLayout {
   const first = {
     [CLASS_FIELD]: makeKind({ tag: 'u16', bytes: 2, align: 2, min: 0, max: 0xffff, whole: true }),
     ...hidden,
   };
-  const variants = sources.map(source => layFields(source.name, source.fields, hidden, first));
+  const variants = sources.map(source =>
+    layFields(
+      source.name,
+      source.fields,
+      hidden,
+      first,
+      isStructClass(source) ? formerOf(source) : formerOfPart(source),
+    ),
+  );
   const { fields } = layFields(name, {}, undefined, first);
   const align = Math.max(4, ...variants.map(layout => layout.align)) as Align;
   const bytes = alignUp(Math.max(0, ...variants.map(layout => layout.bytes)), align);
@@ -284,6 +312,7 @@ function layFields(
   fields: Readonly<Record<string, unknown>>,
   hidden: Readonly<Record<string, unknown>> | undefined,
   first?: Readonly<Record<string, unknown>>,
+  was?: readonly string[],
 ): StructLayout {
   const laid: FieldLayout[] = [];
   let offset = 0;
@@ -301,6 +330,7 @@ function layFields(
         syncs: kind.syncs,
         initial: kind.initial,
         hidden: isHidden,
+        ...(kind.former && { was: kind.former }),
       }),
     );
     offset = fits(offset + kind.bytes, name);
@@ -314,7 +344,13 @@ function layFields(
   for (const fieldName of Object.keys(first ?? {})) place(fieldName, first![fieldName], true);
   for (const fieldName of Object.keys(fields)) place(fieldName, fields[fieldName], fieldName.startsWith('$'));
   for (const fieldName of Object.keys(last ?? {})) place(fieldName, last![fieldName], true);
-  return Object.freeze({ name, bytes: alignUp(offset, align), align, fields: Object.freeze(laid) });
+  return Object.freeze({
+    name,
+    bytes: alignUp(offset, align),
+    align,
+    fields: Object.freeze(laid),
+    ...(was && { was }),
+  });
 }
 
 /** Offsets of a list; see the top of this file. */

@@ -13,3 +13,14 @@ export function checkName(name: string, what: string, code: SchemaCode): void {
   if (TAKEN.has(name))
     throw new SchemaError(code, `${what} ${name}: every object has a ${name} already, choose another name`);
 }
+
+/** What something was called before: one name or several. */
+export type Former = string | readonly string[];
+
+/** Former names as a list, refused unless they are names. @internal */
+export function formerNames(former: Former, where: string, code: SchemaCode): readonly string[] {
+  const names: readonly unknown[] = typeof former === 'string' ? [former] : former;
+  if (!Array.isArray(names) || names.length === 0 || names.some(name => typeof name !== 'string' || name === ''))
+    throw new SchemaError(code, `${where}: was takes the name from before, or a list of names`);
+  return Object.freeze([...names] as string[]);
+}

@@ -130,15 +130,18 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
   if (specs.length > MESSAGES_MAX)
     throw new SchemaError('SCHEMA_PROTOCOL', `${specs.length} messages, a protocol has at most ${MESSAGES_MAX}`);
   const layouts = specs.flatMap(({ layout, reply }) => (reply === undefined ? [layout] : [layout, reply]));
-  const hash = hashOf({
-    structs: [...structsIn(layouts).values()].map(catalogOfStruct),
-    messages: specs.map(({ name, role, layout, reply }) => ({
-      name,
-      role,
-      fields: catalogOfStruct(layout),
-      reply: reply && catalogOfStruct(reply),
-    })),
-  });
+  const hash = hashOf(
+    {
+      structs: [...structsIn(layouts).values()].map(catalogOfStruct),
+      messages: specs.map(({ name, role, layout, reply }) => ({
+        name,
+        role,
+        fields: catalogOfStruct(layout),
+        reply: reply && catalogOfStruct(reply),
+      })),
+    },
+    ['was'],
+  );
   return Object.freeze({
     declared: messages,
     messages: Object.freeze(specs),

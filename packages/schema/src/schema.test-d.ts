@@ -225,3 +225,25 @@ S.struct({ $id: S.int });
 S.state({ a: 3 });
 // @ts-expect-error a pool holds records
 S.pool(Date);
+
+// Former names.
+expectType<Equal<OutOf<ReturnType<typeof S.i32.was>>, number>>();
+class Hero extends S.struct({
+  hp: S.i32.was('health').sync,
+  bag: S.map(S.int, Item).was('items', 'things'),
+  next: S.ref<Hero>('heroes').was('friend'),
+  at: S.nested(Vec).was('pos'),
+  list: S.array(S.u8, 3).sync.was('l').init([1]),
+}) {
+  static was = ['Player', 'Human'];
+}
+declare const hero: Hero;
+expectType<Equal<typeof hero.hp, number>>();
+expectType<Equal<typeof hero.next, Hero | undefined>>();
+expectType<Equal<typeof hero.at, Vec>>();
+expectType<Equal<ReturnType<typeof hero.bag.get>, Item | undefined>>();
+S.pool(Hero, { was: 'players' });
+// @ts-expect-error a name is a text
+S.i32.was(3);
+// @ts-expect-error a name is needed
+S.i32.was();

@@ -2,7 +2,7 @@ import { SchemaError } from './errors.ts';
 import { innerKinds, type AnyKind, type FieldKind } from './kind.ts';
 import { kindOf, layoutOf } from './layout.ts';
 import { POOL_CAPACITY_MAX } from './limits.ts';
-import { checkName } from './names.ts';
+import { checkName, formerNames, type Former } from './names.ts';
 import { isStructClass } from './struct-mark.ts';
 import { validateStructClass, type StructClass } from './struct.ts';
 import type { InOf, OutOf, Problem, ViewField } from './types.ts';
@@ -15,6 +15,8 @@ const POOL: unique symbol = Symbol.for('lich.pool') as never;
 export interface PoolOptions {
   /** Most records at a time, 1..2^30. Default: the pool grows, in the heap, up to 2^30 records. */
   readonly capacity?: number;
+  /** What the pool was called before; what segments hold under an old name is found again. No part of the layout. */
+  readonly was?: Former;
 }
 
 /** A pool as declared. */
@@ -26,6 +28,8 @@ export interface PoolDecl<H extends StructClass | Family = StructClass | Family>
   readonly struct: StructClass;
   /** 0 = the pool grows. */
   readonly capacity: number;
+  /** What the pool was called before. */
+  readonly was: readonly string[] | undefined;
 }
 
 /** Declare a pool of records of one class, or of several: `pool(variants({ Wolf, Sheep }))`. */
@@ -40,7 +44,9 @@ export function pool<H extends StructClass | Family>(holds: H, options: PoolOpti
       `pool of ${struct.name}: capacity takes 1..${POOL_CAPACITY_MAX}, not ${String(capacity)}; leave it out and the pool grows`,
     );
   }
-  return Object.freeze({ [POOL]: true as const, holds, struct, capacity });
+  const was =
+    options.was === undefined ? undefined : formerNames(options.was, `pool of ${struct.name}`, 'SCHEMA_STATE');
+  return Object.freeze({ [POOL]: true as const, holds, struct, capacity, was });
 }
 
 /** Can a pool have this capacity? @internal */
@@ -62,6 +68,8 @@ export interface NamedPool {
   readonly variants: Variants | undefined;
   /** 0 = the pool grows. */
   readonly capacity: number;
+  /** What the pool was called before. */
+  readonly was: readonly string[] | undefined;
 }
 
 /** What exists: pools of records and root fields. */
@@ -126,8 +134,8 @@ export function state<const F extends Readonly<Record<string, unknown>>>(fields:
   for (const [name, entry] of Object.entries(fields as Record<string, unknown>)) {
     checkName(name, 'state entry', 'SCHEMA_STATE');
     if (isPool(entry)) {
-      const { holds, struct, capacity } = entry;
-      pools.push(Object.freeze({ name, struct, variants: isFamily(holds) ? holds.classes : undefined, capacity }));
+      const { holds, struct, capacity, was } = entry;
+      pools.push(Object.freeze({ name, struct, variants: isFamily(holds) ? holds.classes : undefined, capacity, was }));
     } else {
       kindOf(entry, `state entry ${name}`);
       root[name] = entry as FieldKind;

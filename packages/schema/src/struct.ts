@@ -1,7 +1,7 @@
 import { SchemaError } from './errors.ts';
 import { makeKind, type FieldKind, type KindBase } from './kind.ts';
 import { kindOf, layoutOf } from './layout.ts';
-import { checkName } from './names.ts';
+import { checkName, formerNames, type Former } from './names.ts';
 import { inherits, isStructClass, STRUCT } from './struct-mark.ts';
 import type { Init, Problem, RecordOf } from './types.ts';
 
@@ -11,6 +11,9 @@ export interface StructClass<T = any> {
   readonly name: string;
   readonly prototype: T;
   readonly fields: Readonly<Record<string, any>>;
+  /** What the class was called before: `static was = 'Hero'`. Segments that know it by an old name find it again. May stay
+   * for good; no part of the layout. */
+  readonly was?: Former;
 }
 
 /** What `struct()` returns: the base of a record class. */
@@ -133,6 +136,7 @@ export function validateStructClass(struct: StructClass): void {
         );
     }
   }
+  if (Object.hasOwn(struct, 'was') && struct.was !== undefined) formerNames(struct.was, name, 'SCHEMA_STRUCT');
   probe(struct);
   validated.add(struct);
 }
