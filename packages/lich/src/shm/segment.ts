@@ -172,6 +172,12 @@ export class Segment {
     return next;
   }
 
+  /** Let the lives of a new segment be counted on from those of the one that it replaces. */
+  continueEpoch(before: Segment): void {
+    this.#mustWrite('continueEpoch');
+    Atomics.store(this.u32, EPOCH_INDEX, before.epoch);
+  }
+
   /** Was it closed in order, and not opened for writing since? */
   get clean(): boolean {
     return Atomics.load(this.u32, CLEAN_INDEX) === CLEAN_MARK;

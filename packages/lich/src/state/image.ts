@@ -23,10 +23,8 @@ export function imageOf(layout: StructLayout): Image {
   if (layout.bytes === 0) runs.push({ word: 0, words: 1, sparse: false });
   const bytes = new ArrayBuffer(Math.max(layout.bytes, 8));
   const view = new DataView(bytes);
-  for (const field of layout.fields) {
-    addRuns(field.kind, field.offset, runs);
-    encode(field.kind, field.initial, field.offset, view);
-  }
+  addFields(layout, 0, runs);
+  for (const field of layout.fields) encode(field.kind, field.initial, field.offset, view);
   return image(runs, new Int32Array(bytes));
 }
 
@@ -64,10 +62,21 @@ function image(runs: readonly Run[], words: Int32Array): Image {
   };
 }
 
+/** Fields, and the padding between and behind them: memory of the heap holds whatever was there. */
+function addFields(layout: StructLayout, offset: number, runs: Run[]): void {
+  let end = 0;
+  for (const field of layout.fields) {
+    if (field.offset - end >= 4) add(offset + Math.ceil(end / 4) * 4, 4, false, runs);
+    addRuns(field.kind, offset + field.offset, runs);
+    end = field.offset + field.bytes;
+  }
+  if (layout.bytes - end >= 4) add(offset + Math.ceil(end / 4) * 4, 4, false, runs);
+}
+
 function addRuns(kind: AnyKind, offset: number, runs: Run[]): void {
   switch (kind.tag) {
     case 'struct':
-      for (const field of kind.layout.fields) addRuns(field.kind, offset + field.offset, runs);
+      addFields(kind.layout, offset, runs);
       break;
     case 'array':
       if (hasContainer(kind.element))

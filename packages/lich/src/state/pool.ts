@@ -28,7 +28,6 @@ import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from 
 import { OWNER } from './cell.ts';
 import { StateError } from './errors.ts';
 import type { Image } from './image.ts';
-import type { ViewOwner } from './journal.ts';
 import type { StoreContext } from './memory.ts';
 import {
   chunkFirst,
@@ -43,7 +42,9 @@ import {
   SPREADS,
 } from './pool-places.ts';
 import type { Release } from './release.ts';
+import type { PoolResume, ResumePool } from './resume.ts';
 import { Spreads } from './spread.ts';
+import { OPEN } from './undo-log.ts';
 
 export { BITMAP, HIGH, poolPlaces } from './pool-places.ts';
 export type { PoolPlaces } from './pool-places.ts';
@@ -73,7 +74,7 @@ const GROWTH_BYTES = 256 * 1024;
 const SPARES_MAX = 1024;
 
 /** All records of one class, in the owner's process. `Pool` of @lich/schema is what handlers see of it. */
-export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
+export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   readonly name: string;
   /** Infinity for a pool that grows. */
   readonly capacity: number;
@@ -97,6 +98,12 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   readonly #views: (T | undefined)[] = [];
   readonly #spares: T[] = [];
   #reservedSlots = 0;
+  /** onResume of this life, until all of them have run. */
+  #resume: PoolResume | undefined;
+  /** Views of records that still wait for their onResume, where somebody looked at them outside a transaction. */
+  readonly #parked = new Map<number, T>();
+  /** Called for the view of each record that is destroyed. */
+  readonly #afterDestroy: ((view: T) => void)[] = [];
   /** Views made since `prepareAgain`. */
   #made = 0;
 
@@ -177,6 +184,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
       this.#image.apply(base + SLOT_HEADER, this.#context.mem, this.#context.log, false);
       kept.forEach((k, n) => write(base + SLOT_HEADER + k, values[n]!));
     }
+    this.#resume?.created(slot);
     const view = this.#place(slot, base);
     this.#context.journal.add(this, slot, undefined, this.#context.position());
     if (init !== undefined) this.#view.init(view, init);
@@ -201,9 +209,11 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     if (this.#release !== undefined) this.#release(base + SLOT_HEADER);
     write(base + SLOT_HEADER, U[word + FREE]);
     write(word + FREE, slot + 1);
-    const view = this.#views[slot];
+    const view = this.#views[slot] ?? this.#parked.get(slot);
     if (view !== undefined) {
       this.#views[slot] = undefined;
+      this.#parked.delete(slot);
+      for (const fn of this.#afterDestroy) fn(view);
       this.#view.free(view);
       this.#context.journal.add(this, slot, view, this.#context.position());
     }
@@ -216,7 +226,25 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     if (view !== undefined) return view;
     if (slot >>> 0 !== slot || slot >= this.#U[this.#word + HIGH]) return undefined;
     const base = this.#at.base(slot);
-    return (this.#I[base + SLOT_GENERATION] & 1) === 0 ? undefined : this.#place(slot, base);
+    return (this.#I[base + SLOT_GENERATION] & 1) === 0 ? undefined : this.#use(slot, base);
+  }
+
+  /** The live record in a slot, for who only shows it: where its onResume is still to come, that is no first use. */
+  peek(slot: number): T | undefined {
+    const view = this.#views[slot] ?? this.#parked.get(slot);
+    if (view !== undefined) return view;
+    if (slot >>> 0 !== slot || slot >= this.#U[this.#word + HIGH]) return undefined;
+    const base = this.#at.base(slot);
+    if ((this.#I[base + SLOT_GENERATION] & 1) === 0) return undefined;
+    return this.#resume?.isPending(slot) === true ? this.#park(slot, base) : this.#place(slot, base);
+  }
+
+  /** As forEach, by `peek`. */
+  peekEach(fn: (record: T, slot: number) => void): void {
+    for (let slot = 0; slot < this.#U[this.#word + HIGH]; slot++) {
+      const record = this.#I[this.#at.bits(slot)] === 0 ? undefined : this.peek(slot);
+      if (record !== undefined) fn(record, slot);
+    }
   }
 
   /** The record that a ref leads to, or undefined when that one is gone. */
@@ -260,7 +288,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
         bits &= bits - 1;
         if (((I[word] >>> bit) & 1) === 0) continue;
         const slot = start | bit;
-        fn(views[slot] ?? this.#place(slot, at.base(slot)), slot);
+        const record = views[slot] ?? this.#use(slot, at.base(slot));
+        if (record !== undefined) fn(record, slot);
       }
     }
   }
@@ -269,7 +298,10 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
    * @throws StateError `STATE_SPREAD` */
   spread(everyMs: number, fn: (record: T, slot: number) => void, name = ''): void {
     const views = this.#views;
-    this.#spreads.run(everyMs, name, slot => fn(views[slot] ?? this.#place(slot, this.#at.base(slot)), slot));
+    this.#spreads.run(everyMs, name, slot => {
+      const record = views[slot] ?? this.#use(slot, this.#at.base(slot));
+      if (record !== undefined) fn(record, slot);
+    });
   }
 
   /** In slot order, as forEach. */
@@ -280,13 +312,15 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
         slot |= 31;
         continue;
       }
-      if (((bits >>> (slot & 31)) & 1) === 1) yield this.get(slot)!;
+      if (((bits >>> (slot & 31)) & 1) === 0) continue;
+      const record = this.get(slot);
+      if (record !== undefined) yield record;
     }
     return undefined;
   }
 
   /** Visit the slots that changed at or after a stamp (see `UndoLog.nextStamp`), in slot order; records that were destroyed
-   * since come as undefined. Skips 64 slots at a time.
+   * since come as undefined. Skips 64 slots at a time. To look at a record here is no use of it, as in `peek`.
    * @param stamp 0 = all slots that were ever used */
   changedSince(stamp: number, visit: (slot: number, record: T | undefined) => void): void {
     const U = this.#U;
@@ -297,7 +331,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
       const end = Math.min(start + 64, high);
       for (let slot = start; slot < end; slot++) {
         const base = this.#at.base(slot);
-        if (U[base + SLOT_STAMP + 1] * 0x1_0000_0000 + U[base + SLOT_STAMP] >= stamp) visit(slot, this.get(slot));
+        if (U[base + SLOT_STAMP + 1] * 0x1_0000_0000 + U[base + SLOT_STAMP] >= stamp) visit(slot, this.peek(slot));
       }
     }
   }
@@ -311,6 +345,35 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   /** The generation of a slot: odd = live. */
   generationOf(slot: number): number {
     return this.#U[this.#at.base(slot) + SLOT_GENERATION];
+  }
+
+  /** A life begins: records are to have their onResume. @internal */
+  beginResume(resume: PoolResume | undefined): void {
+    this.#resume = resume;
+  }
+
+  /** All have had theirs. @internal */
+  endResume(): void {
+    this.#resume = undefined;
+    for (const slot of [...this.#parked.keys()]) this.get(slot);
+  }
+
+  /** @internal */
+  bitsAt(slot: number): number {
+    return this.#I[this.#at.bits(slot)];
+  }
+
+  /** @internal */
+  unplace(slot: number): void {
+    const view = this.#views[slot];
+    if (view === undefined) return;
+    this.#views[slot] = undefined;
+    this.#parked.set(slot, view);
+  }
+
+  /** Call `fn` with the view of each record that is destroyed from now on, before it is freed. */
+  onDestroy(fn: (view: T) => void): void {
+    this.#afterDestroy.push(fn);
   }
 
   /** Bring slots into being up to this number, none of them live nor on the free list: whoever fills a new segment sets
@@ -388,6 +451,9 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   dropViews(): void {
     for (const view of this.#views) if (view !== undefined) this.#view.free(view);
     this.#views.length = 0;
+    for (const view of this.#parked.values()) this.#view.free(view);
+    this.#parked.clear();
+    this.#resume = undefined;
   }
 
   #growth(): number {
@@ -438,15 +504,47 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
     this.#reservedSlots = slots;
   }
 
+  /** The view of a live record that has none in its place; undefined when its onResume destroyed it. */
+  #use(slot: number, base: number): T | undefined {
+    const resume = this.#resume;
+    if (resume === undefined || !resume.isPending(slot)) {
+      const parked = this.#parked.size === 0 ? undefined : this.#parked.get(slot);
+      if (parked === undefined) return this.#place(slot, base);
+      this.#parked.delete(slot);
+      return this.#put(slot, parked);
+    }
+    // Looked at outside a transaction: the first use is still to come.
+    if (this.#context.log.state() !== OPEN) return this.#park(slot, base);
+    const view = this.#parked.get(slot) ?? this.#make(base);
+    this.#parked.delete(slot);
+    this.#put(slot, view);
+    resume.run(slot, view);
+    return this.#view.base(view) === 0 ? undefined : view;
+  }
+
   #place(slot: number, base: number): T {
+    return this.#put(slot, this.#make(base));
+  }
+
+  #put(slot: number, view: T): T {
     const views = this.#views;
     // Filled without holes, so that a look-up is one load.
     while (views.length <= slot) views.push(undefined);
+    return (views[slot] = view);
+  }
+
+  #park(slot: number, base: number): T {
+    let view = this.#parked.get(slot);
+    if (view === undefined) this.#parked.set(slot, (view = this.#make(base)));
+    return view;
+  }
+
+  #make(base: number): T {
     this.#made++;
     const spare = this.#spares.pop();
-    if (spare === undefined) return (views[slot] = new this.#view(base, base + SLOT_STAMP) as T);
+    if (spare === undefined) return new this.#view(base, base + SLOT_STAMP) as T;
     this.#view.revive(spare, base);
-    return (views[slot] = spare);
+    return spare;
   }
 
   #refOf(view: object): RecordRef | undefined {
@@ -494,6 +592,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ViewOwner {
   /** @internal */
   undoAdd(slot: number): void {
     const view = this.#views[slot];
+    this.#parked.delete(slot);
     if (view === undefined) return;
     this.#views[slot] = undefined;
     this.#view.free(view);

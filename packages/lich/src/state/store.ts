@@ -40,9 +40,14 @@ import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { HIGH, PoolSlots, poolPlaces } from './pool-places.ts';
 import { layoutReleaser } from './release.ts';
+import { PoolResume, type ResumeReport } from './resume.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { UndoLog } from './undo-log.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
+
+interface Resumable {
+  onResume?: unknown;
+}
 
 /** A state segment in its owner's process: typed state, log, pools. */
 export interface Store<S = unknown> {
@@ -61,8 +66,14 @@ export interface Store<S = unknown> {
   onRollback(fn: () => void): void;
   /** `log.recover()`. @throws StateError `STATE_CORRUPT`, with the segment as it was */
   recover(): { undone: number };
-  /** Call `onResume(reason)` of all records whose class has it, in slot order, pool after pool. @returns how many */
-  callOnResume(reason: string): number;
+  /** A life begins that found its state: from now on each record has its `onResume(reason)` run once, at its first use, or
+   * by `resumeSome`; all of those in eager pools have had theirs when this returns. Between transactions; see resume.ts.
+   * @param report told of one that threw, after it was undone */
+  beginLife(reason: string, report?: ResumeReport): void;
+  /** Run the onResume of some records that are left, in a transaction of about a millisecond. @returns 0 = none is left */
+  resumeSome(): number;
+  /** Are some left? */
+  readonly resuming: boolean;
   /** Walk every structure. Between transactions. O(records). */
   check(): Violation[];
   /** Make the views of all records ahead: for a standby, which then hands them out without a pause after the takeover. */
@@ -111,11 +122,14 @@ class StoreImpl implements Store<object> {
   readonly #rootStamp: number;
   readonly #markers: readonly ((base: number) => void)[];
   #reserving = false;
+  readonly #schema: StateSchema;
+  #resuming: { readonly pool: Pool<any>; readonly resume: PoolResume }[] = [];
   readonly #poolsInOrder: readonly { pool: Pool<any> }[];
 
   constructor(segment: Segment, plan: StorePlan, outside?: Outside) {
     this.segment = segment;
     this.layouts = plan.layouts;
+    this.#schema = plan.schema;
     const { root, pools: poolLayouts } = plan.layouts;
     const places = placesOf(segment, plan.layouts);
     const { log: logWord, logWords, pools: words } = places;
@@ -331,17 +345,34 @@ class StoreImpl implements Store<object> {
     return this.log.recover();
   }
 
-  callOnResume(reason: string): number {
-    let count = 0;
-    for (const pool of this.pools.values()) {
-      const struct = this.layouts.pools.find(entry => entry.name === pool.name)?.struct;
-      if (typeof (struct?.prototype as { onResume?: unknown } | undefined)?.onResume !== 'function') continue;
-      pool.forEach(record => {
-        count++;
-        (record as { onResume(reason: string): void }).onResume(reason);
-      });
+  beginLife(reason: string, report: ResumeReport = () => {}): void {
+    const { log, context } = this;
+    this.#resuming = [];
+    for (const { name, struct, variants } of this.layouts.pools) {
+      const classes = variants?.map(variant => variant.struct) ?? [struct];
+      if (!classes.some(each => typeof (each?.prototype as Resumable | undefined)?.onResume === 'function')) continue;
+      const pool = this.pools.get(name)!;
+      const eager = this.#schema.pools.find(entry => entry.name === name)?.resume === 'eager';
+      const resume = new PoolResume({ pool, log, journal: context.journal, position: context.position, reason, report, eager });
+      pool.beginResume(resume);
+      this.#resuming.push({ pool, resume });
     }
-    return count;
+    for (const { resume } of this.#resuming) while (resume.eager && resume.slice() > 0);
+  }
+
+  get resuming(): boolean {
+    return this.#resuming.length > 0;
+  }
+
+  resumeSome(): number {
+    for (let next = this.#resuming[0]; next !== undefined; next = this.#resuming[0]) {
+      const count = next.resume.slice();
+      if (count > 0) return count;
+      // Nothing is open, so nothing of it will be undone.
+      next.pool.endResume();
+      this.#resuming.shift();
+    }
+    return 0;
   }
 
   check(): Violation[] {

@@ -69,6 +69,7 @@ export function memorySegment(options: MemorySegmentOptions): Segment {
     clean: false,
     sameBoot: true,
     nextEpoch: () => 1,
+    continueEpoch: () => {},
     reserve() {},
     async reserveAsync() {},
     isReserved: () => true,

@@ -1,0 +1,319 @@
+/** Conversion of values from one layout to another: what `migrate` does to a field.
+ *
+ *   same          bytes are copied: links into the heap with them, since the heap is copied whole
+ *   raw           value by value between the two memories, checked where the new kind holds less
+ *   plain         containers whose elements changed: read as plain values, written through the new record
+ *
+ * Fields are matched by name, else by what they were called before (`.was('old')`). */
+import {
+  type AnyKind,
+  check,
+  describeKind,
+  type FieldLayout,
+  innerKinds,
+  ownsHeap,
+  type StructLayout,
+  zeroOf,
+} from '@lich/schema';
+import { decode } from './decode.ts';
+import { encode } from './image.ts';
+import type { Arrays } from './memory.ts';
+
+/** A value that the new kind does not hold, or a kind that nothing leads to. */
+export class Unfit extends Error {}
+
+/** A plain value of the old kind as one of the new. @throws Unfit */
+export type Change = (value: unknown) => unknown;
+
+/** Copy a value: byte positions in two memories. @throws Unfit */
+export type RawStep = (from: Arrays, fromByte: number, to: Arrays, toByte: number, view: DataView) => void;
+
+/** What happens to a field of the new layout. */
+export interface FieldConversion {
+  readonly field: FieldLayout;
+  /** The field of the old layout that it comes from; undefined for an added one. */
+  readonly from: FieldLayout | undefined;
+  /** `checked`: some values may not fit. */
+  readonly how: 'same' | 'raw' | 'checked' | 'plain' | 'added' | 'hook';
+  readonly raw: RawStep | undefined;
+  readonly change: Change | undefined;
+}
+
+/** What happens to a struct. */
+export interface StructConversion {
+  readonly from: StructLayout;
+  readonly to: StructLayout;
+  readonly fields: readonly FieldConversion[];
+  readonly removed: readonly FieldLayout[];
+}
+
+/** What the names of an old state are called in a new one. */
+export interface Names {
+  /** Name in the old layout of a field of the new one. */
+  field(from: StructLayout, to: StructLayout, field: FieldLayout): string;
+  /** Old name of a pool of the new layout. */
+  pool(name: string): string;
+}
+
+/** Do two kinds have the same bytes with the same meaning? */
+export function sameKind(a: AnyKind, b: AnyKind, names: Names): boolean {
+  if (a === b) return true;
+  if (a.tag !== b.tag || a.bytes !== b.bytes) return false;
+  switch (a.tag) {
+    case 'oneOf':
+      return a.names.every((name, k) => (b as typeof a).names[k] === name) && a.names.length <= (b as typeof a).names.length;
+    case 'ref':
+      return a.pool === names.pool((b as typeof a).pool);
+    case 'struct': {
+      const [x, y] = [a.layout, (b as typeof a).layout];
+      return (
+        x.fields.length === y.fields.length &&
+        y.fields.every((field, k) => {
+          const old = x.fields[k]!;
+          return (
+            names.field(x, y, field) === old.name && old.offset === field.offset && sameKind(old.kind, field.kind, names)
+          );
+        })
+      );
+    }
+    default: {
+      const [x, y] = [innerKinds(a), innerKinds(b)];
+      const sized = a as { length?: number; capacity?: number };
+      const other = b as { length?: number; capacity?: number };
+      return (
+        sized.length === other.length &&
+        sized.capacity === other.capacity &&
+        x.length === y.length &&
+        x.every((kind, k) => sameKind(kind, y[k]!, names))
+      );
+    }
+  }
+}
+
+/** @param hooked may the user's code fill a field that nothing leads to? */
+export function convertStruct(from: StructLayout, to: StructLayout, names: Names, hooked: boolean): StructConversion {
+  const used = new Set<string>();
+  const fields = to.fields.map((field): FieldConversion => {
+    const old = from.fields.find(each => each.name === names.field(from, to, field));
+    if (old === undefined) return { field, from: undefined, how: 'added', raw: undefined, change: undefined };
+    used.add(old.name);
+    return { field, from: old, ...convertKind(old.kind, field.kind, names, hooked, field) };
+  });
+  return { from, to, fields, removed: from.fields.filter(field => !used.has(field.name)) };
+}
+
+function convertKind(
+  from: AnyKind,
+  to: AnyKind,
+  names: Names,
+  hooked: boolean,
+  field: FieldLayout,
+): Pick<FieldConversion, 'how' | 'raw' | 'change'> {
+  if (sameKind(from, to, names)) return { how: 'same', raw: copyBytes(to.bytes), change: undefined };
+  const change = changeOf(from, to, names);
+  if (change === undefined) {
+    if (hooked) return { how: 'hook', raw: undefined, change: undefined };
+    throw new Unfit(
+      `field ${field.name} was ${describeKind(from)} and is ${describeKind(to)}: nothing leads from one to the other; give a hook, or the field another name`,
+    );
+  }
+  const raw = rawOf(from, to, names);
+  if (raw === undefined) return { how: 'plain', raw: undefined, change };
+  return { how: isWider(from, to) ? 'raw' : 'checked', raw, change };
+}
+
+/** Can every value of the one be stored as the other? Used for the words of a plan; each value is checked anyway. */
+export function isWider(from: AnyKind, to: AnyKind): boolean {
+  if ('min' in from && 'min' in to) {
+    const whole = 'whole' in from ? from.whole : true;
+    const exact = 'whole' in to && !to.whole ? (to.tag === 'f64' ? 2 ** 53 : whole ? 2 ** 24 : Infinity) : Infinity;
+    if ('whole' in to && to.whole && !whole) return false;
+    return (
+      Number(from.min) >= Number(to.min) &&
+      Number(from.max) <= Number(to.max) &&
+      (!whole || (Number(from.max) <= exact && Number(from.min) >= -exact))
+    );
+  }
+  if (from.tag === 'bool') return 'min' in to;
+  if (from.tag === 'oneOf' && to.tag === 'oneOf') return from.names.every(name => to.names.includes(name));
+  if ((from.tag === 'text' && to.tag === 'text') || (from.tag === 'bytes' && to.tag === 'bytes'))
+    return to.length === 0 || (from.length !== 0 && from.length <= to.length);
+  if (to.tag === 'optional') return isWider(from.tag === 'optional' ? from.value : from, to.value) || from === to.value;
+  if (from.tag === 'struct' && to.tag === 'struct') return true;
+  if (from.tag === 'array' && to.tag === 'array') return from.length <= to.length && isWider(from.element, to.element);
+  return false;
+}
+
+/** The step between two memories, or undefined when only plain values lead there. */
+function rawOf(from: AnyKind, to: AnyKind, names: Names): RawStep | undefined {
+  if (sameKind(from, to, names)) return copyBytes(to.bytes);
+  if (from.tag === 'struct' && to.tag === 'struct') {
+    const steps: { at: number; to: number; step: RawStep }[] = [];
+    for (const field of to.layout.fields) {
+      const old = from.layout.fields.find(each => each.name === names.field(from.layout, to.layout, field));
+      if (old === undefined) continue;
+      const step = rawOf(old.kind, field.kind, names);
+      if (step === undefined) return undefined;
+      steps.push({ at: old.offset, to: field.offset, step });
+    }
+    // Memory of the heap that a removed part owned is given back with the whole old value.
+    if (ownsHeap(from)) return undefined;
+    const initial = to.layout.fields.filter(field => !steps.some(step => step.to === field.offset));
+    return (mem, fromByte, target, toByte, view) => {
+      for (const field of initial) encode(field.kind, field.initial, toByte + field.offset, view);
+      for (const { at, to: offset, step } of steps) step(mem, fromByte + at, target, toByte + offset, view);
+    };
+  }
+  if (from.tag === 'array' && to.tag === 'array' && !ownsHeap(from)) {
+    const step = rawOf(from.element, to.element, names);
+    if (step === undefined) return undefined;
+    const both = Math.min(from.length, to.length);
+    const zero = new Uint8Array(from.element.bytes);
+    return (mem, fromByte, target, toByte, view) => {
+      for (let k = 0; k < both; k++)
+        step(mem, fromByte + k * from.stride, target, toByte + k * to.stride, view);
+      for (let k = both; k < to.length; k++) encode(to.element, to.element.initial, toByte + k * to.stride, view);
+      for (let k = both; k < from.length; k++) {
+        const at = fromByte + k * from.stride;
+        if (zero.some((_, n) => mem.u8[at + n] !== 0))
+          throw new Unfit(`element ${k} is in use, ${describeKind(to)} holds ${to.length}`);
+      }
+    };
+  }
+  if (innerKinds(from).length > 0 || innerKinds(to).length > 0 || ownsHeap(from) || ownsHeap(to)) return undefined;
+  const change = changeOf(from, to, names);
+  if (change === undefined) return undefined;
+  return (mem, fromByte, _, toByte, view) => {
+    const word = Math.floor(fromByte / 8) * 2;
+    encode(to, change(decode(mem, from, word, fromByte - word * 4, {})), toByte, view);
+  };
+}
+
+function copyBytes(bytes: number): RawStep {
+  return (mem, fromByte, target, toByte) => {
+    if (((fromByte | toByte | bytes) & 3) === 0) {
+      const [from, to, words] = [fromByte / 4, toByte / 4, bytes / 4];
+      const [source, sink] = [mem.i32, target.i32];
+      for (let k = 0; k < words; k++) sink[to + k] = source[from + k];
+    } else {
+      for (let k = 0; k < bytes; k++) target.u8[toByte + k] = mem.u8[fromByte + k];
+    }
+  };
+}
+
+/** How plain values of one kind become those of another; undefined when nothing leads there. */
+export function changeOf(from: AnyKind, to: AnyKind, names: Names): Change | undefined {
+  if (to.tag === 'optional') {
+    const inner = changeOf(from.tag === 'optional' ? from.value : from, to.value, names);
+    return inner && (value => (value === undefined ? undefined : inner(value)));
+  }
+  if (from.tag === 'optional') {
+    const inner = changeOf(from.value, to, names);
+    return (
+      inner &&
+      (value => {
+        if (value === undefined) throw new Unfit(`there is none, ${describeKind(to)} has no place for that`);
+        return inner(value);
+      })
+    );
+  }
+  if ('min' in from && 'min' in to) {
+    const big = to.tag === 'u64' || to.tag === 'i64';
+    return value => {
+      if (big && typeof value === 'number' && !Number.isInteger(value)) throw new Unfit(`${value} is not whole`);
+      const next = big ? BigInt(value as number) : Number(value);
+      if (!big && to.tag === 'f32' && 'whole' in from && from.whole && Math.fround(next as number) !== next)
+        throw new Unfit(`${String(value)} cannot be told from its neighbours as f32`);
+      return fitting(to, next);
+    };
+  }
+  if (from.tag === 'bool' && 'min' in to) return value => fitting(to, 'whole' in to ? Number(value) : BigInt(value === true ? 1 : 0));
+  if (to.tag === 'bool' && 'min' in from)
+    return value => {
+      if (Number(value) !== 0 && Number(value) !== 1) throw new Unfit(`${String(value)} is neither 0 nor 1`);
+      return Number(value) === 1;
+    };
+  switch (from.tag) {
+    case 'bool':
+      return to.tag === 'bool' ? value => value : undefined;
+    case 'oneOf':
+    case 'text':
+      return to.tag === 'oneOf' || to.tag === 'text' ? value => fitting(to, value) : undefined;
+    case 'bytes':
+      return to.tag === 'bytes' ? value => fitting(to, value) : undefined;
+    case 'ref':
+      return to.tag === 'ref' && from.pool === names.pool(to.pool) ? value => value : undefined;
+    case 'struct': {
+      if (to.tag !== 'struct') return undefined;
+      const parts: { name: string; old: string; change: Change }[] = [];
+      for (const field of to.layout.fields) {
+        const old = from.layout.fields.find(each => each.name === names.field(from.layout, to.layout, field));
+        if (old === undefined) continue;
+        const change = changeOf(old.kind, field.kind, names);
+        if (change === undefined) return undefined;
+        parts.push({ name: field.name, old: old.name, change });
+      }
+      return value => {
+        const out: Record<string, unknown> = {};
+        for (const { name, old, change } of parts)
+          out[name] = inPart(name, () => change((value as Record<string, unknown>)[old]));
+        return out;
+      };
+    }
+    case 'map':
+    case 'sorted': {
+      if (to.tag !== 'map' && to.tag !== 'sorted') return undefined;
+      const key = changeOf(from.key, to.key, names);
+      const inner = changeOf(from.value, to.value, names);
+      if (key === undefined || inner === undefined) return undefined;
+      return value =>
+        held(
+          to,
+          (value as [unknown, unknown][]).map(([k, v]) => [key(k), inPart(`[${String(k)}]`, () => inner(v))]),
+        );
+    }
+    case 'bits':
+      return to.tag === 'bits' ? value => fitting(to, value) : undefined;
+    default: {
+      const [element, next] = [elementOf(from), elementOf(to)];
+      if (element === undefined || next === undefined) return undefined;
+      const inner = changeOf(element, next, names);
+      if (inner === undefined) return undefined;
+      return value => {
+        const all = (value as unknown[]).map((each, k) => inPart(`[${k}]`, () => inner(each)));
+        if (to.tag === 'array') while (all.length > to.length && isZero(next, all.at(-1))) all.pop();
+        return held(to, all);
+      };
+    }
+  }
+}
+
+function elementOf(kind: AnyKind): AnyKind | undefined {
+  return 'element' in kind ? kind.element : kind.tag === 'set' ? kind.key : undefined;
+}
+
+function isZero(kind: AnyKind, value: unknown): boolean {
+  return JSON.stringify(value) === JSON.stringify(kind.initial ?? zeroOf(kind));
+}
+
+function held(kind: AnyKind, all: unknown[]): unknown[] {
+  const most = kind.tag === 'array' ? kind.length : 'capacity' in kind && kind.capacity > 0 ? kind.capacity : Infinity;
+  if (all.length > most) throw new Unfit(`${all.length} elements, ${describeKind(kind)} holds ${most}`);
+  return all;
+}
+
+function fitting(kind: AnyKind, value: unknown): unknown {
+  const reason = check(kind, value);
+  if (reason !== undefined) throw new Unfit(reason);
+  return value;
+}
+
+/** Name the part in which a value did not fit. */
+function inPart<T>(part: string, fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    if (error instanceof Unfit) throw new Unfit(`${part}: ${error.message}`);
+    throw error;
+  }
+}

@@ -1,0 +1,487 @@
+/** Migrate: a state segment copied into the layout of other code.
+ *
+ *   old segment, read only                 new segment, without a name yet
+ *   words    commits, stamps, time   ───►  words
+ *   heap     [0, high)               ───►  heap     whole: links are offsets from its start
+ *   root     field by field          ───►  root
+ *   pool     slot by slot            ───►  pool     slots and generations stay, so refs stay
+ *
+ * First the bytes, where the two layouts alone say what to do (convert.ts). Then, through the new store's own records and
+ * in transactions: containers whose elements changed, what comes back from a side copy, and the `migrate` hooks of the
+ * classes. What removed and rebuilt containers owned is given back to the heap.
+ *
+ * The old segment is not written. The new one gets its name when all is done (`createReplacement` of shm), so a kill at
+ * any point leaves the old one or the new one. */
+import { type AnyKind, ownsHeap, type PoolLayout, type StateLayout } from '@lich/schema';
+import type { Segment } from '../shm/index.ts';
+import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
+import { convertStruct, type Names, Unfit } from './convert.ts';
+import { decode, decodeStruct, type DecodeOptions } from './decode.ts';
+import { StateError } from './errors.ts';
+import { HIGH as HEAP_HIGH } from './heap.ts';
+import type { StoreContext } from './memory.ts';
+import { type Migration, migrationOf, type PoolMigration, type StructMigration } from './migration.ts';
+import { placesOf, rootStampWord, type StorePlan } from './plan.ts';
+import type { Pool } from './pool.ts';
+import { BITMAP, FREE, HIGH, LIVE, PoolSlots, poolPlaces, SPREADS } from './pool-places.ts';
+import { releaserOf } from './release.ts';
+import { openStore, type Store } from './store.ts';
+import { COM_POS, COMMIT_NO, CUT, LOG_POS, NOW, STAMP_HI, STAMP_LO } from './words.ts';
+
+export interface MigrateOptions {
+  /** What fields and pools were called. */
+  readonly names: Names;
+  /** The layout of the old segment. */
+  readonly layouts: StateLayout;
+  /** The segment that an earlier migration came from: what that one removed is found again there, for records that still
+   * live. */
+  readonly fill?: { readonly segment: Segment; readonly layouts: StateLayout } | undefined;
+  /** Told now and then. @param done of `all` records */
+  readonly onProgress?: (done: number, all: number) => void;
+}
+
+export interface MigrateReport {
+  readonly records: number;
+  /** Records that were written through their views, besides bytes that were copied. */
+  readonly rebuilt: number;
+  readonly ms: number;
+}
+
+/** Values that do not fit are listed up to here, and counted beyond. */
+const LISTED = 20;
+/** Slots made, and records rebuilt, in one transaction. */
+const BATCH = 256;
+const PROGRESS_EVERY = 65_536;
+
+/** A segment to read, with what finds things in it. */
+class Source {
+  readonly segment: Segment;
+  readonly layouts: StateLayout;
+  readonly root: number;
+  readonly rootStamp: number;
+  readonly heap: number;
+  readonly heapHigh: number;
+  readonly decode: DecodeOptions;
+  readonly #pools: readonly number[];
+
+  constructor(segment: Segment, layouts: StateLayout) {
+    this.segment = segment;
+    this.layouts = layouts;
+    const places = placesOf(segment, layouts);
+    this.root = places.root;
+    this.rootStamp = rootStampWord(layouts, places.root);
+    this.heap = places.heap.word;
+    this.heapHigh = places.heap.words === 0 ? 0 : segment.u32[this.heap + HEAP_HIGH];
+    this.decode = { heapWord: this.heap, hidden: true };
+    this.#pools = places.pools;
+  }
+
+  /** A transaction that is open has to be rolled back first: by the owner, or by `recover`. */
+  mustBeWhole(): void {
+    const I = this.segment.i32;
+    if (I[LOG_POS] !== I[COM_POS])
+      throw new StateError(
+        'STATE_MIGRATION',
+        `${this.segment.name}: a transaction of ${(I[LOG_POS] - I[COM_POS]) | 0} log words is open; recover it first`,
+      );
+  }
+
+  word(index: number): number {
+    return this.#pools[index]!;
+  }
+
+  slots(index: number): PoolSlots {
+    const pool = this.layouts.pools[index]!;
+    return new PoolSlots(this.segment.u32, poolPlaces(pool.layout, pool.capacity), this.#pools[index]!, this.heap);
+  }
+
+  high(index: number): number {
+    return this.segment.u32[this.#pools[index]! + HIGH];
+  }
+}
+
+/** Copy `old` into the new segment, which was just created from `plan`.
+ * @throws StateError `STATE_MIGRATION` with the first values that do not fit, `STATE_HEAP_FULL`; the new segment is then to
+ * be discarded */
+export function migrate(old: Segment, into: Segment, plan: StorePlan, options: MigrateOptions): MigrateReport {
+  const startMs = performance.now();
+  const source = new Source(old, options.layouts);
+  source.mustBeWhole();
+  const migration = migrationOf(options.layouts, plan.layouts, options.names);
+  const store = openStore(into, plan) as Store<unknown>;
+  const work = new Migrator(source, store, into, migration, options);
+  work.run();
+  const violations = store.check();
+  if (violations.length > 0) {
+    const [first] = violations;
+    throw new StateError(
+      'STATE_MIGRATION',
+      `the migrated state has ${violations.length} violations, the first: ${first!.where}: ${first!.what}`,
+      { severity: 'fatal' },
+    );
+  }
+  return { records: work.records, rebuilt: work.rebuilt, ms: performance.now() - startMs };
+}
+
+/** What a migration would find: values that do not fit, counted. Writes nothing. O(records). */
+export function examineMigration(
+  old: Segment,
+  plan: StorePlan,
+  options: MigrateOptions,
+): { migration: Migration; records: number; unfit: Unfits; ms: number } {
+  const startMs = performance.now();
+  const source = new Source(old, options.layouts);
+  const migration = migrationOf(options.layouts, plan.layouts, options.names);
+  const unfit = new Unfits();
+  let records = 0;
+  tryStruct(migration.root, source, source.root, 'the root', unfit);
+  for (const pool of migration.pools) {
+    const slots = source.slots(pool.fromIndex);
+    const high = source.high(pool.fromIndex);
+    for (let slot = 0; slot < high; slot++) {
+      const base = slots.base(slot);
+      if ((old.i32[base + SLOT_GENERATION] & 1) === 0) continue;
+      records++;
+      if (slot >= (pool.to.capacity || slot + 1))
+        unfit.add(`${pool.to.name}[${slot}]`, `is beyond the new capacity ${pool.to.capacity}`);
+      if (!pool.struct.same)
+        tryStruct(pool.struct, source, base + SLOT_HEADER, `${pool.to.name}[${slot}]`, unfit);
+    }
+  }
+  return { migration, records, unfit, ms: performance.now() - startMs };
+}
+
+/** What did not fit. */
+export class Unfits {
+  readonly list: string[] = [];
+  count = 0;
+
+  add(where: string, why: string): void {
+    this.count++;
+    if (this.list.length < LISTED) this.list.push(`${where}: ${why}`);
+  }
+
+  /** @throws StateError `STATE_MIGRATION` unless there were none */
+  refuse(): void {
+    if (this.count === 0) return;
+    const more = this.count > this.list.length ? `; and ${this.count - this.list.length} more` : '';
+    throw new StateError(
+      'STATE_MIGRATION',
+      `${this.count} values do not fit the new layout, nothing was changed: ${this.list.join('; ')}${more}`,
+    );
+  }
+}
+
+function scratchOf(bytes: number) {
+  const buffer = new ArrayBuffer(Math.ceil(bytes / 8) * 8 + 8);
+  return { u8: new Uint8Array(buffer), i32: new Int32Array(buffer), view: new DataView(buffer) };
+}
+
+function tryStruct(struct: StructMigration, source: Source, word: number, where: string, unfit: Unfits): void {
+  const room = scratchOf(struct.to.bytes);
+  for (const { field, from, raw, change, how } of struct.fields) {
+    if (from === undefined || how === 'same') continue;
+    try {
+      if (raw !== undefined)
+        raw(source.segment, word * 4 + from.offset, room as never, field.offset, room.view);
+      else change?.(decode(source.segment, from.kind, word, from.offset, source.decode));
+    } catch (error) {
+      if (!(error instanceof Unfit)) throw error;
+      unfit.add(`${where}.${field.name}`, error.message);
+    }
+  }
+}
+
+class Migrator {
+  readonly #source: Source;
+  readonly #target: Source;
+  readonly #store: Store<unknown>;
+  readonly #context: StoreContext;
+  readonly #into: Segment;
+  readonly #view: DataView;
+  readonly #migration: Migration;
+  readonly #options: MigrateOptions;
+  readonly #unfit = new Unfits();
+  readonly #all: number;
+  readonly #scratch: { at: number; link: number; words: number } = { at: 0, link: 0, words: 0 };
+  records = 0;
+  rebuilt = 0;
+
+  constructor(source: Source, store: Store<unknown>, into: Segment, migration: Migration, options: MigrateOptions) {
+    this.#source = source;
+    this.#target = new Source(into, migration.to);
+    this.#store = store;
+    this.#context = store.context;
+    this.#into = into;
+    this.#view = new DataView(into.buffer as never);
+    this.#migration = migration;
+    this.#options = options;
+    this.#all = migration.pools.reduce((sum, pool) => sum + source.segment.u32[source.word(pool.fromIndex) + LIVE], 0);
+  }
+
+  run(): void {
+    const { root, pools, removed } = this.#migration;
+    this.#heap();
+    this.#struct(root, this.#source.root, this.#target.root, 'the root');
+    for (const pool of pools) this.#pool(pool);
+    this.#unfit.refuse();
+    this.#makeScratch();
+    this.#rebuild(root, this.#store.state as object, this.#source.root, undefined, 'the root');
+    for (const pool of pools) this.#rebuildPool(pool);
+    for (const { pool, index } of removed) this.#end(pool, index);
+    for (const { from, to, fromIndex, struct } of pools) if (!unchanged(from, to, struct)) this.#endChunks(from, fromIndex);
+    this.#dropScratch();
+    this.#unfit.refuse();
+    this.#words();
+  }
+
+  /** Numbers that go on. Stamps go on too: what was rebuilt has one of its own. */
+  #words(): void {
+    const from = this.#source.segment;
+    const to = this.#into;
+    to.f64[COMMIT_NO >> 1] = Math.max(to.f64[COMMIT_NO >> 1], from.f64[COMMIT_NO >> 1]) + 1;
+    to.f64[NOW >> 1] = from.f64[NOW >> 1];
+    for (let k = 0; k < 16; k++) to.i32[CUT + k] = from.i32[CUT + k];
+    to.continueEpoch(from);
+  }
+
+  /** The heap as it is: links are offsets, so all that leads into it goes on to do so. And the stamps go on. */
+  #heap(): void {
+    const from = this.#source;
+    const to = this.#target;
+    this.#into.i32[STAMP_LO] = from.segment.i32[STAMP_LO];
+    this.#into.i32[STAMP_HI] = from.segment.i32[STAMP_HI];
+    this.#store.log.nextStamp();
+    const high = from.heapHigh;
+    if (high === 0) return;
+    const bytes = this.#into.regions.get('heap')?.bytes ?? 0;
+    if (high * 4 > bytes) {
+      throw new StateError(
+        'STATE_MIGRATION',
+        `the heap has ${high * 4} bytes in use, the new one ${bytes}: raise limits.heapBytes`,
+      );
+    }
+    this.#into.reserve(to.heap * 4, high * 4);
+    this.#into.i32.set(from.segment.i32.subarray(from.heap, from.heap + high), to.heap);
+    this.#context.heap.reserve();
+  }
+
+  #struct(struct: StructMigration, fromWord: number, toWord: number, where: string): void {
+    const { segment } = this.#source;
+    for (const { field, from, raw } of struct.fields) {
+      if (raw === undefined) continue;
+      try {
+        raw(segment, fromWord * 4 + from!.offset, this.#into, toWord * 4 + field.offset, this.#view);
+      } catch (error) {
+        if (!(error instanceof Unfit)) throw error;
+        this.#unfit.add(`${where}.${field.name}`, error.message);
+      }
+    }
+  }
+
+  #pool(pool: PoolMigration): void {
+    const { from, to, fromIndex, toIndex, struct } = pool;
+    const source = this.#source;
+    const U = source.segment.u32;
+    const T = this.#into.u32;
+    const word = source.word(fromIndex);
+    const target = this.#target.word(toIndex);
+    const high = source.high(fromIndex);
+    const fromSlots = source.slots(fromIndex);
+    if (unchanged(from, to, struct)) {
+      const words = fromSlots.places.grows ? BITMAP + fromSlots.directoryWords(high) : fromSlots.base(high) - word;
+      this.#into.reserve(target * 4, words * 4);
+      this.#into.i32.set(source.segment.i32.subarray(word, word + words), target);
+      this.#store.pools.get(to.name)!.reserve();
+      this.#progress(U[word + LIVE]);
+      return;
+    }
+    // A smaller pool has no free slots beyond its capacity: its free list is made anew.
+    const most = Math.min(high, to.capacity || Number.POSITIVE_INFINITY);
+    this.#makeSlots(this.#store.pools.get(to.name)!, most);
+    const toSlots = this.#target.slots(toIndex);
+    const payload = toSlots.places.payloadWords;
+    let free = 0;
+    for (let slot = high - 1; slot >= 0; slot--) {
+      const base = fromSlots.base(slot);
+      const generation = U[base + SLOT_GENERATION];
+      const live = (generation & 1) === 1;
+      if (slot >= most) {
+        if (live) this.#unfit.add(`${to.name}[${slot}]`, `is beyond the new capacity ${to.capacity}`);
+        continue;
+      }
+      const at = toSlots.base(slot);
+      T[at] = T[at + SLOT_HEADER + payload] = FENCE ^ slot;
+      T[at + SLOT_GENERATION] = generation;
+      T[at + SLOT_STAMP] = U[base + SLOT_STAMP];
+      T[at + SLOT_STAMP + 1] = U[base + SLOT_STAMP + 1];
+      if ((slot & 31) === 0) T[toSlots.bits(slot)] = U[fromSlots.bits(slot)];
+      if ((slot & 63) === 0) {
+        T[toSlots.block(slot)] = U[fromSlots.block(slot)];
+        T[toSlots.block(slot) + 1] = U[fromSlots.block(slot) + 1];
+      }
+      if (!live) {
+        T[at + SLOT_HEADER] = free;
+        free = slot + 1;
+        continue;
+      }
+      this.#store.pools.get(to.name)!.startSlot(slot);
+      this.#struct(struct, base + SLOT_HEADER, at + SLOT_HEADER, `${to.name}[${slot}]`);
+      this.#progress(1);
+    }
+    for (let k = SPREADS; k < BITMAP; k++) T[target + k] = U[word + k];
+    T[target + HIGH] = most;
+    T[target + LIVE] = U[word + LIVE];
+    T[target + FREE] = free;
+  }
+
+  #makeSlots(pool: Pool, count: number): void {
+    const { log } = this.#store;
+    for (let slot = 0; slot < count; ) {
+      log.begin();
+      const to = Math.min(count, slot + BATCH * 16);
+      pool.makeSlots(to);
+      slot = to;
+      log.commit();
+    }
+  }
+
+  #rebuildPool({ from, to, fromIndex, struct }: PoolMigration): void {
+    const fill = this.#fillOf(to, struct);
+    if (struct.plain.length === 0 && struct.hook === undefined && fill === undefined && !struct.removed.some(owns)) return;
+    const pool = this.#store.pools.get(to.name)!;
+    const slots = this.#source.slots(fromIndex);
+    const high = this.#source.high(fromIndex);
+    for (let slot = 0; slot < high; slot++) {
+      const base = slots.base(slot);
+      if ((this.#source.segment.i32[base + SLOT_GENERATION] & 1) === 0) continue;
+      const filled = fill?.(slot, this.#source.segment.u32[base + SLOT_GENERATION]);
+      this.#rebuild(struct, pool.get(slot)!, base + SLOT_HEADER, filled, `${from.name}[${slot}]`);
+    }
+  }
+
+  #rebuild(
+    struct: StructMigration,
+    record: object,
+    word: number,
+    filled: Record<string, unknown> | undefined,
+    where: string,
+  ): void {
+    const { plain, removed, hook } = struct;
+    const ended = [...plain.map(({ from }) => from!), ...removed].filter(owns);
+    if (plain.length === 0 && ended.length === 0 && hook === undefined && filled === undefined) return;
+    const { segment, decode: decodeOptions } = this.#source;
+    const { log } = this.#store;
+    this.rebuilt++;
+    log.begin();
+    try {
+      for (const { field, from, change } of plain) {
+        const value = change!(decode(segment, from!.kind, word, from!.offset, decodeOptions));
+        (record as Record<string, unknown>)[field.name] = value;
+      }
+      for (const field of ended) this.#release(field.kind, word + field.offset / 4);
+      if (filled !== undefined) Object.assign(record, filled);
+      hook?.(record, decodeStruct(segment, struct.from, word, { ...decodeOptions, hidden: false }));
+      log.commit();
+    } catch (error) {
+      log.rollback();
+      if (!(error instanceof Unfit)) throw error;
+      this.#unfit.add(where, error.message);
+    }
+  }
+
+  /** Give back what a value of the old segment owned: its words are laid in a scratch block, which its kind can walk. */
+  #release(kind: AnyKind, word: number): void {
+    const { at } = this.#scratch;
+    const words = kind.bytes / 4;
+    for (let k = 0; k < words; k++) this.#into.i32[at + k] = this.#source.segment.i32[word + k];
+    releaserOf(kind, this.#context)!(at);
+  }
+
+  #makeScratch(): void {
+    const kinds = [this.#migration.from.root, ...this.#migration.from.pools.map(pool => pool.layout)]
+      .flatMap(layout => layout.fields)
+      .filter(owns);
+    if (kinds.length === 0) return;
+    const words = Math.max(...kinds.map(({ kind }) => kind.bytes / 4));
+    this.#store.log.begin();
+    const link = this.#context.heap.alloc(words);
+    this.#store.log.commit();
+    Object.assign(this.#scratch, { link, at: this.#context.heap.base + link, words });
+  }
+
+  #dropScratch(): void {
+    if (this.#scratch.link === 0) return;
+    this.#store.log.begin();
+    this.#context.heap.free(this.#scratch.link);
+    this.#store.log.commit();
+  }
+
+  /** All that the records of a removed pool owned, and its chunks. */
+  #end(pool: PoolLayout, index: number): void {
+    const slots = this.#source.slots(index);
+    const ended = pool.layout.fields.filter(owns);
+    const { segment } = this.#source;
+    for (let slot = 0; ended.length > 0 && slot < this.#source.high(index); slot++) {
+      const base = slots.base(slot);
+      if ((segment.i32[base + SLOT_GENERATION] & 1) === 0) continue;
+      this.#store.log.begin();
+      for (const field of ended) this.#release(field.kind, base + SLOT_HEADER + field.offset / 4);
+      this.#store.log.commit();
+    }
+    this.#endChunks(pool, index);
+  }
+
+  #endChunks(_: PoolLayout, index: number): void {
+    const slots = this.#source.slots(index);
+    const chunks = slots.directoryWords(this.#source.high(index));
+    for (let k = 0; k < chunks; k++) {
+      const link = this.#source.segment.u32[slots.directory + k];
+      if (link === 0) continue;
+      this.#store.log.begin();
+      this.#context.heap.free(link);
+      this.#store.log.commit();
+    }
+  }
+
+  /** Finds what an earlier migration removed from records that still live. */
+  #fillOf(to: PoolLayout, struct: StructMigration) {
+    const { fill, names } = this.#options;
+    const added = struct.fields.filter(field => field.from === undefined).map(({ field }) => field);
+    if (fill === undefined || added.length === 0) return undefined;
+    const index = fill.layouts.pools.findIndex(pool => pool.name === names.pool(to.name) || pool.name === to.name);
+    if (index < 0) return undefined;
+    const side = new Source(fill.segment, fill.layouts);
+    const slots = side.slots(index);
+    const { fields } = convertStruct(fill.layouts.pools[index]!.layout, to.layout, names, true);
+    const found = fields.filter(each => each.from !== undefined && added.includes(each.field));
+    if (found.length === 0) return undefined;
+    return (slot: number, generation: number): Record<string, unknown> | undefined => {
+      if (slot >= side.high(index)) return undefined;
+      const base = slots.base(slot);
+      if (fill.segment.u32[base + SLOT_GENERATION] !== generation) return undefined;
+      const out: Record<string, unknown> = {};
+      for (const { field, from, change } of found) {
+        const value = decode(fill.segment, from!.kind, base + SLOT_HEADER, from!.offset, side.decode);
+        out[field.name] = change === undefined ? value : change(value);
+      }
+      return out;
+    };
+  }
+
+  #progress(records: number): void {
+    const before = this.records;
+    this.records += records;
+    if (Math.floor(before / PROGRESS_EVERY) !== Math.floor(this.records / PROGRESS_EVERY))
+      this.#options.onProgress?.(this.records, this.#all);
+  }
+}
+
+function owns(field: { kind: AnyKind }): boolean {
+  return ownsHeap(field.kind);
+}
+
+/** May the words of the pool be copied as they are? */
+function unchanged(from: PoolLayout, to: PoolLayout, struct: StructMigration): boolean {
+  return struct.same && from.capacity === to.capacity;
+}
