@@ -42,7 +42,7 @@
  *
  * Worst case of an operation: 24 logged words, no loop. (The one exception is the last try before STATE_HEAP_FULL, which
  * merges quick blocks.) A block is up to 2 words larger than what was asked for, its header included 4. */
-import { StateError } from './errors.ts';
+import { doubleFree, heapFull, noBlock, overwritten } from './heap-errors.ts';
 import type { StoreContext } from './memory.ts';
 import type { Pages } from './pool.ts';
 
@@ -258,7 +258,12 @@ export class Heap {
 
   /** Is this the link of a block in use? */
   isBlock(link: number): boolean {
-    return this.#known(link);
+    const I = this.#I;
+    const { base } = this;
+    if (link >>> 0 !== link || (link & 1) !== 0 || link < FIRST + BLOCK_HEADER || link >= this.highWords) return false;
+    const block = link - BLOCK_HEADER;
+    const tag = I[base + block];
+    return tag === tagOf(USED, block) || tag === tagOf(FOREIGN, block);
   }
 
   /** Was the block at this link taken by foreign code? */
@@ -330,17 +335,8 @@ export class Heap {
 
   /** Size of the block in use that a link leads to. */
   #sizeOf(link: number): number {
-    if (!this.#known(link)) this.#unknown(link);
+    if (!this.isBlock(link)) this.#unknown(link);
     return this.#I[this.base + link - 1] & SIZE;
-  }
-
-  #known(link: number): boolean {
-    const I = this.#I;
-    const { base } = this;
-    if (link >>> 0 !== link || (link & 1) !== 0 || link < FIRST + BLOCK_HEADER || link >= this.highWords) return false;
-    const block = link - BLOCK_HEADER;
-    const tag = I[base + block];
-    return tag === tagOf(USED, block) || tag === tagOf(FOREIGN, block);
   }
 
   /** A block of `size` words from the bins or from above `high`. */
@@ -590,38 +586,17 @@ export class Heap {
   }
 
   #full(words: number): never {
-    const bytes = this.#words * 4;
-    const error =
-      bytes === 0
-        ? new StateError(
-            'STATE_HEAP_FULL',
-            `${words * 4} bytes are wanted of a heap, and this segment has none: set limits.heapBytes, which is taken when the segment is made`,
-          )
-        : new StateError(
-            'STATE_HEAP_FULL',
-            `heap full: no room for a block of ${words * 4} bytes, ${this.usedWords * 4} of ${bytes} bytes are in use and ${this.freeWords * 4} free in smaller blocks: raise limits.heapBytes`,
-          );
-    return this.#context.fail(error);
+    return this.#context.fail(heapFull(words, this.#words, this.usedWords, this.freeWords));
   }
 
   #unknown(link: number): never {
     const block = link - BLOCK_HEADER;
-    const inside = link >>> 0 === link && (link & 1) === 0 && block >= FIRST && link < this.highWords;
-    const tag = inside ? this.#I[this.base + block] : 0;
-    if (inside && (tag === tagOf(LOOSE, block) || tag === tagOf(WAITING, block)))
-      throw new StateError('STATE_DOUBLE_FREE', `the block at link ${link} was given back before`);
-    throw new StateError(
-      'STATE_CORRUPT',
-      `link ${link} leads to no block of the heap, which has blocks from ${FIRST + BLOCK_HEADER} to ${this.highWords}; run \`lich check\``,
-      { severity: 'fatal' },
-    );
+    const tag = block >= FIRST && link < this.highWords ? this.#I[this.base + block] : undefined;
+    if (tag === tagOf(LOOSE, block) || tag === tagOf(WAITING, block)) return doubleFree(link);
+    return noBlock(link, this.highWords);
   }
 
   #broken(block: number, where: string): never {
-    throw new StateError(
-      'STATE_CORRUPT',
-      `the block at link ${block + BLOCK_HEADER}, ${where}, was overwritten: something wrote to it after it was given back, or beyond the block before; run \`lich check\``,
-      { severity: 'fatal' },
-    );
+    return overwritten(block + BLOCK_HEADER, where);
   }
 }
