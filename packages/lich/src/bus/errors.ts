@@ -9,7 +9,8 @@ export type BusCode =
   | 'BUS_NO_ROOM'
   | 'BUS_RECORD_TOO_LARGE'
   | 'BUS_CORRUPT_LANE'
-  | 'BUS_FULL';
+  | 'BUS_FULL'
+  | 'BUS_REMEMBERED';
 
 /** A message that cannot be sent, a node that is not there, a lane that cannot be read. */
 export class BusError extends CodedError<BusCode> {}

@@ -8,3 +8,4 @@ export { type Deliver, HANDLED, HOLD, type SuspectWords } from './inbox.ts';
 export { FULL } from './outbox.ts';
 export { idOf, recordWords, tagOf, typeOf } from './record-descriptor.ts';
 export { type PayloadCodec, payloadCodec, type RefDoor } from './payload.ts';
+export { rememberedBy, refuseRemembered } from './remembered.ts';

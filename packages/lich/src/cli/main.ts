@@ -24,9 +24,29 @@ const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'nodes of a directory: what runs, and what an earlier run left',
     run: async args => (await import('./ls.ts')).list(args),
   },
+  inspect: {
+    usage: 'inspect <node | file.dump> [path] [--sizes] [--all] [--limit N] [--json] [--dir DIR]',
+    summary: 'what a state holds: its schema, how full it is, a record by path or query',
+    run: async args => (await import('./inspect.ts')).inspect(args),
+  },
+  diff: {
+    usage: 'diff <node | file.dump> <node | file.dump> [--limit N] [--json] [--dir DIR]',
+    summary: 'layouts and records of two states; 1 when they differ',
+    run: async args => (await import('./diff.ts')).diff(args),
+  },
+  dump: {
+    usage: 'dump <node> [file] [--packing none|deflate|brotli|zstd] [--dir DIR]',
+    summary: 'the state of a node as of one commit, in a file; it may run',
+    run: async args => (await import('./dump.ts')).dump(args),
+  },
+  restore: {
+    usage: 'restore <file.dump> [node] [--forget] [--dir DIR]',
+    summary: 'make a node from a dump, where there is none',
+    run: async args => (await import('./restore.ts')).restore(args),
+  },
   check: {
-    usage: 'check [--dir DIR]',
-    summary: 'walk every structure of every state segment, from outside',
+    usage: 'check [node | file.dump]… [--dir DIR]',
+    summary: 'walk every structure of every state, or of those named, from outside',
     run: async args => (await import('./check.ts')).checkCommand(args),
   },
   rm: {
@@ -37,8 +57,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
 };
 
 function help(): string {
-  const width = Math.max(...Object.values(VERBS).map(verb => verb.usage.length));
-  const lines = Object.values(VERBS).map(verb => `  lich ${verb.usage.padEnd(width)}   ${verb.summary}`);
+  const lines = Object.values(VERBS).map(verb => `  lich ${verb.usage}\n      ${verb.summary}`);
   return `lich: game servers that outlive their process\n\n${lines.join('\n')}\n\nDIR: $LICH_DIR, else /dev/shm/lich-<uid>\n`;
 }
 

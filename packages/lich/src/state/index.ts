@@ -22,6 +22,8 @@ export type { ReadOnly, ReadOnlyPool, ReadOnlyState } from './read-only.ts';
 export { catalogOf, openReader } from './reader.ts';
 export type { ReaderOptions, RecordEntry, Snapshot, StoreReader } from './reader.ts';
 export { openStore } from './store.ts';
+export { surveyOf } from './survey.ts';
+export type { PoolSurvey, Survey } from './survey.ts';
 export type { Store } from './store.ts';
 export type { UndoLog } from './undo-log.ts';
 export { EventQueue } from './event-queue.ts';
