@@ -120,6 +120,12 @@ function drop(view: object): void {
   (view as { $n?: unknown }).$n = undefined;
 }
 
+/** The view of a record, while it is that record. */
+interface Kept {
+  readonly generation: number;
+  readonly view: object;
+}
+
 /** A pool whose records are brought as they are asked for. Has of `Pool` what reads, and what stores call. */
 class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   readonly name: string;
@@ -128,9 +134,11 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   readonly #part: PoolPart;
   readonly #view: ViewClass;
   readonly #U: Uint32Array;
-  readonly #views = new Map<number, { readonly generation: number; readonly view: object }>();
-  /** Slots whose views are out, in this snapshot. */
-  readonly #out: number[] = [];
+  /** By slot. */
+  #kept: (Kept | undefined)[] = [];
+  #keptCount = 0;
+  /** Views that are out, in this snapshot. */
+  readonly #out: Kept[] = [];
 
   constructor({ pool, view, context }: PoolParts, reader: Reader) {
     this.name = pool.name;
@@ -176,10 +184,15 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   }
 
   group(slots: Iterable<number>): (object | undefined)[] {
-    const wanted = [...slots];
-    const there = wanted.map(slot => this.#reader.bringSlot(this.#part, slot));
-    this.#reader.mirror.settle();
-    return wanted.map((slot, k) => (there[k] ? this.#at(slot) : undefined));
+    const wanted = Array.isArray(slots) ? (slots as readonly number[]) : [...slots];
+    this.#reader.bringSlots(this.#part, wanted);
+    const limit = this.#reader.limitOf(this.#part);
+    const found: (object | undefined)[] = [];
+    for (let k = 0; k < wanted.length; k++) {
+      const slot = wanted[k]!;
+      found.push(slot >>> 0 === slot && slot < limit ? this.#at(slot) : undefined);
+    }
+    return found;
   }
 
   resolve(slot: number, generation: number): object | undefined {
@@ -223,14 +236,14 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
 
   /** The snapshot ends: its views throw from now on. */
   freeViews(): void {
-    const views = this.#views;
-    for (const slot of this.#out) {
-      const { view } = views.get(slot)!;
+    for (const { view } of this.#out) {
       this.#view.free(view);
       drop(view);
     }
     this.#out.length = 0;
-    if (views.size > KEPT_VIEWS) views.clear();
+    if (this.#keptCount <= KEPT_VIEWS) return;
+    this.#kept = [];
+    this.#keptCount = 0;
   }
 
   /** Stores call it when they recover; there is nothing to drop here. */
@@ -247,21 +260,22 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
 
   /** The record in a slot that is there. */
   #at(slot: number): object | undefined {
-    const generation = this.#generation(slot);
-    if ((generation & 1) === 0) return undefined;
     const base = this.#part.slots.base(slot);
-    const known = this.#views.get(slot);
+    const generation = this.#U[base + SLOT_GENERATION];
+    if ((generation & 1) === 0) return undefined;
+    const known = this.#kept[slot];
     if (known?.generation === generation) {
       if (this.#view.base(known.view) === 0) {
         this.#view.revive(known.view, base);
-        this.#out.push(slot);
+        this.#out.push(known);
       }
       return known.view;
     }
-    const view = new this.#view(base, base + SLOT_STAMP);
-    this.#views.set(slot, { generation, view });
-    this.#out.push(slot);
-    return view;
+    const made = { generation, view: new this.#view(base, base + SLOT_STAMP) };
+    if (known === undefined) this.#keptCount++;
+    this.#kept[slot] = made;
+    this.#out.push(made);
+    return made.view;
   }
 
   #refOf(view: object): RecordRef | undefined {

@@ -19,6 +19,8 @@ const TRIES = 100;
 const TRIES_MS = 10_000;
 /** Words copied at a time by walks over a pool. */
 const SCAN_WORDS = 1 << 15;
+/** Slots copied in one go. */
+const GROUP_MAX = 256;
 /** Memory that a mirror keeps from one snapshot to the next, and that a scan uses. */
 const KEEP_BYTES = 16 * 1_048_576;
 
@@ -261,11 +263,35 @@ export class Reader implements StoreReader {
   /** @internal Copy a slot; it may be read after `mirror.settle`. @returns false when there is none of that number */
   bringSlot(pool: PoolPart, slot: number): boolean {
     const { slots } = pool;
-    const { grows, capacity, stride } = slots.places;
-    // A slot that was never used is zero in a pool with a capacity; in one that grows it has no place.
-    if (slot >>> 0 !== slot || slot >= (grows ? this.#highOf(pool) : capacity)) return false;
-    this.mirror.bring(slots.base(slot), stride);
+    if (slot >>> 0 !== slot || slot >= this.limitOf(pool)) return false;
+    this.mirror.bring(slots.base(slot), slots.places.stride);
     return true;
+  }
+
+  /** @internal Slots from here on have no place. One below that was never used is zero, or not there yet. */
+  limitOf(pool: PoolPart): number {
+    const { grows, capacity } = pool.slots.places;
+    return grows ? this.#highOf(pool) : capacity;
+  }
+
+  /** @internal Copy many slots, neighbours in one go; they are there after. Those that have no place are left out. */
+  bringSlots(pool: PoolPart, wanted: readonly number[]): void {
+    const { slots } = pool;
+    const { stride } = slots.places;
+    const limit = this.limitOf(pool);
+    for (let k = 0; k < wanted.length; ) {
+      const slot = wanted[k]!;
+      if (slot >>> 0 !== slot || slot >= limit) {
+        k++;
+        continue;
+      }
+      let count = 1;
+      while (k + count < wanted.length && wanted[k + count] === slot + count && slot + count < limit) count++;
+      count = slots.run(slot, Math.min(count, GROUP_MAX));
+      this.mirror.bring(slots.base(slot), count * stride);
+      k += count;
+    }
+    this.mirror.settle();
   }
 
   /** @internal Word of link 0. */
@@ -310,9 +336,9 @@ export class Reader implements StoreReader {
   #group(name: string, slots: Iterable<number>): (RecordEntry | undefined)[] {
     const pool = this.partOf(name);
     const wanted = [...slots];
-    const there = wanted.map(slot => this.bringSlot(pool, slot));
-    this.mirror.settle();
-    return wanted.map((slot, k) => (there[k] ? this.#entryAt(pool, slot) : undefined));
+    this.bringSlots(pool, wanted);
+    const limit = this.limitOf(pool);
+    return wanted.map(slot => (slot >>> 0 === slot && slot < limit ? this.#entryAt(pool, slot) : undefined));
   }
 
   #scan(name: string, visit: (entry: RecordEntry) => void): void {
