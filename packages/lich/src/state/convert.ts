@@ -4,14 +4,16 @@
  *   raw           value by value between the two memories, checked where the new kind holds less
  *   plain         containers whose elements changed: read as plain values, written through the new record
  *
- * Fields are matched by name, else by what they were called before (`.was('old')`). */
+ * Fields are matched by their names and former names (`layoutNames` of the schema). */
 import {
   type AnyKind,
   check,
   describeKind,
   type FieldLayout,
   innerKinds,
+  type LayoutNames,
   ownsHeap,
+  relateKinds,
   type StructLayout,
   zeroOf,
 } from '@lich/schema';
@@ -47,16 +49,8 @@ export interface StructConversion {
   readonly removed: readonly FieldLayout[];
 }
 
-/** What the names of an old state are called in a new one. */
-export interface Names {
-  /** Name in the old layout of a field of the new one. */
-  field(from: StructLayout, to: StructLayout, field: FieldLayout): string;
-  /** Old name of a pool of the new layout. */
-  pool(name: string): string;
-}
-
 /** Do two kinds have the same bytes with the same meaning? */
-export function sameKind(a: AnyKind, b: AnyKind, names: Names): boolean {
+export function sameKind(a: AnyKind, b: AnyKind, names: LayoutNames): boolean {
   if (a === b) return true;
   if (a.tag !== b.tag || a.bytes !== b.bytes) return false;
   switch (a.tag) {
@@ -91,7 +85,7 @@ export function sameKind(a: AnyKind, b: AnyKind, names: Names): boolean {
 }
 
 /** @param hooked may the user's code fill a field that nothing leads to? */
-export function convertStruct(from: StructLayout, to: StructLayout, names: Names, hooked: boolean): StructConversion {
+export function convertStruct(from: StructLayout, to: StructLayout, names: LayoutNames, hooked: boolean): StructConversion {
   const used = new Set<string>();
   const fields = to.fields.map((field): FieldConversion => {
     const old = from.fields.find(each => each.name === names.field(from, to, field));
@@ -105,7 +99,7 @@ export function convertStruct(from: StructLayout, to: StructLayout, names: Names
 function convertKind(
   from: AnyKind,
   to: AnyKind,
-  names: Names,
+  names: LayoutNames,
   hooked: boolean,
   field: FieldLayout,
 ): Pick<FieldConversion, 'how' | 'raw' | 'change'> {
@@ -119,33 +113,11 @@ function convertKind(
   }
   const raw = rawOf(from, to, names);
   if (raw === undefined) return { how: 'plain', raw: undefined, change };
-  return { how: isWider(from, to) ? 'raw' : 'checked', raw, change };
-}
-
-/** Can every value of the one be stored as the other? Used for the words of a plan; each value is checked anyway. */
-export function isWider(from: AnyKind, to: AnyKind): boolean {
-  if ('min' in from && 'min' in to) {
-    const whole = 'whole' in from ? from.whole : true;
-    const exact = 'whole' in to && !to.whole ? (to.tag === 'f64' ? 2 ** 53 : whole ? 2 ** 24 : Infinity) : Infinity;
-    if ('whole' in to && to.whole && !whole) return false;
-    return (
-      Number(from.min) >= Number(to.min) &&
-      Number(from.max) <= Number(to.max) &&
-      (!whole || (Number(from.max) <= exact && Number(from.min) >= -exact))
-    );
-  }
-  if (from.tag === 'bool') return 'min' in to;
-  if (from.tag === 'oneOf' && to.tag === 'oneOf') return from.names.every(name => to.names.includes(name));
-  if ((from.tag === 'text' && to.tag === 'text') || (from.tag === 'bytes' && to.tag === 'bytes'))
-    return to.length === 0 || (from.length !== 0 && from.length <= to.length);
-  if (to.tag === 'optional') return isWider(from.tag === 'optional' ? from.value : from, to.value) || from === to.value;
-  if (from.tag === 'struct' && to.tag === 'struct') return true;
-  if (from.tag === 'array' && to.tag === 'array') return from.length <= to.length && isWider(from.element, to.element);
-  return false;
+  return { how: relateKinds(from, to, names).effect === 'checked' ? 'checked' : 'raw', raw, change };
 }
 
 /** The step between two memories, or undefined when only plain values lead there. */
-function rawOf(from: AnyKind, to: AnyKind, names: Names): RawStep | undefined {
+function rawOf(from: AnyKind, to: AnyKind, names: LayoutNames): RawStep | undefined {
   if (sameKind(from, to, names)) return copyBytes(to.bytes);
   if (from.tag === 'struct' && to.tag === 'struct') {
     const steps: { at: number; to: number; step: RawStep }[] = [];
@@ -202,7 +174,7 @@ function copyBytes(bytes: number): RawStep {
 }
 
 /** How plain values of one kind become those of another; undefined when nothing leads there. */
-export function changeOf(from: AnyKind, to: AnyKind, names: Names): Change | undefined {
+export function changeOf(from: AnyKind, to: AnyKind, names: LayoutNames): Change | undefined {
   if (to.tag === 'optional') {
     const inner = changeOf(from.tag === 'optional' ? from.value : from, to.value, names);
     return inner && (value => (value === undefined ? undefined : inner(value)));
@@ -280,7 +252,8 @@ export function changeOf(from: AnyKind, to: AnyKind, names: Names): Change | und
       const inner = changeOf(element, next, names);
       if (inner === undefined) return undefined;
       return value => {
-        const all = (value as unknown[]).map((each, k) => inPart(`[${k}]`, () => inner(each)));
+        let all = (value as unknown[]).map((each, k) => inPart(`[${k}]`, () => inner(each)));
+        if (to.tag === 'set') all = [...new Set(all)];
         if (to.tag === 'array') while (all.length > to.length && isZero(next, all.at(-1))) all.pop();
         return held(to, all);
       };

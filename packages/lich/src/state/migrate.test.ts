@@ -23,7 +23,6 @@ import { describe, expect, it } from 'vitest';
 import type { Segment } from '../shm/index.ts';
 import { memorySegment } from '../testing/memory-segment.ts';
 import { examineMigration, migrate } from './migrate.ts';
-import { namesOf } from './migration.ts';
 import { plain } from './plain.ts';
 import { type StorePlan, storePlan } from './plan.ts';
 import { catalogOf } from './reader.ts';
@@ -72,11 +71,9 @@ function made<S extends StateSchema>(schema: S) {
 function migrated<S extends StateSchema>(old: Segment, schema: S, fill?: Segment) {
   const plan = storePlan(schema, ROOM);
   const layouts = catalogOf(old);
-  const names = namesOf(layouts, plan.layouts);
   const segment = room(plan);
   const report = migrate(old, segment, plan, {
     layouts,
-    names,
     ...(fill && { fill: { segment: fill, layouts: catalogOf(fill) } }),
   });
   return { plan, segment, report, store: openStore(segment, plan) };
@@ -190,7 +187,7 @@ describe('migrate', () => {
     });
     const plan = storePlan(Narrow, ROOM);
     const layouts = catalogOf(v2.segment);
-    const options = { layouts, names: namesOf(layouts, plan.layouts) };
+    const options = { layouts };
     const found = examineMigration(v2.segment, plan, options);
     expect(found.unfit.count).toBe(34 + 1 + 1);
     expect(found.unfit.list[0]).toBe('people[6].rank: 256 is not a u8 (0..255)');
@@ -211,7 +208,6 @@ describe('migrate', () => {
       const next = storePlan(schema, ROOM);
       return () => migrate(v1.segment, room(next), next, {
         layouts: catalogOf(v1.segment),
-        names: namesOf(catalogOf(v1.segment), next.layouts),
       });
     };
     class NoHook extends struct({ name: text(24), level: text(8) }) {}

@@ -12,15 +12,33 @@
  *
  * The old segment is not written. The new one gets its name when all is done (`createReplacement` of shm), so a kill at
  * any point leaves the old one or the new one. */
-import { type AnyKind, ownsHeap, type PoolLayout, type StateLayout } from '@lich/schema';
+import {
+  type AnyKind,
+  type FieldLayout,
+  layoutNames,
+  type LayoutNames,
+  ownsHeap,
+  type PoolLayout,
+  type StateLayout,
+  type StructLayout,
+} from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
-import { convertStruct, type Names, Unfit } from './convert.ts';
+import { convertStruct, Unfit } from './convert.ts';
 import { decode, decodeStruct, type DecodeOptions } from './decode.ts';
 import { StateError } from './errors.ts';
 import { HIGH as HEAP_HIGH } from './heap.ts';
 import type { StoreContext } from './memory.ts';
-import { type Migration, migrationOf, type PoolMigration, type StructMigration } from './migration.ts';
+import { type Image, imageOf } from './image.ts';
+import {
+  type ClassMigration,
+  classField,
+  membersOf,
+  type Migration,
+  migrationOf,
+  type PoolMigration,
+  type StructMigration,
+} from './migration.ts';
 import { placesOf, rootStampWord, type StorePlan } from './plan.ts';
 import type { Pool } from './pool.ts';
 import { BITMAP, FREE, HIGH, LIVE, PoolSlots, poolPlaces, SPREADS } from './pool-places.ts';
@@ -29,8 +47,6 @@ import { openStore, type Store } from './store.ts';
 import { COM_POS, COMMIT_NO, CUT, LOG_POS, NOW, STAMP_HI, STAMP_LO } from './words.ts';
 
 export interface MigrateOptions {
-  /** What fields and pools were called. */
-  readonly names: Names;
   /** The layout of the old segment. */
   readonly layouts: StateLayout;
   /** The segment that an earlier migration came from: what that one removed is found again there, for records that still
@@ -98,6 +114,22 @@ class Source {
   high(index: number): number {
     return this.segment.u32[this.#pools[index]! + HIGH];
   }
+
+  /** Id of the class of a record. @param field of the family, undefined in a pool of one class */
+  classOf(field: FieldLayout | undefined, base: number): number {
+    return field === undefined ? 0 : this.segment.u16[(base + SLOT_HEADER) * 2 + field.offset / 2];
+  }
+
+  /** Visit live records. */
+  each(index: number, visit: (slot: number, base: number, id: number) => void): void {
+    const slots = this.slots(index);
+    const high = this.high(index);
+    const field = classField(this.layouts.pools[index]!);
+    for (let slot = 0; slot < high; slot++) {
+      const base = slots.base(slot);
+      if ((this.segment.i32[base + SLOT_GENERATION] & 1) === 1) visit(slot, base, this.classOf(field, base));
+    }
+  }
 }
 
 /** Copy `old` into the new segment, which was just created from `plan`.
@@ -107,7 +139,7 @@ export function migrate(old: Segment, into: Segment, plan: StorePlan, options: M
   const startMs = performance.now();
   const source = new Source(old, options.layouts);
   source.mustBeWhole();
-  const migration = migrationOf(options.layouts, plan.layouts, options.names);
+  const migration = migrationOf(options.layouts, plan.layouts, layoutNames(options.layouts, plan.layouts));
   const store = openStore(into, plan) as Store<unknown>;
   const work = new Migrator(source, store, into, migration, options);
   work.run();
@@ -131,22 +163,19 @@ export function examineMigration(
 ): { migration: Migration; records: number; unfit: Unfits; ms: number } {
   const startMs = performance.now();
   const source = new Source(old, options.layouts);
-  const migration = migrationOf(options.layouts, plan.layouts, options.names);
+  const migration = migrationOf(options.layouts, plan.layouts, layoutNames(options.layouts, plan.layouts));
   const unfit = new Unfits();
   let records = 0;
   tryStruct(migration.root, source, source.root, 'the root', unfit);
-  for (const pool of migration.pools) {
-    const slots = source.slots(pool.fromIndex);
-    const high = source.high(pool.fromIndex);
-    for (let slot = 0; slot < high; slot++) {
-      const base = slots.base(slot);
-      if ((old.i32[base + SLOT_GENERATION] & 1) === 0) continue;
+  for (const { classes, from, fromIndex, to } of migration.pools) {
+    source.each(fromIndex, (slot, base, id) => {
       records++;
-      if (slot >= (pool.to.capacity || slot + 1))
-        unfit.add(`${pool.to.name}[${slot}]`, `is beyond the new capacity ${pool.to.capacity}`);
-      if (!pool.struct.same)
-        tryStruct(pool.struct, source, base + SLOT_HEADER, `${pool.to.name}[${slot}]`, unfit);
-    }
+      const where = `${to.name}[${slot}]`;
+      const struct = classes.get(id);
+      if (slot >= (to.capacity || slot + 1)) unfit.add(where, `is beyond the new capacity ${to.capacity}`);
+      if (struct === undefined) unfit.add(where, goneClass(from, id));
+      else if (!struct.same) tryStruct(struct, source, base + SLOT_HEADER, where, unfit);
+    });
   }
   return { migration, records, unfit, ms: performance.now() - startMs };
 }
@@ -170,6 +199,11 @@ export class Unfits {
       `${this.count} values do not fit the new layout, nothing was changed: ${this.list.join('; ')}${more}`,
     );
   }
+}
+
+function goneClass(pool: PoolLayout, id: number): string {
+  const name = membersOf(pool).find(member => member.id === id)?.layout.name ?? `class ${id}`;
+  return `is a ${name}, which the new code does not have`;
 }
 
 function scratchOf(bytes: number) {
@@ -201,6 +235,8 @@ class Migrator {
   readonly #view: DataView;
   readonly #migration: Migration;
   readonly #options: MigrateOptions;
+  readonly #images = new Map<StructLayout, Image>();
+  readonly #raw = { write: (word: number, value: number) => void (this.#into.i32[word] = value) };
   readonly #unfit = new Unfits();
   readonly #all: number;
   readonly #scratch: { at: number; link: number; words: number } = { at: 0, link: 0, words: 0 };
@@ -229,7 +265,7 @@ class Migrator {
     this.#rebuild(root, this.#store.state as object, this.#source.root, undefined, 'the root');
     for (const pool of pools) this.#rebuildPool(pool);
     for (const { pool, index } of removed) this.#end(pool, index);
-    for (const { from, to, fromIndex, struct } of pools) if (!unchanged(from, to, struct)) this.#endChunks(from, fromIndex);
+    for (const { fromIndex, same } of pools) if (!same) this.#endChunks(fromIndex);
     this.#dropScratch();
     this.#unfit.refuse();
     this.#words();
@@ -266,6 +302,12 @@ class Migrator {
     this.#context.heap.reserve();
   }
 
+  #imageOf(layout: StructLayout): Image {
+    let image = this.#images.get(layout);
+    if (image === undefined) this.#images.set(layout, (image = imageOf(layout)));
+    return image;
+  }
+
   #struct(struct: StructMigration, fromWord: number, toWord: number, where: string): void {
     const { segment } = this.#source;
     for (const { field, from, raw } of struct.fields) {
@@ -280,7 +322,7 @@ class Migrator {
   }
 
   #pool(pool: PoolMigration): void {
-    const { from, to, fromIndex, toIndex, struct } = pool;
+    const { from, to, fromIndex, toIndex, classes } = pool;
     const source = this.#source;
     const U = source.segment.u32;
     const T = this.#into.u32;
@@ -288,7 +330,7 @@ class Migrator {
     const target = this.#target.word(toIndex);
     const high = source.high(fromIndex);
     const fromSlots = source.slots(fromIndex);
-    if (unchanged(from, to, struct)) {
+    if (pool.same) {
       const words = fromSlots.places.grows ? BITMAP + fromSlots.directoryWords(high) : fromSlots.base(high) - word;
       this.#into.reserve(target * 4, words * 4);
       this.#into.i32.set(source.segment.i32.subarray(word, word + words), target);
@@ -301,6 +343,7 @@ class Migrator {
     this.#makeSlots(this.#store.pools.get(to.name)!, most);
     const toSlots = this.#target.slots(toIndex);
     const payload = toSlots.places.payloadWords;
+    const [fromClass, toClass] = [classField(from), classField(to)];
     let free = 0;
     for (let slot = high - 1; slot >= 0; slot--) {
       const base = fromSlots.base(slot);
@@ -325,8 +368,14 @@ class Migrator {
         free = slot + 1;
         continue;
       }
-      this.#store.pools.get(to.name)!.startSlot(slot);
+      const struct = classes.get(source.classOf(fromClass, base));
+      if (struct === undefined) {
+        this.#unfit.add(`${to.name}[${slot}]`, goneClass(from, source.classOf(fromClass, base)));
+        continue;
+      }
+      this.#imageOf(struct.to).apply(at + SLOT_HEADER, this.#into, this.#raw as never, true);
       this.#struct(struct, base + SLOT_HEADER, at + SLOT_HEADER, `${to.name}[${slot}]`);
+      if (toClass !== undefined) this.#into.u16[(at + SLOT_HEADER) * 2 + toClass.offset / 2] = struct.id;
       this.#progress(1);
     }
     for (let k = SPREADS; k < BITMAP; k++) T[target + k] = U[word + k];
@@ -346,18 +395,20 @@ class Migrator {
     }
   }
 
-  #rebuildPool({ from, to, fromIndex, struct }: PoolMigration): void {
-    const fill = this.#fillOf(to, struct);
-    if (struct.plain.length === 0 && struct.hook === undefined && fill === undefined && !struct.removed.some(owns)) return;
+  #rebuildPool({ from, to, fromIndex, classes }: PoolMigration): void {
+    const fills = new Map([...classes.values()].map(struct => [struct, this.#fillOf(to, struct)]));
+    const all = [...classes.values()];
+    if (!all.some(struct => this.#isRebuilt(struct) || fills.get(struct) !== undefined)) return;
     const pool = this.#store.pools.get(to.name)!;
-    const slots = this.#source.slots(fromIndex);
-    const high = this.#source.high(fromIndex);
-    for (let slot = 0; slot < high; slot++) {
-      const base = slots.base(slot);
-      if ((this.#source.segment.i32[base + SLOT_GENERATION] & 1) === 0) continue;
-      const filled = fill?.(slot, this.#source.segment.u32[base + SLOT_GENERATION]);
+    this.#source.each(fromIndex, (slot, base, id) => {
+      const struct = classes.get(id)!;
+      const filled = fills.get(struct)?.(slot, this.#source.segment.u32[base + SLOT_GENERATION]);
       this.#rebuild(struct, pool.get(slot)!, base + SLOT_HEADER, filled, `${from.name}[${slot}]`);
-    }
+    });
+  }
+
+  #isRebuilt({ plain, hook, removed }: StructMigration): boolean {
+    return plain.length > 0 || hook !== undefined || removed.some(owns);
   }
 
   #rebuild(
@@ -369,7 +420,7 @@ class Migrator {
   ): void {
     const { plain, removed, hook } = struct;
     const ended = [...plain.map(({ from }) => from!), ...removed].filter(owns);
-    if (plain.length === 0 && ended.length === 0 && hook === undefined && filled === undefined) return;
+    if (!this.#isRebuilt(struct) && filled === undefined) return;
     const { segment, decode: decodeOptions } = this.#source;
     const { log } = this.#store;
     this.rebuilt++;
@@ -399,7 +450,8 @@ class Migrator {
   }
 
   #makeScratch(): void {
-    const kinds = [this.#migration.from.root, ...this.#migration.from.pools.map(pool => pool.layout)]
+    const { root, pools } = this.#migration.from;
+    const kinds = [root, ...pools.flatMap(pool => membersOf(pool).map(member => member.layout))]
       .flatMap(layout => layout.fields)
       .filter(owns);
     if (kinds.length === 0) return;
@@ -419,20 +471,17 @@ class Migrator {
 
   /** All that the records of a removed pool owned, and its chunks. */
   #end(pool: PoolLayout, index: number): void {
-    const slots = this.#source.slots(index);
-    const ended = pool.layout.fields.filter(owns);
-    const { segment } = this.#source;
-    for (let slot = 0; ended.length > 0 && slot < this.#source.high(index); slot++) {
-      const base = slots.base(slot);
-      if ((segment.i32[base + SLOT_GENERATION] & 1) === 0) continue;
-      this.#store.log.begin();
-      for (const field of ended) this.#release(field.kind, base + SLOT_HEADER + field.offset / 4);
-      this.#store.log.commit();
-    }
-    this.#endChunks(pool, index);
+    const ended = new Map(membersOf(pool).map(({ id, layout }) => [id, layout.fields.filter(owns)]));
+    if ([...ended.values()].some(fields => fields.length > 0))
+      this.#source.each(index, (_, base, id) => {
+        this.#store.log.begin();
+        for (const field of ended.get(id)!) this.#release(field.kind, base + SLOT_HEADER + field.offset / 4);
+        this.#store.log.commit();
+      });
+    this.#endChunks(index);
   }
 
-  #endChunks(_: PoolLayout, index: number): void {
+  #endChunks(index: number): void {
     const slots = this.#source.slots(index);
     const chunks = slots.directoryWords(this.#source.high(index));
     for (let k = 0; k < chunks; k++) {
@@ -445,21 +494,29 @@ class Migrator {
   }
 
   /** Finds what an earlier migration removed from records that still live. */
-  #fillOf(to: PoolLayout, struct: StructMigration) {
-    const { fill, names } = this.#options;
+  #fillOf(to: PoolLayout, struct: ClassMigration) {
+    const { fill } = this.#options;
     const added = struct.fields.filter(field => field.from === undefined).map(({ field }) => field);
     if (fill === undefined || added.length === 0) return undefined;
-    const index = fill.layouts.pools.findIndex(pool => pool.name === names.pool(to.name) || pool.name === to.name);
+    const names = layoutNames(fill.layouts, this.#migration.to);
+    const index = fill.layouts.pools.findIndex(pool => pool.name === names.pool(to.name));
     if (index < 0) return undefined;
-    const side = new Source(fill.segment, fill.layouts);
-    const slots = side.slots(index);
-    const { fields } = convertStruct(fill.layouts.pools[index]!.layout, to.layout, names, true);
+    const before = fill.layouts.pools[index]!;
+    const member = membersOf(before).find(
+      ({ layout }) => before.variants === undefined || names.struct(struct.to.name) === layout.name,
+    );
+    if (member === undefined) return undefined;
+    const { fields } = convertStruct(member.layout, struct.to, names, true);
     const found = fields.filter(each => each.from !== undefined && added.includes(each.field));
     if (found.length === 0) return undefined;
+    const side = new Source(fill.segment, fill.layouts);
+    const slots = side.slots(index);
+    const family = classField(before);
     return (slot: number, generation: number): Record<string, unknown> | undefined => {
       if (slot >= side.high(index)) return undefined;
       const base = slots.base(slot);
-      if (fill.segment.u32[base + SLOT_GENERATION] !== generation) return undefined;
+      if (fill.segment.u32[base + SLOT_GENERATION] !== generation || side.classOf(family, base) !== member.id)
+        return undefined;
       const out: Record<string, unknown> = {};
       for (const { field, from, change } of found) {
         const value = decode(fill.segment, from!.kind, base + SLOT_HEADER, from!.offset, side.decode);
@@ -479,9 +536,4 @@ class Migrator {
 
 function owns(field: { kind: AnyKind }): boolean {
   return ownsHeap(field.kind);
-}
-
-/** May the words of the pool be copied as they are? */
-function unchanged(from: PoolLayout, to: PoolLayout, struct: StructMigration): boolean {
-  return struct.same && from.capacity === to.capacity;
 }

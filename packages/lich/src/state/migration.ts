@@ -1,6 +1,6 @@
 /** What `migrate` will do, worked out from two layouts before anything is read. */
-import type { FieldLayout, PoolLayout, StateLayout, StructLayout } from '@lich/schema';
-import { convertStruct, type FieldConversion, type Names, type StructConversion, Unfit } from './convert.ts';
+import type { FieldLayout, LayoutNames, PoolLayout, StateLayout, StructLayout } from '@lich/schema';
+import { convertStruct, type FieldConversion, type StructConversion, Unfit } from './convert.ts';
 import { StateError } from './errors.ts';
 
 /** `static migrate(record, old)` of a record class: fills what no rule leads to. It runs once for each record whose layout
@@ -16,12 +16,21 @@ export interface StructMigration extends StructConversion {
   readonly hook: MigrateHook | undefined;
 }
 
+/** The records of one class of a pool. */
+export interface ClassMigration extends StructMigration {
+  /** In the new family; 0 in a pool of one class. */
+  readonly id: number;
+}
+
 export interface PoolMigration {
   readonly from: PoolLayout;
   readonly fromIndex: number;
   readonly to: PoolLayout;
   readonly toIndex: number;
-  readonly struct: StructMigration;
+  /** By the id that the old family gave the class, 0 in a pool of one class. A class that is missing here is gone. */
+  readonly classes: ReadonlyMap<number, ClassMigration>;
+  /** The words of the pool may be copied as they are. */
+  readonly same: boolean;
 }
 
 export interface Migration {
@@ -32,8 +41,26 @@ export interface Migration {
   readonly removed: readonly { readonly pool: PoolLayout; readonly index: number }[];
 }
 
+/** One class of a pool, whether it holds one or several. */
+interface Member {
+  readonly id: number;
+  readonly layout: StructLayout;
+  readonly struct: { migrate?: MigrateHook } | undefined;
+}
+
+/** Classes of a pool. */
+export function membersOf(pool: PoolLayout): Member[] {
+  if (pool.variants === undefined) return [{ id: 0, layout: pool.layout, struct: pool.struct as Member['struct'] }];
+  return pool.variants.map(({ id, layout, struct }) => ({ id, layout, struct: struct as Member['struct'] }));
+}
+
+/** Where the records of a family say of which class they are. */
+export function classField(pool: PoolLayout): FieldLayout | undefined {
+  return pool.variants === undefined ? undefined : pool.layout.fields.find(field => field.name === '$class');
+}
+
 /** @throws StateError `STATE_MIGRATION` when something leads nowhere */
-export function migrationOf(from: StateLayout, to: StateLayout, names: Names): Migration {
+export function migrationOf(from: StateLayout, to: StateLayout, names: LayoutNames): Migration {
   const wrong: string[] = [];
   const structOf = (old: StructLayout, next: StructLayout, hook: MigrateHook | undefined): StructMigration => {
     try {
@@ -42,7 +69,8 @@ export function migrationOf(from: StateLayout, to: StateLayout, names: Names): M
         old.bytes === next.bytes &&
         conversion.removed.length === 0 &&
         conversion.fields.every(({ how, field, from }) => how === 'same' && from!.offset === field.offset);
-      return { ...conversion, same, plain: conversion.fields.filter(field => field.how === 'plain'), hook: same ? undefined : hook };
+      const plain = conversion.fields.filter(field => field.how === 'plain');
+      return { ...conversion, same, plain, hook: same ? undefined : hook };
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       wrong.push(`${next.name}: ${error.message}`);
@@ -56,55 +84,24 @@ export function migrationOf(from: StateLayout, to: StateLayout, names: Names): M
     if (fromIndex < 0) return;
     used.add(fromIndex);
     const old = from.pools[fromIndex]!;
-    const hook = (pool.struct as { migrate?: MigrateHook } | undefined)?.migrate;
-    pools.push({ from: old, fromIndex, to: pool, toIndex, struct: structOf(old.layout, pool.layout, hook) });
+    const classes = new Map<number, ClassMigration>();
+    const members = membersOf(pool);
+    for (const { id, layout } of membersOf(old)) {
+      // A pool of one class on both sides holds that class, whatever it is called.
+      const one = old.variants === undefined && pool.variants === undefined;
+      const next = members.find(member => one || names.struct(member.layout.name) === layout.name);
+      if (next !== undefined)
+        classes.set(id, { ...structOf(layout, next.layout, next.struct?.migrate), id: next.id });
+    }
+    const same =
+      old.capacity === pool.capacity &&
+      old.layout.bytes === pool.layout.bytes &&
+      classes.size === membersOf(old).length &&
+      [...classes].every(([id, each]) => each.same && each.id === id);
+    pools.push({ from: old, fromIndex, to: pool, toIndex, classes, same });
   });
   const root = structOf(from.root, to.root, undefined);
   if (wrong.length > 0) throw new StateError('STATE_MIGRATION', `the layout cannot be migrated: ${wrong.join('; ')}`);
   const removed = from.pools.flatMap((pool, index) => (used.has(index) ? [] : [{ pool, index }]));
   return { from, to, root, pools, removed };
-}
-
-/** Fields that end with the old layout. */
-export function removedFields({ root, pools }: Migration): { owner: string; field: FieldLayout }[] {
-  return [root, ...pools.map(pool => pool.struct)].flatMap(struct =>
-    struct.removed.map(field => ({ owner: struct.to.name, field })),
-  );
-}
-
-/** The names by which a new layout finds what an old one has: its own, and those that its annotations give
- * (`.was('old')`, `pool(…, { was })`). What was renamed goes before a new field that took the old name. */
-export function namesOf(from: StateLayout, to: StateLayout): Names {
-  const fields = new Map<StructLayout, Map<StructLayout, Map<string, string>>>();
-  const pools = match(from.pools, to.pools, pool => pool.was);
-  return {
-    field(old, next, field) {
-      let byOld = fields.get(old);
-      if (byOld === undefined) fields.set(old, (byOld = new Map()));
-      let names = byOld.get(next);
-      if (names === undefined) byOld.set(next, (names = match(old.fields, next.fields, each => each.kind.former)));
-      return names.get(field.name) ?? '';
-    },
-    pool: name => pools.get(name) ?? '',
-  };
-}
-
-/** @returns old name by new name, of those that have one */
-function match<T extends { readonly name: string }>(
-  old: readonly { readonly name: string }[],
-  next: readonly T[],
-  former: (entry: T) => readonly string[] | undefined,
-): Map<string, string> {
-  const there = new Set(old.map(entry => entry.name));
-  const found = new Map<string, string>();
-  for (const entry of next) {
-    if (there.has(entry.name)) continue;
-    const name = former(entry)?.find(each => there.has(each));
-    if (name !== undefined) {
-      found.set(entry.name, name);
-      there.delete(name);
-    }
-  }
-  for (const entry of next) if (there.has(entry.name)) found.set(entry.name, entry.name);
-  return found;
 }
