@@ -51,13 +51,14 @@ export class Doors {
       cell,
       door,
       release,
-      // Slots of the heap hold whatever was there; and what an element owned that is gone now must not be given back again.
-      prepare: element !== undefined && (growing || release !== undefined) ? this.#prepare(element, door) : undefined,
+      prepare: element && this.#prepare(element, door),
       what: `${where}: ${describeKind(kind)}`,
     };
   }
 
   #prepare(element: AnyKind, door: Door | undefined): ((word: number) => void) | undefined {
+    // Slots of the heap hold whatever was there, and so do those of a container with a capacity that is itself in a slot of
+    // the heap; and what an element owned that is gone now must not be given back again.
     if (door !== undefined) return door.prepare;
     // A cell is written whole, but for a text or bytes of the heap, which gives back what it had.
     return ownsHeap(element) ? this.#image(element) : undefined;
