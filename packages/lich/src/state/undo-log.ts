@@ -179,7 +179,7 @@ export class UndoLog {
     const size = (this.#I[LOG_POS] - savepoint) | 0;
     const whole = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
     if (size < 0 || size > whole) throw new TypeError(`rollbackTo(${savepoint}): no savepoint of this transaction`);
-    this.#undo(savepoint);
+    undoLog(this.#I, this.#area, savepoint);
     this.#journal.undo(savepoint);
     this.#core.setState(OPEN);
     this.#failure = undefined;
@@ -191,7 +191,7 @@ export class UndoLog {
   rollback(): void {
     if (!this.open) this.#refuse('rollback');
     const from = this.#I[COM_POS];
-    this.#undo(from);
+    undoLog(this.#I, this.#area, from);
     this.#journal.undo(from);
     this.#I[COM_POS] = this.#I[LOG_POS];
     this.#core.setState(CLOSED);
@@ -219,7 +219,7 @@ export class UndoLog {
     if (!this.#writable()) throw readOnly(this.#area.name);
     const undone = this.examine();
     const I = this.#I;
-    this.#undo(I[COM_POS]);
+    undoLog(I, this.#area, I[COM_POS]);
     I[COM_POS] = I[LOG_POS];
     // A number that a killed commit may have used is not used again.
     this.#F[COMMIT_NO >> 1] = this.#F[COMMIT_NO >> 1] + 1;
@@ -234,56 +234,7 @@ export class UndoLog {
    * @returns its words
    * @throws StateError `STATE_CORRUPT` */
   examine(): number {
-    const I = this.#I;
-    const { base, words, from, to } = this.#area;
-    const mask = words - 1;
-    const logPos = I[LOG_POS];
-    const comPos = I[COM_POS];
-    const open = (logPos - comPos) | 0;
-    if ((logPos & 1) !== 0 || (open & 1) !== 0 || open < 0 || open > words) {
-      this.#corrupt(`logPos ${logPos >>> 0} and comPos ${comPos >>> 0} cannot be, the ring has ${words} words`);
-    }
-    const commitNo = this.#F[COMMIT_NO >> 1];
-    if (!Number.isSafeInteger(commitNo) || commitNo < 0) this.#corrupt(`commitNo is ${commitNo}`);
-    for (let q = (logPos - 2) | 0; ((q - comPos) | 0) >= 0; ) {
-      const k = (q & mask) + base;
-      const index = I[k] & 0x7fff_ffff;
-      let count = 1;
-      let next = (q - 2) | 0;
-      if (I[k] < 0) {
-        count = I[k + 1];
-        if (count < 0 || count > ENTRY_WORDS_MAX) this.#corrupt(`the range entry at ${q >>> 0} has ${count} words`);
-        next = (q - ((count + 1) & -2) - 2) | 0;
-        if (((next + 2 - comPos) | 0) < 0)
-          this.#corrupt(`the range entry at ${q >>> 0} with ${count} words begins before comPos ${comPos >>> 0}`);
-      }
-      if (index < from || index + count > to) {
-        this.#corrupt(
-          `the entry at ${q >>> 0} names words ${index}..${index + count - 1}, logged are ${from}..${to - 1}`,
-        );
-      }
-      q = next;
-    }
-    return open;
-  }
-
-  /** Undo the entries [from, logPos), newest to oldest, in place. */
-  #undo(from: number): void {
-    const I = this.#I;
-    const { base, words } = this.#area;
-    const mask = words - 1;
-    for (let q = (I[LOG_POS] - 2) | 0; ((q - from) | 0) >= 0; q = (q - 2) | 0) {
-      const k = (q & mask) + base;
-      const index = I[k];
-      if (index >= 0) {
-        I[index] = I[k + 1];
-        continue;
-      }
-      const count = I[k + 1];
-      const word = index & 0x7fff_ffff;
-      q = (q - ((count + 1) & -2)) | 0;
-      for (let n = 0; n < count; n++) I[word + n] = I[((q + n) & mask) + base];
-    }
+    return examineLog(this.#I, this.#F, this.#area);
   }
 
   /** Throw now what `count` more logged words, or the commit, would throw: while it can still be answered.
@@ -336,16 +287,70 @@ export class UndoLog {
     if (this.#core.state() === READ_ONLY) throw readOnly(this.#area.name);
     throw new StateError('STATE_TRANSACTION_OPEN', 'a transaction is open: commit or roll it back first');
   }
-
-  #corrupt(what: string): never {
-    throw new StateError(
-      'STATE_CORRUPT',
-      `${this.#area.name}: ${what}; the segment was left as it is. Restore it from a dump, or remove the node with \`lich rm\``,
-      { severity: 'fatal' },
-    );
-  }
 }
 
 function readOnly(name: string): StateError {
   return new StateError('STATE_READ_ONLY', `${name} is mapped read-only: only the owner of the node writes it`);
+}
+
+/** Step R1: is the open part of the log one that can be undone? Writes nothing.
+ * @returns its words
+ * @throws StateError `STATE_CORRUPT` */
+export function examineLog(I: Int32Array, F: Float64Array, area: LogArea): number {
+  const { base, words, from, to } = area;
+  const mask = words - 1;
+  const logPos = I[LOG_POS];
+  const comPos = I[COM_POS];
+  const open = (logPos - comPos) | 0;
+  if ((logPos & 1) !== 0 || (open & 1) !== 0 || open < 0 || open > words) {
+    corrupt(area, `logPos ${logPos >>> 0} and comPos ${comPos >>> 0} cannot be, the ring has ${words} words`);
+  }
+  const commitNo = F[COMMIT_NO >> 1];
+  if (!Number.isSafeInteger(commitNo) || commitNo < 0) corrupt(area, `commitNo is ${commitNo}`);
+  for (let q = (logPos - 2) | 0; ((q - comPos) | 0) >= 0; ) {
+    const k = (q & mask) + base;
+    const index = I[k] & 0x7fff_ffff;
+    let count = 1;
+    let next = (q - 2) | 0;
+    if (I[k] < 0) {
+      count = I[k + 1];
+      if (count < 0 || count > ENTRY_WORDS_MAX) corrupt(area, `the range entry at ${q >>> 0} has ${count} words`);
+      next = (q - ((count + 1) & -2) - 2) | 0;
+      if (((next + 2 - comPos) | 0) < 0)
+        corrupt(area, `the range entry at ${q >>> 0} with ${count} words begins before comPos ${comPos >>> 0}`);
+    }
+    if (index < from || index + count > to) {
+      corrupt(area, 
+        `the entry at ${q >>> 0} names words ${index}..${index + count - 1}, logged are ${from}..${to - 1}`,
+      );
+    }
+    q = next;
+  }
+  return open;
+}
+
+/** Undo the entries [from, logPos), newest to oldest, in place. */
+export function undoLog(I: Int32Array, area: LogArea, from: number): void {
+  const { base, words } = area;
+  const mask = words - 1;
+  for (let q = (I[LOG_POS] - 2) | 0; ((q - from) | 0) >= 0; q = (q - 2) | 0) {
+    const k = (q & mask) + base;
+    const index = I[k];
+    if (index >= 0) {
+      I[index] = I[k + 1];
+      continue;
+    }
+    const count = I[k + 1];
+    const word = index & 0x7fff_ffff;
+    q = (q - ((count + 1) & -2)) | 0;
+    for (let n = 0; n < count; n++) I[word + n] = I[((q + n) & mask) + base];
+  }
+}
+
+function corrupt(area: LogArea, what: string): never {
+  throw new StateError(
+    'STATE_CORRUPT',
+    `${area.name}: ${what}; the segment was left as it is. Restore it from a dump, or remove the node with \`lich rm\``,
+    { severity: 'fatal' },
+  );
 }
