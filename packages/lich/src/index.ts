@@ -21,3 +21,4 @@ export {
   topology,
 } from './runtime/index.ts';
 export { gateway } from './gateway/index.ts';
+export { local, type Local } from './state/index.ts';

@@ -239,7 +239,10 @@ export class ServiceLogic implements Logic, ContextHost {
   resumed(): void {
     const { life } = this.#core;
     this.#outgoing.reload();
-    this.#callOnResume(life.reason);
+    // In the first turns after this one, between messages, and at first use.
+    this.#core.store.beginLife(life.reason, (error, pool, slot) =>
+      this.#core.log.warn(`onResume of ${pool}[${slot}] threw and is undone; the record is used as it is`, errorData(error)),
+    );
     this.#core.transact(() => {
       this.#random.restart();
       this.#writer.reset();
@@ -248,15 +251,6 @@ export class ServiceLogic implements Logic, ContextHost {
       this.#outgoing.toEverybody(this.#writer.view());
       refusePromise('resumed', this.#spec.resumed?.(this.#context));
     });
-  }
-
-  /** Record classes may rebuild what lives in the process: `onResume(why)`, in a transaction for each pool. */
-  #callOnResume(why: string): void {
-    for (const pool of this.#core.store.pools.values()) {
-      const { struct } = this.#spec.state.pools.find(({ name }) => name === pool.name) ?? {};
-      if (typeof (struct?.prototype as { onResume?: unknown } | undefined)?.onResume !== 'function') continue;
-      this.#core.transact(() => pool.forEach(record => (record as { onResume(why: string): void }).onResume(why)));
-    }
   }
 
   open(): void {
@@ -390,10 +384,14 @@ export class ServiceLogic implements Logic, ContextHost {
     for (let k = 0; k < steps; k++) this.#tick();
     if (this.#ticker) this.counts.skippedTicks = this.#ticker.skipped;
     if (steps > 0 || (this.#shows?.due() ?? 0) > 0) this.#showPlayers();
-    return done + steps;
+    const { store } = this.#core;
+    if (!store.resuming) return done + steps;
+    this.#random.restart();
+    return done + steps + store.resumeSome();
   }
 
   nextMs(): number {
+    if (this.#core.store.resuming) return this.#core.now;
     return Math.min(
       this.#own?.nextMs() ?? Number.POSITIVE_INFINITY,
       this.#inMs(this.#ticker),

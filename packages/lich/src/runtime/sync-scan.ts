@@ -103,7 +103,7 @@ export class SyncScan {
     this.#sync.begin(epoch, tick);
     for (const { plan, pool } of this.#scanned) {
       this.#sync.pool(plan);
-      pool.forEach((record, slot) => this.#sync.enter(slot, pool.generationOf(slot), record));
+      pool.peekEach((record, slot) => this.#sync.enter(slot, pool.generationOf(slot), record));
     }
     this.#sync.end();
   }

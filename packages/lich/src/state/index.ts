@@ -18,6 +18,7 @@ export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts
 export { Pool } from './pool.ts';
 export { local } from './local.ts';
 export type { Local } from './local.ts';
+export type { ResumeReport } from './resume.ts';
 export type { ReadOnly, ReadOnlyPool, ReadOnlyState } from './read-only.ts';
 export { catalogOf, openReader } from './reader.ts';
 export type { ReaderOptions, RecordEntry, Snapshot, StoreReader } from './reader.ts';
@@ -30,3 +31,8 @@ export { EventQueue } from './event-queue.ts';
 export { EARLY, NONE, SORT, STARTED, THREW, TimerWheel, TYPE_MASK } from './timer-wheel.ts';
 export { timerFields, timerPlaces } from './timers.ts';
 export * as WORDS from './words.ts';
+export { examineNode, migrateNode } from './migrate-node.ts';
+export type { MigrateNodeOptions, MigrationOutlook } from './migrate-node.ts';
+export { migrate } from './migrate.ts';
+export type { MigrateOptions, MigrateReport } from './migrate.ts';
+export type { MigrateHook } from './migration.ts';

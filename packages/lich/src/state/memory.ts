@@ -42,6 +42,10 @@ export interface StoreContext {
   isLive(pool: string, slot: number, generation: number): boolean;
   /** Throw, and refuse all but a rollback from here on: something was cut off in the middle. */
   fail(error: Error): never;
+  /** Call `fn` after each rollback, of a part too. */
+  onRollback(fn: () => void): void;
+  /** Call `fn` with each record that is destroyed from now on, before its view is freed. */
+  onDestroy(fn: (record: object) => void): void;
   /** The record that a ref names. */
   resolve(pool: string, slot: number, generation: number): object | undefined;
 }

@@ -258,6 +258,8 @@ class StoreImpl implements Store<object> {
         else if (I[stamp] !== I[STAMP_LO]) this.#touch(stamp);
       },
       position: () => I[LOG_POS],
+      onRollback: fn => this.log.onRollback(fn),
+      onDestroy: fn => pools.forEach(pool => pool.onDestroy(fn)),
       isLive: (pool, slot, generation) => refs.get(pool)?.pool?.isLive(slot, generation) ?? false,
       resolve: (pool, slot, generation) => refs.get(pool)?.pool?.resolve(slot, generation),
     };

@@ -530,7 +530,10 @@ describe('the store', () => {
     resumed.length = 0;
     const next = open(new Uint8Array(store.segment.buffer));
     next.recover();
-    expect(next.callOnResume('crash')).toBe(2);
+    next.beginLife('crash');
+    expect(resumed).toEqual([]);
+    expect([next.resuming, next.resumeSome(), next.resumeSome(), next.resumeSome()]).toEqual([true, 1, 1, 0]);
+    expect(next.resuming).toBe(false);
     expect(resumed).toEqual(['A crash', 'T crash']);
   });
 
@@ -585,7 +588,7 @@ describe('the store', () => {
 describe('local', () => {
   it('holds what stays in the process: made once, again after a drop, gone with a rollback', () => {
     let made = 0;
-    const data = local(store, Unit, u => ({ name: u.name, n: ++made }));
+    const data = local(Unit, u => ({ name: u.name, n: ++made }));
     const u = tx(() => units().create({ name: 'A' }));
     expect(data.peek(u)).toBeUndefined();
     expect(data(u)).toEqual({ name: 'A', n: 1 });
