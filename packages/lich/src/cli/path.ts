@@ -20,6 +20,7 @@ const WHERE =
 /** @throws UsageError that shows where it stops to be one */
 export function parsePath(path: string): Step[] {
   const steps: Step[] = [];
+  if (path === '') throw new UsageError('an empty path: want e.g. players[3].bag');
   for (let rest = path; rest !== ''; ) {
     const name = steps.length === 0 && rest.startsWith('.') ? null : NAME.exec(rest);
     const found = name ?? WHERE.exec(rest) ?? AT.exec(rest);
