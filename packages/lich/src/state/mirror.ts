@@ -79,6 +79,9 @@ export interface MirrorFlaws {
   readonly newestWins?: boolean;
 }
 
+/** Flaws wait where it hurts, until the owner commits. */
+const LINGER = `for(let x=0,c=load(I,${COM_POS});x<5e6&&load(I,${COM_POS})===c;x++);`;
+
 /** In scope: I segment, M mirror, T stamps, L ring, K its mask, G granules that are known to be reserved, U8 segment. */
 function coreSource(bitmap: number, ringWords: number, flaws: MirrorFlaws): string {
   return `
@@ -101,7 +104,7 @@ function note(a,b){
  if(2*n===R.length){const more=new Int32Array(4*n);more.set(R);R=more;}
  R[2*n]=a;R[2*n+1]=b;n++;}
 function bring(from,to){
- ${flaws.earlyLook ? `if(n===0)p=load(I,${LOG_POS});` : ''}
+ ${flaws.earlyLook ? `if(n===0){p=load(I,${LOG_POS});${LINGER}}` : ''}
  const end=(to+15)>>>4;let a=from>>>4;
  if(end-a>16)return bulk(a,end);
  for(;a<end;a++){
@@ -185,7 +188,7 @@ function patch(){
   }
  }}
 function settle(){
- ${flaws.lateBegin ? `if(first){c0=load(I,${COM_POS});seen=c0;}` : ''}
+ ${flaws.lateBegin ? `if(first){${LINGER}c0=load(I,${COM_POS});seen=c0;}` : ''}
  ${flaws.earlyLook ? '' : `p=load(I,${LOG_POS});`}
  const from=seen,d=(p-from)|0;
  if(d>window)window=d;
