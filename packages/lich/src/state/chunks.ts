@@ -2,8 +2,7 @@
  * it is until it is given back, at any size.
  *
  *   directory   27 links in the owner's head block, 0 = no such chunk
- *   chunk 0     `first` slots, a power of two, at least 2
- *   chunk k     first << (k - 1) slots: as many as all chunks before it
+ *   chunk k     first << k slots, from first * (2^k - 1) on; `first` is a power of two, at least 2
  *
  *   chunk       [front words, one for each slot if the owner wants them][slots …]       8-byte aligned
  *
@@ -12,17 +11,22 @@ import { StateError } from './errors.ts';
 import type { Heap } from './heap.ts';
 import type { StoreContext } from './memory.ts';
 
-/** Links of a directory: room for `first << 26` slots. */
+/** Links of a directory: room for almost `first << 27` slots. */
 export const CHUNK_LINKS = 27;
 
 /** Slots of a chunk. */
 export function chunkSlots(first: number, chunk: number): number {
-  return chunk === 0 ? first : first << (chunk - 1);
+  return first << chunk;
 }
 
 /** The first slot of a chunk. */
 export function chunkStart(first: number, chunk: number): number {
-  return chunk === 0 ? 0 : first << (chunk - 1);
+  return (first << chunk) - first;
+}
+
+/** The chunk of a slot. */
+export function chunkOfSlot(first: number, index: number): number {
+  return Math.clz32(first) - Math.clz32(index + first);
 }
 
 /** Addresses in one mould of chunks; directories belong to the containers, and are given with each call. */
@@ -32,7 +36,8 @@ export class Chunks {
   /** Words from one slot to the next. */
   readonly stride: number;
   readonly #front: number;
-  readonly #log: number;
+  /** Zero bits above the highest of `first`. */
+  readonly #zeros: number;
   readonly #U: Uint32Array;
   readonly #heap: Heap;
   readonly #base: number;
@@ -51,7 +56,7 @@ export class Chunks {
     this.first = first;
     this.stride = stride;
     this.#front = front;
-    this.#log = 31 - Math.clz32(first);
+    this.#zeros = Math.clz32(first);
     this.#U = context.mem.u32;
     this.#heap = context.heap;
     this.#base = context.heap.base;
@@ -61,20 +66,18 @@ export class Chunks {
 
   /** Word of a slot in the segment; its chunk is there. @param dir word of the directory */
   word(dir: number, index: number): number {
-    const k = 32 - Math.clz32(index >>> this.#log);
-    const start = k === 0 ? 0 : this.first << (k - 1);
-    return (
-      this.#base +
-      this.#U[dir + k] +
-      (this.#front === 0 ? 0 : k === 0 ? this.first : start) +
-      (index - start) * this.stride
-    );
+    // Counted from `first` on, the highest bit says the chunk and the others the slot in it.
+    const at = index + this.first;
+    const k = this.#zeros - Math.clz32(at);
+    const size = this.first << k;
+    return this.#base + this.#U[dir + k] + (this.#front === 0 ? 0 : size) + (at - size) * this.stride;
   }
 
   /** Front word of a slot. */
   front(dir: number, index: number): number {
-    const k = 32 - Math.clz32(index >>> this.#log);
-    return this.#base + this.#U[dir + k] + (k === 0 ? index : index - (this.first << (k - 1)));
+    const at = index + this.first;
+    const k = this.#zeros - Math.clz32(at);
+    return this.#base + this.#U[dir + k] + at - (this.first << k);
   }
 
   /** The slot that begins at this word, or -1. */
@@ -94,7 +97,7 @@ export class Chunks {
    * @returns whether it was made: then its words hold whatever was there
    * @throws StateError `STATE_HEAP_FULL` */
   ensure(dir: number, index: number): boolean {
-    const k = 32 - Math.clz32(index >>> this.#log);
+    const k = chunkOfSlot(this.first, index);
     if (k >= CHUNK_LINKS) return this.#tooMany();
     if (this.#U[dir + k] !== 0) return false;
     this.#write(dir + k, this.#heap.alloc(chunkSlots(this.first, k) * (this.stride + this.#front)));
@@ -117,7 +120,7 @@ export class Chunks {
   }
 
   #tooMany(): never {
-    const most = 2 ** (CHUNK_LINKS - 1) * this.first;
+    const most = (2 ** CHUNK_LINKS - 1) * this.first;
     return this.#fail(new StateError('STATE_HEAP_FULL', `one container holds ${most} elements at most`));
   }
 }
@@ -134,14 +137,13 @@ export interface ChunkPlaces {
 /** Word of a slot. */
 export function chunkWord(U: Uint32Array, places: ChunkPlaces, dir: number, index: number): number {
   const { heapWord, first, stride, front } = places;
-  const k = 32 - Math.clz32(Math.floor(index / first));
-  const start = chunkStart(first, k);
-  return heapWord + U[dir + k] + chunkSlots(first, k) * front + (index - start) * stride;
+  const k = chunkOfSlot(first, index);
+  return heapWord + U[dir + k] + chunkSlots(first, k) * front + (index - chunkStart(first, k)) * stride;
 }
 
 /** Front word of a slot. */
 export function chunkFront(U: Uint32Array, { heapWord, first }: ChunkPlaces, dir: number, index: number): number {
-  const k = 32 - Math.clz32(Math.floor(index / first));
+  const k = chunkOfSlot(first, index);
   return heapWord + U[dir + k] + index - chunkStart(first, k);
 }
 
