@@ -14,6 +14,7 @@ import {
   type FieldLayout,
   type StructLayout,
 } from './layout.ts';
+import { machine, makeMachine, type MachineChart } from './machine.ts';
 import { formerNames } from './names.ts';
 import { oneOf } from './one-of.ts';
 import { optional } from './optional.ts';
@@ -39,6 +40,7 @@ export type CatalogKind =
   | { readonly tag: 'map'; readonly key: CatalogKind; readonly of: CatalogKind; readonly capacity: number }
   | { readonly tag: 'set'; readonly key: CatalogKind; readonly capacity: number }
   | { readonly tag: 'sorted'; readonly key: CatalogKind; readonly of: CatalogKind }
+  | { readonly tag: 'machine'; readonly names: readonly string[]; readonly chart: MachineChart }
   | { readonly tag: 'ref'; readonly pool: string };
 
 /** Offset and bytes as in `FieldLayout`. */
@@ -244,12 +246,13 @@ export function describe(state: StateSchema | StateLayout): Catalog {
 }
 
 /** 16 hex digits that change when any name, kind, offset or capacity of the layout does, hidden parts included. They do not
- * change with former names, nor with the ids of a family's classes, which are found by name. */
+ * change with former names, with the transitions of machines, nor with the ids of a family's classes, which are found by name. */
 export function layoutHash(state: StateSchema | StateLayout | Catalog): string {
   const catalog = 'format' in state ? state : describe(state);
   return hashOf({ ...catalog, pools: Array.isArray(catalog.pools) ? catalog.pools.map(sortVariants) : catalog.pools }, [
     'id',
     'was',
+    'chart',
   ]);
 }
 
@@ -297,6 +300,8 @@ function catalogOfKind(kind: AnyKind): CatalogKind {
       return { tag: 'sorted', key: catalogOfKind(kind.key), of: catalogOfKind(kind.value) };
     case 'map':
       return { tag: 'map', key: catalogOfKind(kind.key), of: catalogOfKind(kind.value), capacity: kind.capacity };
+    case 'machine':
+      return { tag: 'machine', names: kind.names, chart: kind.chart };
     case 'ref':
       return { tag: 'ref', pool: kind.pool };
     default:
@@ -483,11 +488,23 @@ function kindFrom(json: unknown, structs: ReadonlyMap<string, StructLayout>, dep
       );
     case 'sorted':
       return kindOf(sorted(key(), of()));
+    case 'machine':
+      return machineFrom(given);
     case 'ref':
       return makeKind({ tag: 'ref', bytes: 8, align: 4, pool: string(given['pool'], 'the pool of a ref') });
     default:
       return fail(`kind ${String(given['tag'])} is unknown`);
   }
+}
+
+function machineFrom(given: Record<string, unknown>): AnyKind {
+  const names = sequence(given['names'], 'names') as readonly string[];
+  const chart = object(given['chart'], 'a chart') as unknown as MachineChart;
+  machine(chart); // refuses a chart that no declaration could have made
+  const said = new Set(Object.keys(object(chart.states, 'the states of a chart')));
+  if (said.size !== names.length || new Set(names).size !== names.length || names.some(name => !said.has(name)))
+    fail('a machine whose states differ from its chart');
+  return makeMachine(names, { initial: chart.initial, states: chart.states }, undefined);
 }
 
 /** 0 stands for a kind without a limit; its constructor then takes no number. */

@@ -51,6 +51,11 @@ export function check(kind: AnyKind, value: unknown): string | undefined {
       return checkBits(kind.length || BITS_MAX, value);
     case 'optional':
       return value === undefined ? undefined : check(kind.value, value);
+    case 'machine': {
+      const name = stateNameOf(value);
+      if (name !== undefined && kind.names.includes(name)) return undefined;
+      return `${show(value)} is not a state (${list(kind.names)})`;
+    }
     default:
       return checkNumber(kind, value);
   }
@@ -116,6 +121,12 @@ function checkStruct(
     }
   }
   return undefined;
+}
+
+/** The state that a value names: a name, or the view of a machine. */
+export function stateNameOf(value: unknown): string | undefined {
+  const name: unknown = typeof value === 'object' && value !== null ? (value as { state?: unknown }).state : value;
+  return typeof name === 'string' ? name : undefined;
 }
 
 /** Can a field, an element or a value of this kind be undefined? */
@@ -186,6 +197,7 @@ export function zeroOf(kind: AnyKind): unknown {
     case 'i64':
       return 0n;
     case 'oneOf':
+    case 'machine': // its initial state is kind.initial
       return kind.names[0];
     case 'text':
       return '';
@@ -245,6 +257,8 @@ export function copyValue(kind: AnyKind, value: unknown): unknown {
       return Array.from(new Set(value as Iterable<number>), bit => bit + 0).sort((a, b) => a - b);
     case 'optional':
       return value === undefined ? undefined : copyValue(kind.value, value);
+    case 'machine':
+      return stateNameOf(value);
     case 'map':
     case 'sorted':
       return Array.from(value as Iterable<[unknown, unknown]>, entry => [

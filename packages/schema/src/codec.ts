@@ -5,7 +5,7 @@
  *   i16 i32 int                  zigzag
  *   u64 i64                      8 bytes
  *   f32 f64                      4, 8 bytes
- *   oneOf                        varint index
+ *   oneOf, machine               varint index
  *   text, bytes                  varint byte count, bytes
  *   ref                          varint slot, varint generation; 0, 0 = none
  *   struct                       its fields in declared order
@@ -14,7 +14,7 @@
  *
  * Both directions check ranges: the writer throws `SCHEMA_RANGE` and leaves the frame as it was, the reader throws
  * `SCHEMA_WIRE`. */
-import { check, refuse, show, takesUndefined, zeroOf } from './check.ts';
+import { check, refuse, show, stateNameOf, takesUndefined, zeroOf } from './check.ts';
 import { SchemaError } from './errors.ts';
 import { describeKind, unsendable, type AnyKind, type NumberShape } from './kind.ts';
 import type { FieldLayout, StructLayout } from './layout.ts';
@@ -206,12 +206,14 @@ function valueCodec(kind: AnyKind, options: CodecOptions, synced: boolean, where
         read: signed ? reader => BigInt.asIntN(64, reader.u64()) : reader => reader.u64(),
       };
     }
-    case 'oneOf': {
+    case 'oneOf':
+    case 'machine': {
       const { names } = kind;
-      const indexes = new Map(names.map((name, index) => [name, index]));
+      const nameOf = kind.tag === 'machine' ? stateNameOf : (value: unknown) => value as string;
+      const indexes = new Map<string | undefined, number>(names.map((name, index) => [name, index]));
       return {
         write(writer, value) {
-          const index = indexes.get(value as string);
+          const index = indexes.get(nameOf(value));
           if (index === undefined) throw REFUSED;
           writer.varint(index);
         },

@@ -1,5 +1,13 @@
 import { SchemaError } from './errors.ts';
-import { describeKind, makeKind, type AnyKind, type FieldKind, type KeyTag, type KindBase } from './kind.ts';
+import {
+  describeKind,
+  hasMachine,
+  makeKind,
+  type AnyKind,
+  type FieldKind,
+  type KeyTag,
+  type KindBase,
+} from './kind.ts';
 import { arraySize, bitsSize, kindOf, LINK_BYTES, listLayout, mapLayout, queueLayout, setLayout } from './layout.ts';
 import { BITS_MAX, COUNT_MAX } from './limits.ts';
 import type { InOf } from './types.ts';
@@ -148,6 +156,11 @@ const LINK = { bytes: LINK_BYTES, align: 4 } as const;
 /** The kind of an element or a value. @internal */
 export function elementOf(element: unknown, where: string): AnyKind {
   const kind = kindOf(element, `the element of ${where}`);
+  if (hasMachine(kind))
+    throw new SchemaError(
+      'SCHEMA_KIND',
+      `the element of ${where} is ${kind.tag === 'machine' ? 'a machine' : `${describeKind(kind)}, which has a machine`}: a machine is a field of a record, its timeout has to find it again`,
+    );
   if (kind.bytes === 0) throw new SchemaError('SCHEMA_KIND', `the element of ${where} has no fields`);
   return kind;
 }

@@ -16,6 +16,17 @@ export type {
   SortedKind,
   VectorKind,
 } from './containers.ts';
+export { machine, MACHINE_AFTER_MAX } from './machine.ts';
+export type {
+  EventsOf,
+  MachineAction,
+  MachineChart,
+  MachineKind,
+  MachineState,
+  MachineStates,
+  MachineStep,
+  TargetsOf,
+} from './machine.ts';
 export { optional } from './optional.ts';
 export type { OptionalKind } from './optional.ts';
 export { ref } from './ref.ts';
@@ -29,7 +40,7 @@ export type { CheckVariants, Family, VariantRecord, Variants } from './variants.
 export { nested, struct, validateStructClass } from './struct.ts';
 export type { CheckFields, StructBase, StructClass, StructKind } from './struct.ts';
 export { isStructClass } from './struct-mark.ts';
-export { describeKind, innerKinds, isContainer, isGrowing, isKind, ownsHeap, unsendable } from './kind.ts';
+export { describeKind, hasMachine, innerKinds, isContainer, isGrowing, isKind, ownsHeap, unsendable } from './kind.ts';
 export type {
   Align,
   AnyKind,
@@ -46,6 +57,7 @@ export type {
   KindBase,
   KindTag,
   ListShape,
+  MachineShape,
   MapShape,
   NumberShape,
   OneOfShape,
@@ -58,7 +70,7 @@ export type {
   TextShape,
   VectorShape,
 } from './kind.ts';
-export { check, copyValue, refuse, show, zeroOf } from './check.ts';
+export { check, copyValue, refuse, show, stateNameOf, takesUndefined, zeroOf } from './check.ts';
 export {
   alignUp,
   CLASS_FIELD,
@@ -68,6 +80,7 @@ export {
   LINK_BYTES,
   listLayout,
   LONG_BYTES,
+  machineLayout,
   mapLayout,
   optionalSize,
   queueLayout,
@@ -104,6 +117,7 @@ export type {
   HashMap,
   HashSet,
   List,
+  Machine,
   Pool,
   Queue,
   SortedMap,

@@ -6,6 +6,7 @@
 import { check, copyValue } from './check.ts';
 import { SchemaError } from './errors.ts';
 import type { StructLayout } from './layout.ts';
+import type { MachineChart, MachineStates } from './machine.ts';
 import { formerNames } from './names.ts';
 import type { StructClass } from './struct.ts';
 
@@ -35,6 +36,7 @@ export type KindTag =
   | 'queue'
   | 'bits'
   | 'optional'
+  | 'machine'
   | 'ref';
 
 // Carries types only; no object has it.
@@ -162,6 +164,13 @@ export interface OptionalShape extends Shape<'optional'> {
 export interface RefShape extends Shape<'ref'> {
   readonly pool: string;
 }
+/** Names in declared order; a machine stores the index of its state's. */
+export interface MachineShape extends Shape<'machine'> {
+  readonly names: readonly string[];
+  readonly chart: MachineChart;
+  /** The states as declared, with their actions; undefined when the layout was read from a catalog. */
+  readonly code: MachineStates | undefined;
+}
 /** The kinds as code sees them, told apart by `tag`. */
 export type AnyKind =
   | NumberShape
@@ -180,6 +189,7 @@ export type AnyKind =
   | QueueShape
   | BitsShape
   | OptionalShape
+  | MachineShape
   | RefShape;
 
 /** The tags of kinds that hold a varying number of elements. */
@@ -233,6 +243,11 @@ export function innerKinds(kind: AnyKind): readonly AnyKind[] {
   }
 }
 
+/** Is this a machine, or is there one in it? */
+export function hasMachine(kind: AnyKind): boolean {
+  return kind.tag === 'machine' || innerKinds(kind).some(hasMachine);
+}
+
 /** Does a value of this kind own memory of the heap, itself or in anything inside it? Whoever removes such a value has to
  * give that back. */
 export function ownsHeap(kind: AnyKind): boolean {
@@ -282,6 +297,8 @@ class KindObject {
 
   init(value: unknown): KindObject {
     const kind = this as unknown as AnyKind;
+    if (kind.tag === 'machine')
+      throw new SchemaError('SCHEMA_KIND', `${this} starts in '${kind.chart.initial}': say initial in the declaration`);
     if (this.tag === 'ref' || isContainer(kind) || isGrowing(kind))
       throw new SchemaError('SCHEMA_KIND', `${this} has no initial value: it starts empty, fill it after create()`);
     const reason = check(kind, value);
@@ -348,6 +365,8 @@ export function describeKind(kind: AnyKind): string {
       return `set(${describeKind(kind.key)}${upTo(kind.capacity)})`;
     case 'optional':
       return `optional(${describeKind(kind.value)})`;
+    case 'machine':
+      return `machine(${kind.names.join(', ')})`;
     case 'ref':
       return `ref('${kind.pool}')`;
     default:

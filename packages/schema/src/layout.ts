@@ -13,6 +13,7 @@
  *   array     n elements, stride = element's size    up to its align    its element's, at least 4
  *   bits(n)   [bit 32w + i = bit i of word w]        n / 8, up to 4     4     bits at and above n are zero
  *   optional  [value][flag u8 | u32]                 see below
+ *   machine   [since f64][timer f64][state u32][0]   24                 8     state: index of the name
  *   list, map, set, queue with a capacity: below     up to its align    most of its parts', at least 4
  *   without one, sorted, bits(), array(E)  [link u32]         4         4     0 = empty, no memory of the heap
  *   text(), bytes()  [link u32][length u32]                   8         4     length in units, in bytes
@@ -21,6 +22,9 @@
  * the containers (packages/lich/src/state). A value of zero bytes is an empty one for each of these kinds.
  *
  * text, bytes, struct, array and all containers own whole 32-bit words. Bytes between fields are zero.
+ *
+ * machine: since = service time in ms when it entered the state, timer = handle of its timeout in the timer wheel, 0 = none.
+ * The functions and the transitions live in code.
  *
  * optional(E): the value at byte 0, then the flag, 1 = there is a value, 0 = there is none and the value's bytes are zero.
  *   E of 1 byte: flag u8 at 1, 2 bytes, align 2; E of 2 bytes: flag u8 at 2, 4 bytes, align 4 (value and flag share a
@@ -172,6 +176,17 @@ export const LONG_BYTES = 8;
 
 /** The hidden field of a family's records: u16, the id of the record's class, from 1. */
 export const CLASS_FIELD = '$class';
+
+/** Byte offsets of a machine. */
+export const machineLayout = {
+  /** f64, service time in ms at which it entered its state. */
+  since: 0,
+  /** f64, handle of its timeout; 0 = none. */
+  timer: 8,
+  /** u32, index of the state's name. */
+  state: 16,
+} as const;
+export const MACHINE_BYTES = 24;
 
 /** A structure may not be larger than what a 32-bit offset can address with room to spare. */
 const STRUCT_BYTES_MAX = 0x4000_0000;

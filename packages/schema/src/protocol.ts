@@ -1,7 +1,7 @@
 import { catalogOfStruct, structsIn } from './catalog.ts';
 import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
-import { unsendable, type AnyKindBase, type ContainerTag, type FieldKind, type KindBase } from './kind.ts';
+import { hasMachine, unsendable, type AnyKindBase, type ContainerTag, type FieldKind, type KindBase } from './kind.ts';
 import { layoutOf, type StructLayout } from './layout.ts';
 import { checkName } from './names.ts';
 import type { RefKind } from './ref.ts';
@@ -60,7 +60,7 @@ export interface Protocol<M = any> {
   readonly hash: string;
 }
 
-type MessageField = KindBase<any, any, boolean, Exclude<AnyKindBase['tag'], ContainerTag>> | StructClass;
+type MessageField = KindBase<any, any, boolean, Exclude<AnyKindBase['tag'], ContainerTag | 'machine'>> | StructClass;
 type LongField = KindBase<any, any, boolean, 'text' | 'bytes'> & { readonly length: 0 };
 /** Each field that a message cannot have becomes the sentence that the compiler then prints. */
 export type CheckMessage<F> = {
@@ -181,7 +181,7 @@ function messageLayout(name: string, fields: AnyFields): StructLayout {
   const layout = layoutOf(fields, name);
   const classes = new Map<string, StructClass>();
   for (const field of layout.fields) {
-    const reason = unsendable(field.kind);
+    const reason = hasMachine(field.kind) ? ' has a machine, which is no value: use oneOf' : unsendable(field.kind);
     if (reason !== undefined) throw new SchemaError('SCHEMA_PROTOCOL', `field ${field.name} of ${name}${reason}`);
     visitKind(field.kind, `field ${field.name} of ${name}`, undefined, classes);
   }

@@ -1,5 +1,13 @@
 /** What becomes of the values of a field whose kind changed. */
-import { describeKind, innerKinds, type AnyKind, type BigShape, type NumberShape } from './kind.ts';
+import {
+  describeKind,
+  innerKinds,
+  type AnyKind,
+  type BigShape,
+  type MachineShape,
+  type NumberShape,
+  type OneOfShape,
+} from './kind.ts';
 import type { LayoutNames } from './layout-names.ts';
 import type { StructLayout } from './layout.ts';
 
@@ -43,12 +51,16 @@ export function relateKinds(from: AnyKind, to: AnyKind, names: LayoutNames): Kin
   if (from.tag === 'bool' && to.tag === 'bool') return SAME;
   if (from.tag === 'bool' && isNumber(to)) return widened('false becomes 0 and true becomes 1');
   if (isNumber(from) && to.tag === 'bool') return narrowed('only 0 and 1 become false and true');
-  if (from.tag === 'oneOf' && to.tag === 'oneOf') return relateNames(from.names, to.names);
-  if (from.tag === 'oneOf' && to.tag === 'text') {
+  if (isNamed(from) && isNamed(to)) {
+    const by = relateNames(from.names, to.names);
+    if (from.tag === to.tag) return by;
+    return other(by.effect, by.effect === 'lossless' ? 'names are found again by what they say' : by.why);
+  }
+  if (isNamed(from) && to.tag === 'text') {
     const longest = Math.max(...from.names.map(name => name.length));
     return other(to.length === 0 || longest <= to.length ? 'lossless' : 'checked', 'names become texts');
   }
-  if (from.tag === 'text' && to.tag === 'oneOf') return other('checked', 'texts that are none of the names do not fit');
+  if (from.tag === 'text' && isNamed(to)) return other('checked', 'texts that are none of the names do not fit');
   if (from.tag === 'ref' && to.tag === 'ref') {
     if (names.pool(to.pool) === from.pool) return SAME;
     return other('refused', `a record of \`${from.pool}\` is none of \`${to.pool}\``);
@@ -60,6 +72,10 @@ export function relateKinds(from: AnyKind, to: AnyKind, names: LayoutNames): Kin
     return relateContainers(from, to, names);
   if (isSequence(from) && isSequence(to)) return relateContainers(from, to, names);
   return REFUSED;
+}
+
+function isNamed(kind: AnyKind): kind is OneOfShape | MachineShape {
+  return kind.tag === 'oneOf' || kind.tag === 'machine';
 }
 
 function isNumber(kind: AnyKind): kind is NumberShape | BigShape {

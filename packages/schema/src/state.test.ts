@@ -14,7 +14,7 @@ test('pools and root fields are told apart, in declared order', () => {
     best: ref<Player>('players'),
     items: pool(Item, { capacity: 5 }),
   });
-  expect(State.pools).toEqual([
+  expect(State.pools).toMatchObject([
     { name: 'players', struct: Player, capacity: 0 },
     { name: 'items', struct: Item, capacity: 5 },
   ]);

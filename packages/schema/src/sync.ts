@@ -82,6 +82,7 @@ function makePlan(schema: StateSchema): SyncPlan {
   const pools = byIndex.filter(entry => entry !== undefined);
   const hash = hashOf(
     pools.map(({ name, index, fields }) => ({ name, index, fields: fields.map(({ field }) => wireForm(field)) })),
+    ['chart'],
   );
   return { pools, byIndex, hash };
 }

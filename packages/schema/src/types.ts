@@ -3,11 +3,12 @@
  * Cost: each field is looked at once, when it is used; nested structs are reached through their class and not unfolded. */
 import type { ArrayKind, ListKind, MapKind, QueueKind, SetKind, SortedKind, VectorKind } from './containers.ts';
 import type { AnyKindBase, ContainerTag, KindBase } from './kind.ts';
+import type { MachineKind } from './machine.ts';
 import type { OptionalKind } from './optional.ts';
 import type { RefInput, RefKind } from './ref.ts';
 import type { Ref, Referable } from './ref-value.ts';
 import type { StructKind } from './struct.ts';
-import type { FixedArray, GrowingArray, HashMap, HashSet, List, Queue, SortedMap } from './views.ts';
+import type { FixedArray, GrowingArray, HashMap, HashSet, List, Machine, Queue, SortedMap } from './views.ts';
 
 declare const PROBLEM: unique symbol;
 /** A type that nothing has; the compiler prints the sentence. */
@@ -23,7 +24,9 @@ export interface Recordlike<F> {
 }
 
 /** Fields that read as a view: written through, not assigned. */
-export type ViewField = KindBase<any, any, boolean, 'struct' | 'array' | ContainerTag> | (abstract new () => unknown);
+export type ViewField =
+  | KindBase<any, any, boolean, 'struct' | 'array' | 'machine' | ContainerTag>
+  | (abstract new () => unknown);
 
 /** The instance type of a record class with these fields. */
 export type RecordOf<F> = Recordlike<F> & {
@@ -34,7 +37,7 @@ export type RecordOf<F> = Recordlike<F> & {
 
 /** What reading a field of this kind gives. */
 export type OutOf<K> =
-  K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
+  K extends KindBase<any, any, boolean, 'array' | 'optional' | 'machine' | ContainerTag>
     ? ViewOf<K>
     : K extends KindBase<infer Out, any, boolean, any>
       ? Out
@@ -58,12 +61,14 @@ type ViewOf<K> =
                 ? HashSet<OutOf<Key>, InOf<Key>, PlainOf<Key>>
                 : K extends OptionalKind<infer E>
                   ? OutOf<E> | undefined
-                  : K extends KindBase<infer Out, any, boolean, any>
-                    ? Out
-                    : never;
+                  : K extends MachineKind<infer T, infer E>
+                    ? Machine<T, E>
+                    : K extends KindBase<infer Out, any, boolean, any>
+                      ? Out
+                      : never;
 /** What writing a field of this kind takes; for a struct, what `create` takes. */
 export type InOf<K> =
-  K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
+  K extends KindBase<any, any, boolean, 'array' | 'optional' | 'machine' | ContainerTag>
     ? ContentsOf<K>
     : // Taken from the kind's own property: a class may then use its containers of refs to itself in its getters.
       K extends RefKind<infer T>
@@ -84,12 +89,14 @@ type ContentsOf<K> =
           ? Iterable<InOf<Key>>
           : K extends OptionalKind<infer E>
             ? InOf<E> | undefined
-            : K extends KindBase<any, infer In, boolean, any>
-              ? In
-              : never;
+            : K extends MachineKind<infer T, any>
+              ? keyof T & string
+              : K extends KindBase<any, infer In, boolean, any>
+                ? In
+                : never;
 /** A value of this kind as plain data. */
 export type PlainOf<K> =
-  K extends KindBase<any, any, boolean, 'array' | 'optional' | ContainerTag>
+  K extends KindBase<any, any, boolean, 'array' | 'optional' | 'machine' | ContainerTag>
     ? PlainContentsOf<K>
     : K extends KindBase<any, any, boolean, 'ref'>
       ? Ref | undefined
@@ -111,7 +118,9 @@ type PlainContentsOf<K> =
           ? PlainOf<Key>[]
           : K extends OptionalKind<infer E>
             ? PlainOf<E> | undefined
-            : number[];
+            : K extends MachineKind<infer T, any>
+              ? keyof T & string
+              : number[];
 
 /** What `create` takes for a record type: any of its fields as plain values. For other types, the type itself. */
 export type Init<T> = T extends Recordlike<infer F> ? InitFields<F> : T;
@@ -151,11 +160,13 @@ type MirrorField<K> =
         ? readonly MirrorElement<E>[]
         : K extends OptionalKind<infer E>
           ? MirrorElement<E> | undefined
-          : K extends AnyKindBase
-            ? OutOf<K>
-            : K extends abstract new () => infer T
-              ? Omit<Mirror<T>, keyof Referable>
-              : never;
+          : K extends MachineKind<infer T2, any>
+            ? keyof T2 & string
+            : K extends AnyKindBase
+              ? OutOf<K>
+              : K extends abstract new () => infer T
+                ? Omit<Mirror<T>, keyof Referable>
+                : never;
 type MirrorElement<E> = E extends abstract new () => infer T ? MirrorWhole<T> : MirrorField<E>;
 type MirrorWhole<T> =
   T extends Recordlike<infer F>

@@ -234,6 +234,28 @@ export interface Bits extends Iterable<number> {
   toArray(): number[];
 }
 
+/** A state machine of a record, in one of its states. `T` says what each state may switch to, `E` which events there are,
+ * `N` in which state it is as far as the compiler knows: after `is('idle')` and in the result of `to('chase')` only the
+ * switches of that state compile. In a text and in JSON it is the name of its state. */
+export interface Machine<T, E extends string = never, N extends keyof T = keyof T> {
+  /** The name of the state. */
+  readonly state: N;
+  /** Service time in ms at which it entered the state. */
+  readonly since: number;
+  /** Is it in one of these states? */
+  is<M extends keyof T>(...states: M[]): this is Machine<T, E, M>;
+  /** May it switch to this state from where it is? */
+  can(target: keyof T): boolean;
+  /** Switch: the exit action of the state that is left, the new state, its timeout and its entry action, all in this
+   * transaction. To the state that it is in only where that is declared: it is left and entered then.
+   * @throws StateError `STATE_SWITCH` for a switch that is not declared; nothing was done then */
+  to<M extends T[N] & keyof T>(target: M): Machine<T, E, M>;
+  /** Switch to where this event leads from here. @returns false, and nothing was done, when it leads nowhere from here */
+  send(event: E): boolean;
+  toString(): string;
+  toJSON(): N;
+}
+
 /** All records of one class. Iterates in slot order; a record created during the walk may or may not be visited, one
  * destroyed during it is not visited after. */
 export interface Pool<T> extends Iterable<T> {

@@ -190,6 +190,7 @@ function writerOf(kind: AnyKind): WriteField {
     case 'sorted':
     case 'queue':
     case 'bits':
+    case 'machine':
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;
@@ -241,6 +242,7 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
     case 'sorted':
     case 'queue':
     case 'bits':
+    case 'machine':
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;

@@ -1,6 +1,6 @@
 /** Plain values straight from memory, by layout alone: for `plain()`, console.log and readers from outside. Makes no
  * views. Lengths and links are bounded by the layout, so that memory which is not ours cannot lead it astray. */
-import { type AnyKind, listLayout, mapLayout, setLayout, type StructLayout } from '@lich/schema';
+import { type AnyKind, listLayout, machineLayout, mapLayout, setLayout, type StructLayout } from '@lich/schema';
 import { decodeBits } from './bits-walk.ts';
 import { chainSlots, listShape, tableShape } from './chain-shape.ts';
 import type { Arrays } from './memory.ts';
@@ -75,6 +75,8 @@ export function decode(mem: Arrays, kind: AnyKind, word: number, offset: number,
       return kind.length === 0
         ? readLongBytes(mem, word + offset / 4, options)
         : readBytes(mem, word + offset / 4, kind.length);
+    case 'machine':
+      return kind.names[mem.u32[word + (offset + machineLayout.state) / 4]];
     case 'ref': {
       const at = word + offset / 4;
       const slot = mem.u32[at];

@@ -15,6 +15,7 @@ import {
   int,
   kindOf,
   list,
+  machine,
   map,
   oneOf,
   optional,
@@ -93,6 +94,26 @@ function keyKind(): fc.Arbitrary<AnyKind> {
   );
 }
 
+/** A machine of a few states; only for fields of records. */
+export function machineKind(): fc.Arbitrary<AnyKind> {
+  return fc.uniqueArray(fc.stringMatching(/^s[a-z0-9]{0,3}$/), { minLength: 1, maxLength: 4 }).chain(names => {
+    const target = fc.constantFrom(...names);
+    const state = fc.record(
+      {
+        to: fc.array(target, { maxLength: 2 }),
+        on: fc.dictionary(fc.constantFrom('go', 'hit'), target),
+        after: fc.tuple(fc.integer({ min: 1, max: 2 ** 47 }), target),
+      },
+      { requiredKeys: [] },
+    );
+    return fc
+      .tuple(target, fc.tuple(...names.map(() => state)))
+      .map(([initial, states]) =>
+        kindOf(machine({ initial, states: Object.fromEntries(names.map((name, k) => [name, states[k]])) } as never)),
+      );
+  });
+}
+
 export function structFields(inner: fc.Arbitrary<AnyKind>): fc.Arbitrary<Record<string, AnyKind>> {
   return fc
     .uniqueArray(fc.tuple(fieldName(), inner), { minLength: 1, maxLength: 6, selector: ([name]) => name })
@@ -122,6 +143,7 @@ export function valueOf(kind: AnyKind): fc.Arbitrary<unknown> {
     case 'bool':
       return fc.boolean();
     case 'oneOf':
+    case 'machine':
       return fc.constantFrom(...kind.names);
     case 'text': {
       const most = kind.length || LONG;
@@ -232,6 +254,8 @@ export function badValueOf(kind: AnyKind): fc.Arbitrary<unknown> {
       return fc.constantFrom<unknown>(null, 3, 'ab', {}, [-1], [0.5], [kind.length || BITS_MAX], ['0'], [undefined]);
     case 'optional':
       return badValueOf(kind.value);
+    case 'machine':
+      return fc.constantFrom<unknown>('no such state', 0, { state: 'none' }, ...FOREIGN);
     default:
       return fc.oneof(
         fc.constantFrom<unknown>(
