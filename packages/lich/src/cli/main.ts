@@ -49,6 +49,11 @@ const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'walk every structure of every state, or of those named, from outside',
     run: async args => (await import('./check.ts')).checkCommand(args),
   },
+  migrate: {
+    usage: 'migrate <topology.ts> [node]… [--dry-run] [--dir DIR]',
+    summary: 'bring the states of nodes that do not run into the layout of their code',
+    run: async args => (await import('./migrate.ts')).migrateCommand(args),
+  },
   rm: {
     usage: 'rm <node | --all> [--dir DIR]',
     summary: "destroy a node's segments; refused while it runs",

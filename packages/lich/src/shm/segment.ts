@@ -17,6 +17,7 @@ import { dirname, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { ShmError, coded, rethrow } from './errors.ts';
 import {
+  beforePath,
   checkDir,
   fileIdOf,
   isMemory,
@@ -399,6 +400,8 @@ export interface AttachOptions extends SegmentId {
   /** Never to be written through this mapping, not even by the holder of the lock: the file is opened for reading only, so
    * that the kernel refuses. Default false. */
   readonly readOnly?: boolean;
+  /** The segment whose name was taken by the one that has it now (`createReplacement`). Default false. */
+  readonly before?: boolean;
 }
 
 /** 64 bits of a layout's text. */
@@ -440,7 +443,8 @@ export function readHeader(path: string, readOnly = false): { header: Header; fi
  * `SHM_KIND`, `SHM_LAYOUT`, `SHM_SIZE`, `SHM_NOT_CLEAN`; with `write` those of `makeWritable`. */
 export function attachSegment(options: AttachOptions): Segment {
   const dir = resolve(options.dir);
-  const path = segmentPath(dir, options.name, options.kind);
+  const named = segmentPath(dir, options.name, options.kind);
+  const path = options.before === true ? beforePath(named) : named;
   checkDir(dir);
   const { header, file } = readHeader(path, options.readOnly);
   let segment: Segment | undefined;

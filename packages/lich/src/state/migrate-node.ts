@@ -1,0 +1,115 @@
+/** Bring the state segment of a node that does not run into the layout of its code. */
+import { diff, type LayoutChange, type StateLayout } from '@lich/schema';
+import { attachSegment, createReplacement, OwnerLock, type Segment, ShmError } from '../shm/index.ts';
+import { StateError } from './errors.ts';
+import { examineMigration, migrate, type MigrateReport, type Unfits } from './migrate.ts';
+import { placesOf, type StorePlan } from './plan.ts';
+import { catalogOf } from './reader.ts';
+import { examineLog, undoLog } from './undo-log.ts';
+import { COM_POS, LOG_POS } from './words.ts';
+
+export interface MigrateNodeOptions {
+  readonly dir: string;
+  /** Of the node. */
+  readonly name: string;
+  /** Of its code. */
+  readonly plan: StorePlan;
+  readonly onProgress?: (done: number, all: number) => void;
+}
+
+/** What a migration would do. */
+export interface MigrationOutlook {
+  /** Empty: the layouts are the same. */
+  readonly changes: readonly LayoutChange[];
+  readonly records: number;
+  /** Values that do not fit: a migration is refused. */
+  readonly unfit: Unfits;
+  /** Bytes of the segment in use, which are copied. */
+  readonly usedBytes: number;
+  /** Of looking at all values: about what the copy takes. */
+  readonly ms: number;
+}
+
+/** Look at what `migrateNode` would do; nothing is written. The node may run: then the figures are of a moment.
+ * @throws ShmError as `attachSegment`; StateError `STATE_MIGRATION` when a field has nothing that leads to it */
+export function examineNode({ dir, name, plan }: MigrateNodeOptions): MigrationOutlook {
+  const segment = attachSegment({ dir, name, kind: 'state' });
+  try {
+    const layouts = catalogOf(segment);
+    const { records, unfit, ms } = examineMigration(segment, plan, { layouts });
+    return { changes: diff(layouts, plan.layouts), records, unfit, ms, usedBytes: usedOf(segment) };
+  } finally {
+    segment.close();
+  }
+}
+
+/** Migrate. The old segment stays beside the new one, as `.before-<node>.state`, until the next migration or `lich rm`: it
+ * is where a way back finds what this one removed. An open transaction of a killed owner is rolled back first, as in any
+ * next life.
+ * @returns undefined when the layouts are the same: nothing is done
+ * @throws ShmError `SHM_OWNER_ALIVE` while the node runs, those of `createReplacement`; StateError `STATE_MIGRATION`. The
+ * old segment is then as it was */
+export function migrateNode({ dir, name, plan, onProgress }: MigrateNodeOptions): MigrateReport | undefined {
+  const lock = OwnerLock.open(dir, name);
+  if (lock.tryAcquire() === 'busy') {
+    throw new ShmError(
+      'SHM_OWNER_ALIVE',
+      `\`${name}\` is owned by process ${lock.owner()?.pid ?? '(unknown)'}: stop it, then migrate`,
+    );
+  }
+  let old: Segment | undefined;
+  let before: Segment | undefined;
+  try {
+    old = attachSegment({ dir, name, kind: 'state' });
+    if (old.layoutHash === plan.layoutHash) return undefined;
+    const layouts = catalogOf(old);
+    rollBack(old, layouts);
+    before = segmentBefore(dir, name);
+    const fill = before && { segment: before, layouts: catalogOf(before) };
+    const { layoutHash, regions, catalog } = plan;
+    const next = createReplacement({ dir, name, kind: 'state', layoutHash, regions, catalog });
+    try {
+      const report = migrate(old, next.segment, plan, { layouts, fill, ...(onProgress && { onProgress }) });
+      next.take();
+      next.segment.close(old.clean);
+      return report;
+    } catch (error) {
+      next.discard();
+      throw error;
+    }
+  } finally {
+    before?.close();
+    old?.close();
+    lock.release();
+  }
+}
+
+function rollBack(segment: Segment, layouts: StateLayout): void {
+  const I = segment.i32;
+  if (I[LOG_POS] === I[COM_POS]) return;
+  const places = placesOf(segment, layouts);
+  const area = { base: places.log, words: places.logWords, from: places.root, to: segment.sizeBytes / 4, name: segment.name };
+  segment.makeWritable();
+  examineLog(I, segment.f64, area);
+  undoLog(I, area, I[COM_POS]);
+  I[COM_POS] = I[LOG_POS];
+}
+
+/** The segment of before the last migration, if it is there and can be read. */
+function segmentBefore(dir: string, name: string): Segment | undefined {
+  try {
+    const segment = attachSegment({ dir, name, kind: 'state', before: true, readOnly: true });
+    if (segment.i32[LOG_POS] === segment.i32[COM_POS]) return segment;
+    segment.close();
+  } catch (error) {
+    if (!(error instanceof ShmError || error instanceof StateError)) throw error;
+  }
+  return undefined;
+}
+
+function usedOf(segment: Segment): number {
+  const { offset, bytes } = segment.regions.get('reserved')!;
+  let granules = 0;
+  for (let k = offset; k < offset + bytes; k++) for (let bits = segment.u8[k]!; bits !== 0; bits &= bits - 1) granules++;
+  return granules * 65_536;
+}
