@@ -5,11 +5,12 @@ import { state, u32 } from '@lich/schema';
 import { describe, expect, it } from 'vitest';
 import { memorySegment } from '../testing/memory-segment.ts';
 import { checkHeap } from './heap-check.ts';
+import { LOG_POS } from './words.ts';
 import { openStore, type Store, storePlan, type Violation } from './index.ts';
 import { placesOf } from './plan.ts';
 
 const soak = process.env.LICH_SOAK === '1';
-const plan = storePlan(state({ n: u32 }), { logWords: 1 << 16, heapBytes: 1 << 20 });
+const plan = storePlan(state({ n: u32 }), { logWords: 1 << 16, heapBytes: 4 << 20 });
 
 /** Blocks by link: words asked for, what they were filled with, foreign or not. */
 type Model = Map<number, { words: number; fill: number; foreign: boolean }>;
@@ -25,6 +26,16 @@ class World {
   constructor() {
     const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog });
     this.store = openStore(segment, plan);
+  }
+
+  /** Words that an operation logged: two log words each. */
+  #logged<T>(most: number, what: string, operation: () => T): T {
+    const { i32 } = this.store.segment;
+    const from = i32[LOG_POS]!;
+    const result = operation();
+    const words = ((i32[LOG_POS]! - from) | 0) / 2;
+    if (words > most) throw new Error(`${what} logged ${words} words, ${most} at most`);
+    return result;
   }
 
   begin(): Model {
@@ -58,7 +69,7 @@ class World {
   }
 
   alloc(words: number, foreign = false): void {
-    const link = this.store.heap.alloc(words, foreign);
+    const link = this.#logged(14, 'alloc', () => this.store.heap.alloc(words, foreign));
     if (this.model.has(link)) throw new Error(`link ${link} was given out twice`);
     if (this.store.heap.wordsOf(link) < words) throw new Error(`a block of less than ${words} words`);
     this.model.set(link, { words, fill: this.#fill(link, words), foreign });
@@ -80,7 +91,7 @@ class World {
     if (link === undefined) return;
     const { words, fill } = this.model.get(link)!;
     this.#holds(link, words, fill);
-    this.store.heap.free(link);
+    this.#logged(54, 'free', () => this.store.heap.free(link));
     this.model.delete(link);
   }
 

@@ -26,11 +26,10 @@
  * A *link* is the word offset of a payload from the start of the region; 0 = none. So the heap can be copied whole.
  *
  * Two-level segregated fit (Masmano, Ripoll, Crespo, Real 2004) with boundary tags: bins of one size up to 62 words, then
- * 32 bins for each power of two. In front of it, quick lists for blocks of up to 64 words: given back and taken again
- * without merging, at 3 or 4 logged words. What waits there is bounded: beyond QUICK_SHARE of what is in use, blocks go
- * to the bins, two from the lists with each.
+ * 32 bins for each power of two. In front of it, quick lists for blocks of up to 64 words, unmerged: at most 1/8 of what
+ * is in use waits there; beyond that blocks go to the bins, and two from the lists with each.
  *
- *   alloc     quick list of that size · else the first block of its bin, of a bin above · else from `high`
+ *   alloc     quick list of that size · else the best of the first 8 in its bin, the first of a bin above, or above `high`
  *             a larger block gives its END, so that it mostly stays where it is, in its bin:
  *             ┆ free, 40 words                ┆   →   ┆ free, 28 words       │ used, 12 ┆
  *   free      quick list · else merged with free neighbours, at once:
@@ -40,8 +39,9 @@
  * its size, a quick one in the list of its size; free + quick + words of used blocks = high - 1024; a map bit is set
  * exactly when its list has a block.
  *
- * Worst case of an operation: 24 logged words, no loop. (The one exception is the last try before STATE_HEAP_FULL, which
- * merges quick blocks.) A block is up to 2 words larger than what was asked for, its header included 4. */
+ * No operation has a loop that grows with the heap. Logged words: alloc 3 or 4 from a quick list, at most 14; free 4 or 5,
+ * at most 54, two drains included. (The last try before STATE_HEAP_FULL drains up to 256 blocks.) A block is 2 to 5 words
+ * larger than what was asked for. What lies free between blocks: docs/state.md, "Heap". */
 import { doubleFree, heapFull, noBlock, overwritten } from './heap-errors.ts';
 import type { StoreContext } from './memory.ts';
 import type { Pages } from './pool.ts';
@@ -81,6 +81,8 @@ export const QUICK_UNITS = 32;
 /** Quick blocks may take 1/8 of what is in use, and 8 KiB. */
 const QUICK_SHARE = 3;
 const QUICK_WORDS = 2048;
+/** Blocks of its own bin that a search looks at. */
+const BIN_TRIES = 8;
 /** Quick blocks that are merged before the heap says that it is full. */
 const LAST_DRAINS = 256;
 
@@ -312,17 +314,13 @@ export class Heap {
 
   #grow(high: number): void {
     const words = Math.min(this.#words, high + this.#growth());
-    this.#pages.reserve(this.base * 4, words * 4);
-    this.#reserved = words;
-  }
-
-  #mustGrow(high: number): void {
     try {
-      this.#grow(high);
+      this.#pages.reserve(this.base * 4, words * 4);
     } catch (error) {
       // What needed the block is half done, maybe.
       this.#context.fail(error as Error);
     }
+    this.#reserved = words;
   }
 
   /** Words that may wait on quick lists: none when little is left above `high`. */
@@ -342,7 +340,7 @@ export class Heap {
   /** A block of `size` words from the bins or from above `high`. */
   #fit(words: number, size: number, state: number, again = false): number {
     let block = this.#find(size);
-    if (block === 0) block = this.#last(size);
+    if (block === 0 && this.#edge() >= size) block = this.highWords - this.#edge();
     if (block === 0) {
       const from = this.highWords - this.#edge();
       if (from + size <= this.#words) return this.#raise(from, size, state);
@@ -377,9 +375,17 @@ export class Heap {
     const I = this.#I;
     const { base } = this;
     let bin = binOf(size);
-    const first = I[base + BINS + bin];
-    // The bin of this size holds some that are smaller: its first one may do.
-    if (first !== 0 && (I[base + first + 1] & SIZE) >= size) return this.#checked(first);
+    // Its own bin may hold smaller ones: the best of the first few.
+    let best = 0;
+    let bestSize = 0x7fff_ffff;
+    for (let block = I[base + BINS + bin], k = 0; block !== 0 && k < BIN_TRIES; block = I[base + block + 2], k++) {
+      const has = I[base + block + 1] & SIZE;
+      if (has < size || has >= bestSize) continue;
+      best = block;
+      bestSize = has;
+      if (has === size) break;
+    }
+    if (best !== 0) return this.#checked(best);
     bin++;
     let line = bin >>> 5;
     let bits = I[base + LINES + line] & (-1 << (bin & 31));
@@ -390,12 +396,6 @@ export class Heap {
       bits = I[base + LINES + line];
     }
     return this.#checked(I[base + BINS + (line << 5) + (31 - Math.clz32(bits & -bits))]);
-  }
-
-  /** The free block below `high`, when it is large enough. */
-  #last(size: number): number {
-    const has = this.#edge();
-    return has >= size ? this.highWords - has : 0;
   }
 
   /** Words of the free block below `high`. */
@@ -412,7 +412,7 @@ export class Heap {
     const write = this.#write;
     const { base } = this;
     const high = this.highWords;
-    if (from + size > this.#reserved) this.#mustGrow(from + size);
+    if (from + size > this.#reserved) this.#grow(from + size);
     if (from !== high) {
       this.#checked(from);
       this.#unlink(from, high - from);
@@ -436,7 +436,7 @@ export class Heap {
     const has = after < high && I[base + after] === tagOf(LOOSE, after) ? I[base + after + 1] & SIZE : 0;
     if (size + has < need) {
       if (after + has !== high || block + need > this.#words) return false;
-      if (block + need > this.#reserved) this.#mustGrow(block + need);
+      if (block + need > this.#reserved) this.#grow(block + need);
       if (has > 0) {
         this.#unlink(after, has);
         write(base + FREE, I[base + FREE] - has);
@@ -554,10 +554,8 @@ export class Heap {
   /** What a block, or `high`, knows about the block before it. */
   #flag(block: number, flags: number): void {
     const I = this.#I;
-    const at = this.base + block + 1;
-    if (block >= I[this.base + HIGH]) {
-      if (I[this.base + EDGE] !== flags) this.#write(this.base + EDGE, flags);
-    } else if ((I[at] & FLAGS) !== flags) this.#write(at, (I[at] & SIZE) | flags);
+    const at = block >= I[this.base + HIGH] ? this.base + EDGE : this.base + block + 1;
+    if ((I[at] & FLAGS) !== flags) this.#write(at, (I[at] & SIZE) | flags);
   }
 
   /** One block from the quick lists into the bins. @returns false when there is none */
