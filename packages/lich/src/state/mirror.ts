@@ -37,7 +37,7 @@ const LOOK_MS = 1_000;
 /** Words changed since the commit of one snapshot, at most. */
 const OVERLAY_MAX = 1 << 23;
 /** Up to here a mirror is memory that the collector owns. */
-const SMALL_BYTES = 1 << 20;
+const SMALL_BYTES = 1 << 22;
 /** Ring words beyond logPos that may be overwritten already. */
 const AHEAD = ENTRY_WORDS_MAX + 8;
 
@@ -223,6 +223,7 @@ export class Mirror implements Arrays {
   readonly #stamps: Int32Array;
   readonly #words: number;
   #lookedMs = 0;
+  #slow = false;
   #open = false;
 
   /** @param ring word of the log's ring, and its size in words */
@@ -269,6 +270,7 @@ export class Mirror implements Arrays {
       this.#core.restart();
     }
     this.#lookedMs = performance.now();
+    this.#slow = false;
     this.#core.begin();
     this.#open = true;
   }
@@ -307,6 +309,7 @@ export class Mirror implements Arrays {
       this.#lookedMs = now;
       return;
     }
+    this.#slow = outcome === SETTLED;
     this.#refuse(outcome);
   }
 
@@ -318,6 +321,11 @@ export class Mirror implements Arrays {
   /** Log words that the owner wrote between two looks of this snapshot, at most. */
   get window(): number {
     return this.#core.window();
+  }
+
+  /** Was this snapshot given up because so much time passed between two looks that the log's position may have wrapped? */
+  get slow(): boolean {
+    return this.#slow;
   }
 
   /** Give the memory back: all of it is zero. What was brought is not there any more; the commit stays. */

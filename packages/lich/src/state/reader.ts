@@ -191,11 +191,11 @@ export class Reader implements StoreReader {
         }
         window = Math.max(window, mirror.window);
         if (tries === TRIES || performance.now() - beganMs > TRIES_MS) {
-          throw new StateError(
-            'STATE_SNAPSHOT',
-            `${tries} times the owner of ${this.segment.name} wrote over what a snapshot needed of its log: up to ${window} words between two steps of the read, of ${this.#logWords}. Read less in one step, or raise limits.logBytes (${this.#logWords * 4})`,
-            { severity: 'warn' },
-          );
+          const { name } = this.segment;
+          const what = mirror.slow
+            ? `${tries} times more than a second passed between two steps of a snapshot of ${name}: take out what is needed, and do what takes time after it`
+            : `${tries} times the owner of ${name} wrote over what a snapshot needed of its log: up to ${window} words between two steps of the read, of ${this.#logWords}. Read less in one step, or raise limits.logBytes (${this.#logWords * 4})`;
+          throw new StateError('STATE_SNAPSHOT', what, { severity: 'warn' });
         }
       }
     } finally {
