@@ -63,7 +63,7 @@ export function extend<B extends StructClass, const F extends Readonly<Record<st
  * of all of them, in the order of the bases, then its own; and copies of their methods, getters and setters. A field that
  * two bases have from one common base is there once; anything else that two bases have under one name is refused, because
  * none of them could be meant. `griffin instanceof Eagle` and `griffin instanceof Lion` hold, as for the bases of both; in
- * a copied method `super` means what it means in the class that the method is from.
+ * a copied method `super` means what it means in the class that the method is from. Static members are not copied.
  * @throws SchemaError `SCHEMA_STRUCT` for two fields or two members of one name, named with the classes that have them */
 export function mix<const P extends readonly [StructClass, ...StructClass[]]>(...bases: P): MixedBase<P, {}>;
 export function mix<

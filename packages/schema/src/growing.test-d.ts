@@ -79,6 +79,10 @@ team.name = 'a';
 team.when = undefined;
 team.best = undefined;
 team.best!.count += 1;
+team.look = S.value(Item, { kind: 1 });
+team.look = S.value(Item);
+// @ts-expect-error no such field
+team.look = S.value(Item, { kin: 1 });
 team.items.push({ kind: 1 }).count += 1;
 team.items.splice(0, 1, { kind: 2 })[0].kind.toFixed();
 team.items.sort((a, b) => a.count - b.count).reverse();

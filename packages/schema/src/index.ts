@@ -190,7 +190,7 @@ export { codecOf, fieldCodecOf, payloadCodecOf, replyCodecOf } from './codec.ts'
 export type { Codec, CodecOptions, ValueCodec } from './codec.ts';
 export { MASK_BITS, readSync, syncPlanOf, SyncWriter } from './sync.ts';
 export type { SyncField, SyncPlan, SyncPool, SyncSink } from './sync.ts';
-export { mirrorOf, updateMirror } from './mirror.ts';
+export { mirrorOf, updateMirror, value } from './mirror.ts';
 export type { MirrorOptions } from './mirror.ts';
 export {
   CloseCode,

@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
 import {
   array,
+  check,
   f32,
   i32,
+  kindOf,
   mirrorOf,
   nested,
   RECORD_REF,
@@ -10,6 +12,8 @@ import {
   ref,
   struct,
   text,
+  u8,
+  value,
   updateMirror,
 } from './index.ts';
 
@@ -94,4 +98,19 @@ test('refs lead to mirrors, also in a circle, and read undefined once gone', () 
 
 test('names that are no fields are left out', () => {
   expect(Object.keys(mirrorOf(Player, { hp: 1, dead: false, $n: 3 }))).toEqual(['hp']);
+});
+
+test('a value is a whole record outside of any state', () => {
+  class Pet extends struct({ age: u8.init(3), at: Vec, likes: array(u8) }) {
+    older(): number {
+      return this.age + 1;
+    }
+  }
+  const pet = value(Pet, { at: { x: 2 }, likes: [1] });
+  expect(pet).toEqual(Object.assign(Object.create(Pet.prototype), { age: 3, at: value(Vec, { x: 2 }), likes: [1] }));
+  expect([pet.older(), value(Pet, { age: 9 }).older()]).toEqual([4, 10]);
+  expect(check(kindOf(Pet), pet)).toBe(undefined);
+  expect(() => value(Pet, { age: 300 })).toThrow(
+    expect.objectContaining({ code: 'SCHEMA_RANGE', message: 'value of Pet: age: 300 is not a u8 (0..255)' }),
+  );
 });

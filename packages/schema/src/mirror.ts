@@ -1,10 +1,12 @@
 /** Instances of a record class over plain data, without a state: what a client shows of a record. The object has the
  * class's prototype, so methods and getters work, and own data properties for the fields that it was given. */
+import { check, copyValue } from './check.ts';
+import { SchemaError } from './errors.ts';
 import type { AnyKind } from './kind.ts';
-import { layoutOf } from './layout.ts';
+import { kindOf, layoutOf } from './layout.ts';
 import { RECORD_REF, type RecordRef, type Ref } from './ref-value.ts';
 import type { StructClass } from './struct.ts';
-import type { Mirror } from './types.ts';
+import type { Init, Mirror } from './types.ts';
 
 /** How a mirror answers for refs: its own, and those that it holds. */
 export interface MirrorOptions {
@@ -37,6 +39,17 @@ export function mirrorOf<T>(
     if (!hidden && Object.hasOwn(data, name)) setField(mirror, name, kind, data[name]);
   }
   return mirror as Mirror<T>;
+}
+
+/** A record of a class outside of any state, to be stored where the field's type is the class:
+ * `player.pet = value(Pet, { age: 1 })`. Fields that `init` leaves out have their initial or zero value. Methods and
+ * getters work on it; containers in it are plain arrays until it is stored.
+ * @throws SchemaError `SCHEMA_RANGE` when a value does not fit */
+export function value<C extends StructClass>(struct: C, init: Init<InstanceType<C>> = {} as never): InstanceType<C> {
+  const kind = kindOf(struct);
+  const reason = check(kind, init);
+  if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `value of ${struct.name}: ${reason}`);
+  return mirrorOf(struct, copyValue(kind, init) as Record<string, unknown>) as InstanceType<C>;
 }
 
 /** Write changed fields into a mirror; nested structs keep their identity. */

@@ -17,7 +17,8 @@ export interface OptionalKind<E, Syncs extends boolean = boolean> extends KindBa
 }
 
 /** A value of this kind, or undefined. Reading gives the value, or for a struct or a container its view, or undefined;
- * writing a value makes it, writing undefined gives its memory back.
+ * writing a value makes it, writing undefined gives its memory back. A struct is written as `value(Item, { count: 1 })`, or
+ * as any record of the class, which is copied.
  * @param element any kind but ref, which reads undefined already, and but another optional */
 export function optional<E extends FieldKind>(element: E): OptionalKind<E, false> {
   const value = elementOf(element, 'optional(…)');

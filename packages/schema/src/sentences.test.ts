@@ -18,6 +18,11 @@ const MISUSES: [string, RegExp][] = [
   ['command({ t: text() });', /text\(\) and bytes\(\) cannot be in a message: use text\(n\) or bytes\(n\)/],
   ['event({ f: () => 0 });', /a message holds data only, not a function/],
   ['state({ a: 3 });', /an entry of a state is pool\(Class\), a kind such as int, or a struct class/],
+  ["machine({ initial: 'a', states: { a: { to: ['b'] } } });", /Type '"b"' is not assignable to type '"a"'/],
+  ["player.mode.to('gone').to('here');", /'"here"' is not assignable to parameter of type 'never'/],
+  ["player.mode = 'here';", /Cannot assign to 'mode' because it is a read-only property/],
+  ['extend(Item, { count: int });', /the base has a field or a member of this name already/],
+  ['variants({ Kinded });', /has the name of its class in variant: rename the field/],
   ["int.init('x');", /Argument of type 'string' is not assignable to parameter of type 'number'/],
   ['walk.dz;', /Property 'dz' does not exist on type 'HandlerFields</],
   ['map(int);', /Expected 2-3 arguments, but got 1/],
@@ -30,12 +35,14 @@ test('the compiler answers misuse with a sentence', () => {
   const directory = mkdtempSync(join(tmpdir(), 'lich-sentences-'));
   try {
     const lines = [
-      `import { command, event, int, list, map, pool, protocol, state, struct, text, type PayloadOf } from '${join(source, 'index.ts')}';`,
+      `import { command, event, extend, int, list, machine, map, optional, pool, protocol, state, struct, text, variants, type PayloadOf } from '${join(source, 'index.ts')}';`,
       'class Item extends struct({ count: int }) {}',
-      'class Player extends struct({ at: Item }) {}',
+      'class Kinded extends struct({ variant: int }) {}',
+      "const mode = machine({ initial: 'here', states: { here: { to: ['gone'] }, gone: {} } });",
+      'class Player extends struct({ at: Item, mode, pet: optional(Item) }) {}',
       'const P = protocol({ walk: command({ dx: int }) });',
       "declare const walk: PayloadOf<typeof P, 'walk'>; declare const player: Player;",
-      'export const used = { event, list, map, pool, state };',
+      'export const used = { event, extend, list, map, pool, state, variants };',
     ];
     const first = lines.length + 1;
     writeFileSync(join(directory, 'misuse.ts'), [...lines, ...MISUSES.map(([line]) => line)].join('\n'));
