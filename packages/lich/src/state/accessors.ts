@@ -53,7 +53,8 @@ export interface ViewClass {
 }
 
 export interface PoolCode {
-  readonly layout: StructLayout;
+  /** Of its records: one, or those of a family's classes. */
+  readonly layouts: readonly StructLayout[];
   /** Of a pool with a capacity: word of slot 0, words between slots, word of the first block stamp. */
   readonly slots: number;
   readonly stride: number;
@@ -99,7 +100,8 @@ export interface Hooks {
 
 export interface Generated {
   readonly log: LogCore;
-  readonly pools: readonly ViewClass[];
+  /** By pool, one for each of its layouts. */
+  readonly pools: readonly (readonly ViewClass[])[];
   /** By layout. */
   readonly nested: ReadonlyMap<StructLayout, ViewClass>;
   readonly root: ViewClass;
@@ -403,7 +405,9 @@ export function generate(
   let classes = '';
   plan.pools.forEach((pool, k) => {
     classes += markerSource(k, pool, value => writer.constant(value));
-    classes += writer.viewClass(`P${k}`, pool.layout, 'record', `view${k}`);
+    pool.layouts.forEach((layout, n) => {
+      classes += writer.viewClass(`P${k}_${n}`, layout, 'record', `view${k}`);
+    });
   });
   plan.nested.forEach((layout, k) => {
     classes += writer.viewClass(`N${k}`, layout, 'nested', 'viewPart');
@@ -417,7 +421,7 @@ function restamp(){now.t=(now.t+1)|0||1;}
 function viewPart(v){touch(v.$s);v.$t=now.t;}
 function viewRoot(v){touch(${plan.rootStamp});v.$t=now.t;}
 ${classes}
-return{log:{begin,commit,state,setState,restamp,log,log2,write,writeF64,keep},pools:[${list('P', plan.pools.length)}],nested:[${list('N', plan.nested.length)}],root:R0,markers:[${list('mark', plan.pools.length)}]};
+return{log:{begin,commit,state,setState,restamp,log,log2,write,writeF64,keep},pools:[${plan.pools.map((pool, k) => `[${list(`P${k}_`, pool.layouts.length)}]`).join(',')}],nested:[${list('N', plan.nested.length)}],root:R0,markers:[${list('mark', plan.pools.length)}]};
 //# sourceURL=lich-state-${stores}.js
 `;
   const hookNames = Object.keys(hooks) as (keyof Hooks)[];
@@ -471,7 +475,7 @@ return{log:{begin,commit,state,setState,restamp,log,log2,write,writeF64,keep},po
     ...args: unknown[]
   ) => {
     log: LogCore;
-    pools: ViewClass[];
+    pools: ViewClass[][];
     nested: ViewClass[];
     root: ViewClass;
     markers: ((base: number) => void)[];

@@ -1,8 +1,9 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
-import { type AnyKind, mapLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import { type AnyKind, mapLayout, type PoolLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
 import { checkBits } from './bits-walk.ts';
 import { checkList, checkTable } from './chain-check.ts';
 import type { Violation } from './errors.ts';
+import { layoutAt } from './families.ts';
 import { HeapAudit, type HeapPlace } from './heap-check.ts';
 import type { Arrays } from './memory.ts';
 import { checkOptional } from './optional.ts';
@@ -48,12 +49,18 @@ export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlace
   if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
   layouts.pools.forEach((pool, k) => {
     checkPool(mem, pool, places.pools[k]!, context.heap, out, (word, where) =>
-      checkStruct(context, pool.layout, word, where),
+      checkRecord(context, pool, word, where),
     );
   });
   checkTimers(mem, layouts.root, places.root, context.heap, out);
   context.heap.leaks();
   return out;
+}
+
+function checkRecord(context: CheckContext, pool: PoolLayout, word: number, where: string): void {
+  const layout = layoutAt(pool, context.mem, word);
+  if (layout === undefined) context.out.push({ where, what: 'is of no class of its family' });
+  else checkStruct(context, layout, word, where);
 }
 
 export function checkStruct(context: CheckContext, layout: StructLayout, word: number, where: string): void {

@@ -8,6 +8,7 @@ import {
   describeKind,
   innerKinds,
   type Pool as PoolFace,
+  type PoolLayout,
   RECORD_REF,
   type RecordRef,
   type Ref,
@@ -17,10 +18,11 @@ import {
   type StructLayout,
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
-import { SLOT_GENERATION, SLOT_STAMP, type ViewClass } from './accessors.ts';
+import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
 import { OWNER } from './cell.ts';
 import { type CheckContext, checkValue } from './check.ts';
 import { StateError } from './errors.ts';
+import { variantAt } from './families.ts';
 import type { StorePlan } from './plan.ts';
 import type { Pool, PoolParts } from './pool.ts';
 import type { PoolPart, Reader, Snapshot } from './reader.ts';
@@ -132,7 +134,8 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   readonly layout: StructLayout;
   readonly #reader: Reader;
   readonly #part: PoolPart;
-  readonly #view: ViewClass;
+  readonly #pool: PoolLayout;
+  readonly #views: readonly ViewClass[];
   readonly #U: Uint32Array;
   /** By slot. */
   #kept: (Kept | undefined)[] = [];
@@ -140,21 +143,26 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   /** Views that are out, in this snapshot. */
   readonly #out: Kept[] = [];
 
-  constructor({ pool, view, context }: PoolParts, reader: Reader) {
+  constructor({ pool, classes, context }: PoolParts, reader: Reader) {
     this.name = pool.name;
     this.layout = pool.layout;
     this.#reader = reader;
     this.#part = reader.partOf(pool.name);
-    this.#view = view;
+    this.#pool = pool;
+    this.#views = classes.map(each => each.view);
     this.#U = reader.mirror.u32;
     const refOf = (record: object): RecordRef | undefined => this.#refOf(record);
-    Object.defineProperty(view.prototype, RECORD_REF, {
-      get(this: object) {
-        return refOf(this);
-      },
-      configurable: true,
-    });
-    Object.defineProperty(view.prototype, OWNER, { value: context, configurable: true });
+    for (const { view, name } of classes) {
+      const target = view.prototype as object;
+      Object.defineProperty(target, RECORD_REF, {
+        get(this: object) {
+          return refOf(this);
+        },
+        configurable: true,
+      });
+      Object.defineProperty(target, OWNER, { value: context, configurable: true });
+      if (name !== '') Object.defineProperty(target, 'variant', { value: name, configurable: true });
+    }
   }
 
   get size(): number {
@@ -206,14 +214,15 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   }
 
   refOf(record: object): Ref {
-    const ref = this.#view.is(record) ? this.#refOf(record) : undefined;
+    const ref = this.#classOf(record) === undefined ? undefined : this.#refOf(record);
     if (ref === undefined)
       throw new StateError('STATE_FOREIGN', `this is no record of \`${this.name}\` in this snapshot`);
     return { slot: ref.slot, generation: ref.generation };
   }
 
   has(record: object | Ref): boolean {
-    if (this.#view.is(record)) return this.#view.base(record) !== 0;
+    const cls = this.#classOf(record);
+    if (cls !== undefined) return cls.base(record) !== 0;
     const { slot, generation } = record as Ref;
     return this.isLive(slot, generation);
   }
@@ -237,7 +246,7 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
   /** The snapshot ends: its views throw from now on. */
   freeViews(): void {
     for (const { view } of this.#out) {
-      this.#view.free(view);
+      this.#classOf(view)!.free(view);
       drop(view);
     }
     this.#out.length = 0;
@@ -265,21 +274,31 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
     if ((generation & 1) === 0) return undefined;
     const known = this.#kept[slot];
     if (known?.generation === generation) {
-      if (this.#view.base(known.view) === 0) {
-        this.#view.revive(known.view, base);
+      const cls = this.#classOf(known.view)!;
+      if (cls.base(known.view) === 0) {
+        cls.revive(known.view, base);
         this.#out.push(known);
       }
       return known.view;
     }
-    const made = { generation, view: new this.#view(base, base + SLOT_STAMP) };
+    const index = this.#pool.variants === undefined ? 0 : variantAt(this.#pool, this.#reader.mirror, base + SLOT_HEADER);
+    const cls = this.#views[index];
+    if (cls === undefined) {
+      throw new StateError('STATE_CORRUPT', `${this.name}[${slot}] is of a class that its family does not have`);
+    }
+    const made = { generation, view: new cls(base, base + SLOT_STAMP) };
     if (known === undefined) this.#keptCount++;
     this.#kept[slot] = made;
     this.#out.push(made);
     return made.view;
   }
 
+  #classOf(view: object): ViewClass | undefined {
+    return this.#views.find(cls => cls.is(view));
+  }
+
   #refOf(view: object): RecordRef | undefined {
-    const base = this.#view.base(view);
+    const base = this.#views[0]!.base(view);
     if (base === 0) return undefined;
     return {
       slot: this.#reader.slotAt(base),
@@ -322,9 +341,11 @@ function classesOf(reader: Reader, schema: StateSchema): Map<string, object> {
       kind.layout.fields.forEach(field => look(field.kind));
     } else for (const inner of innerKinds(kind)) look(inner);
   };
-  for (const { layout, struct } of ours.pools) {
-    take(layout.name, struct?.prototype as object | undefined);
-    layout.fields.forEach(field => look(field.kind));
+  for (const { layout, struct, variants } of ours.pools) {
+    for (const each of variants ?? [{ layout, struct }]) {
+      take(each.layout.name, each.struct?.prototype as object | undefined);
+      each.layout.fields.forEach(field => look(field.kind));
+    }
   }
   ours.root.fields.forEach(field => look(field.kind));
   return classes;

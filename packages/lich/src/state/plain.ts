@@ -27,7 +27,8 @@ function hidden(target: object, key: PropertyKey, value: unknown): void {
   Object.defineProperty(target, key, { value, enumerable: false, configurable: true, writable: true });
 }
 
-/** Give the prototype of a record class its face. `prototype` is the user's, for the name and the getters. */
+/** Give the prototype of a record class its face. `prototype` is the user's, for the name and the getters.
+ * @param variant the class's name where the record is one of a family */
 export function recordFace(
   target: object,
   prototype: object,
@@ -35,9 +36,11 @@ export function recordFace(
   mem: Arrays,
   wordOf: (view: object) => number,
   options: DecodeOptions,
+  variant?: string,
 ): void {
   hidden(target, DECODE, function (this: object, withHidden = false) {
-    return decodeStruct(mem, layout, wordOf(this), withHidden ? { ...options, hidden: true } : options);
+    const data = decodeStruct(mem, layout, wordOf(this), withHidden ? { ...options, hidden: true } : options);
+    return variant === undefined ? data : { variant, ...data };
   });
   hidden(target, 'toJSON', function (this: Decodable) {
     return this[DECODE]();
@@ -53,10 +56,19 @@ export function recordFace(
   });
 }
 
+/** One for all: a getter of its own would give each view a hidden class of its own, and slow down all that is called on it. */
+const CONTENT_OF: PropertyDescriptor = {
+  get(this: { toArray(): unknown }) {
+    return this.toArray();
+  },
+  enumerable: true,
+  configurable: false,
+};
+
 /** A container prints and serialises as the plain value it holds. Runners that compare by own properties (node:assert)
  * find its content under an own symbol; those that compare iterables (vitest) iterate. */
-export function asValue(view: object, content: () => unknown): void {
-  Object.defineProperty(view, CONTENT, { get: content, enumerable: true, configurable: false });
+export function asValue(view: { toArray(): unknown }): void {
+  Object.defineProperty(view, CONTENT, CONTENT_OF);
 }
 
 /** Put `toJSON` and the printed form on the prototypes of container classes. */

@@ -27,6 +27,7 @@ import type { Pool as PoolFace } from '@lich/schema';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
 import { OWNER } from './cell.ts';
 import { StateError } from './errors.ts';
+import { classOffset, variantAt } from './families.ts';
 import type { Image } from './image.ts';
 import type { StoreContext } from './memory.ts';
 import {
@@ -55,18 +56,30 @@ export interface Pages {
   reserve(offset: number, bytes: number): void;
 }
 
+/** What a pool knows of a class of its records. */
+export interface RecordClass {
+  readonly view: ViewClass;
+  readonly image: Image;
+  /** Gives back what a record owns in the heap. */
+  readonly release: Release | undefined;
+  /** In a family: its number in the segment, and its name. */
+  readonly id: number;
+  readonly name: string;
+}
+
 export interface PoolParts {
   readonly context: StoreContext;
-  readonly view: ViewClass;
+  /** One, or those of a family in the order of the layout's `variants`. */
+  readonly classes: readonly RecordClass[];
   readonly mark: (base: number) => void;
   readonly pool: PoolLayout;
-  readonly image: Image;
   /** Word of the region. */
   readonly word: number;
   readonly pages: Pages;
-  /** Gives back what a record owns in the heap. */
-  readonly release: Release | undefined;
 }
+
+/** On the views of a family: their class. */
+const CLASS: unique symbol = Symbol('lich.class');
 
 /** Bytes of slots whose pages are reserved at a time. */
 const GROWTH_BYTES = 256 * 1024;
@@ -81,9 +94,13 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   /** Layout of a record, hidden fields included. */
   readonly layout: StructLayout;
   readonly #context: StoreContext;
+  readonly #pool: PoolLayout;
+  readonly #classes: readonly RecordClass[];
+  /** The class of all records, where there is one only. */
+  readonly #one: RecordClass | undefined;
+  /** Of the first class: what is the same for all. */
   readonly #view: ViewClass;
   readonly #mark: (base: number) => void;
-  readonly #image: Image;
   readonly #I: Int32Array;
   readonly #U: Uint32Array;
   readonly #write: (word: number, value: number) => void;
@@ -94,7 +111,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   readonly #pages: Pages;
   /** Word offsets in the payload that a slot keeps over its records: hidden fields of 4 bytes named `$_…`. */
   readonly #kept: readonly number[];
-  readonly #release: Release | undefined;
+  /** Half-words from the payload's start to `$class`, in a family. */
+  readonly #classAt: number;
   readonly #views: (T | undefined)[] = [];
   readonly #spares: T[] = [];
   #reservedSlots = 0;
@@ -114,9 +132,11 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.capacity = pool.capacity === 0 ? Number.POSITIVE_INFINITY : pool.capacity;
     this.layout = pool.layout;
     this.#context = context;
-    this.#view = parts.view;
+    this.#pool = pool;
+    this.#classes = parts.classes;
+    this.#one = pool.variants === undefined ? parts.classes[0]! : undefined;
+    this.#view = parts.classes[0]!.view;
     this.#mark = parts.mark;
-    this.#image = parts.image;
     this.#I = context.mem.i32;
     this.#U = context.mem.u32;
     this.#write = context.log.write;
@@ -125,18 +145,24 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.#at = new PoolSlots(context.mem.u32, this.#places, parts.word, context.heap.base);
     this.#spreads = new Spreads({ context, name: pool.name, word: parts.word, slots: this.#at });
     this.#pages = parts.pages;
-    this.#release = parts.release;
     this.#kept = pool.layout.fields
       .filter(field => field.hidden && field.name.startsWith('$_'))
       .map(field => field.offset / 4);
+    this.#classAt = classOffset(pool.layout) / 2;
     const refOf = (view: object): RecordRef | undefined => this.#refOf(view);
-    Object.defineProperty(parts.view.prototype, RECORD_REF, {
-      get(this: object) {
-        return refOf(this);
-      },
-      configurable: true,
-    });
-    Object.defineProperty(parts.view.prototype, OWNER, { value: context, configurable: true });
+    for (const each of parts.classes) {
+      const target = each.view.prototype as object;
+      Object.defineProperty(target, RECORD_REF, {
+        get(this: object) {
+          return refOf(this);
+        },
+        configurable: true,
+      });
+      Object.defineProperty(target, OWNER, { value: context, configurable: true });
+      if (this.#one !== undefined) continue;
+      Object.defineProperty(target, CLASS, { value: each, configurable: true });
+      Object.defineProperty(target, 'variant', { value: each.name, configurable: true });
+    }
   }
 
   get size(): number {
@@ -148,13 +174,22 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     return this.#U[this.#word + HIGH];
   }
 
-  /** Make a record. O(size of its inline containers' tables).
+  /** Make a record; of a family, one of the class with that name: `create('Wolf', { … })`. O(size of its inline containers'
+   * tables).
    * @param init checked as a whole before a byte is written
-   * @throws StateError `STATE_POOL_FULL`; SchemaError `SCHEMA_RANGE` */
-  create(init?: object): T {
+   * @throws StateError `STATE_POOL_FULL`, `STATE_HEAP_FULL`; SchemaError `SCHEMA_RANGE` */
+  create(init?: object): T;
+  create(variant: string, init?: object): T;
+  create(first?: object | string, second?: object): T {
+    const one = this.#one;
+    return one === undefined ? this.#create(this.#named(first), second) : this.#create(one, first as object | undefined);
+  }
+
+  #create(kind: RecordClass, init: object | undefined): T {
     const U = this.#U;
     const word = this.#word;
-    if (init !== undefined) this.#view.check(init);
+    const { view: cls, image } = kind;
+    if (init !== undefined) cls.check(init);
     const free = U[word + FREE];
     const write = this.#write;
     let slot: number;
@@ -177,17 +212,23 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     if (U[word + SPREADS] !== 0) this.#spreads.count(slot, 1);
     this.#mark(base);
     const kept = this.#kept;
-    if (kept.length === 0 || free === 0) {
-      this.#image.apply(base + SLOT_HEADER, this.#context.mem, this.#context.log, free === 0);
-    } else {
-      const values = kept.map(k => U[base + SLOT_HEADER + k]);
-      this.#image.apply(base + SLOT_HEADER, this.#context.mem, this.#context.log, false);
-      kept.forEach((k, n) => write(base + SLOT_HEADER + k, values[n]!));
+    const payload = base + SLOT_HEADER;
+    const { mem, log } = this.#context;
+    const values = kept.length === 0 || free === 0 ? undefined : kept.map(k => U[payload + k]);
+    // What another class left there is not what this one expects of a used slot.
+    const clean = free !== 0 && this.#one === undefined;
+    if (clean) this.#zero(payload, this.#places.payloadWords);
+    image.apply(payload, mem, log, free === 0 || clean);
+    if (this.#one === undefined) {
+      const at = payload * 2 + this.#classAt;
+      log.keep(at >> 1, 1);
+      mem.u16[at] = kind.id;
     }
+    if (values !== undefined) kept.forEach((k, n) => write(payload + k, values[n]!));
     this.#resume?.created(slot);
     const view = this.#place(slot, base);
     this.#context.journal.add(this, slot, undefined, this.#context.position());
-    if (init !== undefined) this.#view.init(view, init);
+    if (init !== undefined) cls.init(view, init);
     return view;
   }
 
@@ -206,7 +247,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     write(bits, U[bits] & ~(1 << (slot & 31)));
     write(word + LIVE, U[word + LIVE] - 1);
     if (U[word + SPREADS] !== 0) this.#spreads.count(slot, -1);
-    if (this.#release !== undefined) this.#release(base + SLOT_HEADER);
+    this.#kindAt(base).release?.(base + SLOT_HEADER);
     write(base + SLOT_HEADER, U[word + FREE]);
     write(word + FREE, slot + 1);
     const view = this.#views[slot] ?? this.#parked.get(slot);
@@ -214,7 +255,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
       this.#views[slot] = undefined;
       this.#parked.delete(slot);
       for (const fn of this.#afterDestroy) fn(view);
-      this.#view.free(view);
+      this.#free(view);
       this.#context.journal.add(this, slot, view, this.#context.position());
     }
     return true;
@@ -264,7 +305,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** @throws StateError `STATE_FREED`, `STATE_FOREIGN` */
   refOf(record: T): Ref {
-    if (!this.#view.is(record)) this.#foreign(record);
+    if (!this.#is(record)) this.#foreign(record);
     const ref = this.#refOf(record);
     if (ref === undefined) throw new StateError('STATE_FREED', `this record of \`${this.name}\` was destroyed`);
     return { slot: ref.slot, generation: ref.generation };
@@ -388,13 +429,6 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     }
   }
 
-  /** Store the initial values of a slot that was just made, unlogged. @internal */
-  startSlot(slot: number): void {
-    const I = this.#I;
-    const raw = { write: (word: number, value: number) => void (I[word] = value) };
-    this.#image.apply(this.#at.base(slot) + SLOT_HEADER, this.#context.mem, raw as never, true);
-  }
-
   /** Does a slot of this pool begin at this word? */
   owns(base: number): boolean {
     const { grows, stride } = this.#places;
@@ -414,6 +448,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** Make views ahead, so that `count` are ready: outside handlers. A new view costs 0.1 µs a field, a prepared one 10 ns. */
   prepare(count: number): void {
+    // A family's records are of several classes: nobody knows which.
+    if (this.#one === undefined) return;
     while (this.#spares.length < count) this.#spares.push(new this.#view(0, 0) as T);
   }
 
@@ -449,11 +485,45 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** Forget all views: the segment was changed by another process. @internal */
   dropViews(): void {
-    for (const view of this.#views) if (view !== undefined) this.#view.free(view);
+    for (const view of this.#views) if (view !== undefined) this.#free(view);
     this.#views.length = 0;
-    for (const view of this.#parked.values()) this.#view.free(view);
+    for (const view of this.#parked.values()) this.#free(view);
     this.#parked.clear();
     this.#resume = undefined;
+  }
+
+  /** The class of the record in the slot at this word. */
+  #kindAt(base: number): RecordClass {
+    if (this.#one !== undefined) return this.#one;
+    const index = variantAt(this.#pool, this.#context.mem, base + SLOT_HEADER);
+    if (index >= 0) return this.#classes[index]!;
+    const id = this.#context.mem.u16[(base + SLOT_HEADER) * 2 + this.#classAt];
+    throw new StateError(
+      'STATE_CORRUPT',
+      `${this.name}[${this.#at.slotAt(base)}] is of class ${id}, which its family does not have; run \`lich check\``,
+      { severity: 'fatal' },
+    );
+  }
+
+  #ofView(view: object): RecordClass {
+    return this.#one ?? (view as { [CLASS]: RecordClass })[CLASS];
+  }
+
+  #is(value: object): boolean {
+    if (this.#one !== undefined) return this.#view.is(value);
+    return this.#classes.includes((value as { [CLASS]?: RecordClass })[CLASS]!);
+  }
+
+  #free(view: object): void {
+    this.#ofView(view).view.free(view);
+  }
+
+  #named(name: unknown): RecordClass {
+    const found = this.#classes.find(each => each.name === name);
+    if (found !== undefined) return found;
+    throw new TypeError(
+      `pool \`${this.name}\` has no class ${String(name)}: create('…', init) takes ${this.#classes.map(each => each.name).join(', ')}`,
+    );
   }
 
   #growth(): number {
@@ -542,7 +612,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   #make(base: number): T {
     this.#made++;
     const spare = this.#spares.pop();
-    if (spare === undefined) return new this.#view(base, base + SLOT_STAMP) as T;
+    if (spare === undefined) return new (this.#one ?? this.#kindAt(base)).view(base, base + SLOT_STAMP) as T;
     this.#view.revive(spare, base);
     return spare;
   }
@@ -573,7 +643,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   #slotOf(record: T | Ref): number {
     if (typeof record !== 'object' || record === null)
       throw new TypeError(`pool \`${this.name}\` takes a record or a { slot, generation }`);
-    if (this.#view.is(record)) {
+    if (this.#is(record)) {
       const base = this.#view.base(record);
       return base === 0 ? -1 : this.#slotAt(base);
     }
@@ -595,13 +665,13 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.#parked.delete(slot);
     if (view === undefined) return;
     this.#views[slot] = undefined;
-    this.#view.free(view);
+    this.#free(view);
   }
 
   /** @internal */
   undoRemove(slot: number, view: object): void {
     this.#views[slot] = view as T;
-    this.#view.revive(view, this.#at.base(slot));
+    this.#ofView(view).view.revive(view, this.#at.base(slot));
   }
 }
 

@@ -2,11 +2,12 @@
  *
  * All that one `snapshot` reads is commit c0 exactly, whatever the owner has committed or rolled back since, and whether
  * it lives or not. mirror.ts copies; what is here knows where records are. Nothing is written that the owner could see. */
-import { fromDescription, type StateLayout, type StructLayout } from '@lich/schema';
-import type { Segment } from '../shm/index.ts';
+import { fromDescription, type PoolLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import { type Segment, ShmError } from '../shm/index.ts';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
 import { checkState } from './check.ts';
 import { type DecodeOptions, decodeStruct } from './decode.ts';
+import { decodeRecord } from './families.ts';
 import { StateError, type Violation } from './errors.ts';
 import { BLOCK_HEADER, FIRST as HEAP_HEAD, SIZE } from './heap.ts';
 import { LAPPED, Mirror, type MirrorFlaws } from './mirror.ts';
@@ -100,6 +101,8 @@ export function openReader(segment: Segment, options: ReaderOptions = {}): Store
 export interface PoolPart {
   readonly name: string;
   readonly layout: StructLayout;
+  /** The classes of a family. */
+  readonly variants: PoolLayout['variants'];
   /** Of the region. */
   readonly word: number;
   /** Addresses, over the mirror. */
@@ -146,10 +149,10 @@ export class Reader implements StoreReader {
       need: (word: number, count: number) => mirror.need(word, count),
     };
     this.decodeOptions = decodeOptions;
-    this.layouts.pools.forEach(({ name, layout, capacity }, index) => {
+    this.layouts.pools.forEach(({ name, layout, variants, capacity }, index) => {
       const word = places.pools[index]!;
       const slots = new PoolSlots(mirror.u32, poolPlaces(layout, capacity), word, this.heapWord);
-      this.#pools.set(name, { name, layout, word, slots });
+      this.#pools.set(name, { name, layout, variants, word, slots });
     });
     this.#snapshot = this.#face();
   }
@@ -165,11 +168,12 @@ export class Reader implements StoreReader {
   /** @internal Run a read, again where the log was lapped. @param pinned what it brings stays until its end */
   run<T>(read: (s: Snapshot) => T, pinned: boolean): T {
     if (this.#running) throw new TypeError('a snapshot cannot be taken inside another one of the same reader');
-    const { mirror } = this;
-    if (this.segment.i32[FORMATTED] !== 1) {
+    const { mirror, segment } = this;
+    if (segment.closed) throw new ShmError('SHM_CLOSED', `${segment.path} is closed`);
+    if (segment.i32[FORMATTED] !== 1) {
       throw new StateError(
         'STATE_NOT_READY',
-        `${this.segment.name}: its owner has not yet written the first words; try again`,
+        `${segment.name}: its owner has not yet written the first words; try again`,
         { severity: 'warn' },
       );
     }
@@ -221,7 +225,9 @@ export class Reader implements StoreReader {
       }
       // All of it is here: what follows takes its time.
       const places = placesOf(segment, this.layouts);
-      return checkState(mirror, this.layouts, { ...places, root: this.rootWord, pools: this.#poolWords });
+      const found = checkState(mirror, this.layouts, { ...places, root: this.rootWord, pools: this.#poolWords });
+      mirror.release();
+      return found;
     }, true);
   }
 
@@ -323,7 +329,7 @@ export class Reader implements StoreReader {
     const generation = mirror.u32[at + SLOT_GENERATION];
     if ((generation & 1) === 0) return undefined;
     const stamp = mirror.u32[at + SLOT_STAMP + 1] * 0x1_0000_0000 + mirror.u32[at + SLOT_STAMP];
-    return { slot, generation, stamp, value: decodeStruct(mirror, pool.layout, at + SLOT_HEADER, this.decodeOptions) };
+    return { slot, generation, stamp, value: decodeRecord(pool, mirror, at + SLOT_HEADER, this.decodeOptions) };
   }
 
   #entry(name: string, slot: number): RecordEntry | undefined {

@@ -7,6 +7,7 @@ import {
   type AnyKind,
   check as checkKind,
   innerKinds,
+  recordLayouts,
   type RefShape,
   refuse,
   SchemaError,
@@ -21,6 +22,7 @@ import {
   generate,
   type Hooks,
   type NumberedField,
+  SLOT_HEADER,
   SLOT_STAMP,
   type ViewClass,
 } from './accessors.ts';
@@ -37,7 +39,7 @@ import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './lo
 import type { StoreContext } from './memory.ts';
 import { recordFace } from './plain.ts';
 import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
-import { Pool, type PoolParts } from './pool.ts';
+import { Pool, type PoolParts, type RecordClass } from './pool.ts';
 import { HIGH, PoolSlots, poolPlaces } from './pool-places.ts';
 import { layoutReleaser } from './release.ts';
 import { PoolResume, type ResumeReport } from './resume.ts';
@@ -222,7 +224,7 @@ class StoreImpl implements Store<object> {
       pools: poolLayouts.map((pool, k) => {
         const places = poolPlaces(pool.layout, pool.capacity);
         return {
-          layout: pool.layout,
+          layouts: recordLayouts(pool),
           slots: words[k]! + places.slots,
           stride: places.stride,
           blocks: words[k]! + places.blocks,
@@ -279,24 +281,39 @@ class StoreImpl implements Store<object> {
       const base = cls.base(view);
       return base === 0 ? freed() : base + header;
     };
-    const dress = (cls: ViewClass, layout: StructLayout, prototype: object, header: number): void => {
+    const dress = (
+      cls: ViewClass,
+      layout: StructLayout,
+      prototype: object,
+      header: number,
+      variant?: string,
+    ): void => {
       const target = cls.prototype as object;
       // The views' prototype stands on the user's: methods and getters are found there, instanceof holds.
       Object.setPrototypeOf(target, prototype);
       Object.defineProperty(target, 'constructor', { value: prototype.constructor, configurable: true });
-      recordFace(target, prototype, layout, mem, wordOf(cls, header), options);
+      recordFace(target, prototype, layout, mem, wordOf(cls, header), options, variant);
     };
 
     const pools: Pool<any>[] = poolLayouts.map((pool, k) => {
-      const view = code.pools[k]!;
-      dress(view, pool.layout, outside?.prototypeOf(pool.layout) ?? (pool.struct!.prototype as object), 4);
+      const classes = recordLayouts(pool).map((layout, n): RecordClass => {
+        const view = code.pools[k]![n]!;
+        const variant = pool.variants?.[n];
+        const struct = variant?.struct ?? pool.struct;
+        dress(view, layout, outside?.prototypeOf(layout) ?? (struct!.prototype as object), SLOT_HEADER, variant?.name);
+        return {
+          view,
+          image: imageOf(layout),
+          release: layoutReleaser(layout, context),
+          id: variant?.id ?? 0,
+          name: variant?.name ?? '',
+        };
+      });
       const parts: PoolParts = {
         context,
-        view,
+        classes,
         mark: code.markers[k]!,
         pool,
-        image: imageOf(pool.layout),
-        release: layoutReleaser(pool.layout, context),
         word: words[k]!,
         pages,
       };
@@ -326,7 +343,7 @@ class StoreImpl implements Store<object> {
     outside?.root(rootClass, state);
 
     // Shapes that views will take: a freed one, a revived one, so that the first real one deoptimises nothing.
-    for (const cls of [...code.pools, ...code.nested.values()]) {
+    for (const cls of [...code.pools.flat(), ...code.nested.values()]) {
       const view = new cls(16, 18);
       cls.free(view);
       cls.revive(view, 16);
@@ -448,7 +465,7 @@ function structOf(layouts: StateLayout, wanted: StructLayout): object {
     }
     return undefined;
   };
-  for (const layout of [layouts.root, ...layouts.pools.map(pool => pool.layout)]) {
+  for (const layout of [layouts.root, ...layouts.pools.flatMap(recordLayouts)]) {
     for (const field of layout.fields) {
       const found = look(field.kind);
       if (found !== undefined) return found;

@@ -1,0 +1,40 @@
+/** Families: pools whose slots hold records of several classes. The word `$class` (u16, at the start of each record) has the
+ * number of its class in the segment's catalog; 0 is none. Here is what finds the layout of a record by it. */
+import { CLASS_FIELD, type PoolLayout, type StructLayout } from '@lich/schema';
+import { type DecodeOptions, decodeStruct } from './decode.ts';
+import type { Arrays } from './memory.ts';
+
+/** What is asked for here of a pool's layout. */
+export type RecordKinds = Pick<PoolLayout, 'layout' | 'variants'>;
+
+/** The class of a record of a family, as an index into `variants`; -1 when there is none of that number.
+ * @param word of the record's payload */
+export function variantAt({ layout, variants }: RecordKinds, mem: Pick<Arrays, 'u16'>, word: number): number {
+  const id = mem.u16[word * 2 + classOffset(layout) / 2];
+  // Numbers are given from 1 on in the order of the names: mostly it is where it would be without gaps.
+  if (variants![id - 1]?.id === id) return id - 1;
+  return variants!.findIndex(variant => variant.id === id);
+}
+
+/** Bytes from the start of a record to its class. */
+export function classOffset(layout: StructLayout): number {
+  return layout.fields.find(field => field.name === CLASS_FIELD)?.offset ?? 0;
+}
+
+/** The layout of a record; undefined for one of a class that is not known. @param word of its payload */
+export function layoutAt(pool: RecordKinds, mem: Pick<Arrays, 'u16'>, word: number): StructLayout | undefined {
+  return pool.variants === undefined ? pool.layout : pool.variants[variantAt(pool, mem, word)]?.layout;
+}
+
+/** A record as a plain object; of a family, with the name of its class in `variant`. @param word of its payload */
+export function decodeRecord(
+  pool: RecordKinds,
+  mem: Arrays,
+  word: number,
+  options: DecodeOptions,
+): Record<string, unknown> {
+  if (pool.variants === undefined) return decodeStruct(mem, pool.layout, word, options);
+  const variant = pool.variants[variantAt(pool, mem, word)];
+  if (variant === undefined) return decodeStruct(mem, pool.layout, word, options);
+  return { variant: variant.name, ...decodeStruct(mem, variant.layout, word, options) };
+}
