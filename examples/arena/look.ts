@@ -1,7 +1,7 @@
 /** A look at a running arena from outside: who owns its segments, and what is in them, as of one commit. Takes no part in
  * the game and writes nothing. */
-import { type Owner, type Segment, attachSegment, isAlive, listSegments, nsPid } from 'lich/shm';
-import { type StoreReader, openReader } from 'lich/state';
+import { type Owner, isAlive, listSegments, nsPid } from 'lich/shm';
+import { type ReadState, attach } from 'lich/state';
 import type { World, WorldPlayer } from './invariants.ts';
 
 export interface WorldFigures {
@@ -18,8 +18,7 @@ export interface WorldFigures {
 export class Look {
   readonly #dir: string;
   readonly #node: string;
-  #segment: Segment | undefined;
-  #reader: StoreReader | undefined;
+  #reader: ReadState | undefined;
 
   /** Nothing is opened before the first look. */
   constructor(dir: string, node: string) {
@@ -55,8 +54,7 @@ export class Look {
   }
 
   get epoch(): number {
-    this.#open();
-    return this.#segment!.epoch;
+    return this.#open().segment.epoch;
   }
 
   /** Walk every structure in a copy. @returns a sentence for each that is damaged */
@@ -66,14 +64,13 @@ export class Look {
       .map(({ where, what }) => `${where}: ${what}`);
   }
 
-  #open(): StoreReader {
-    this.#segment ??= attachSegment({ dir: this.#dir, name: this.#node, kind: 'state' });
-    this.#reader ??= openReader(this.#segment);
+  #open(): ReadState {
+    this.#reader ??= attach(this.#dir, { as: 'reader', node: this.#node });
     return this.#reader;
   }
 
   close(): void {
-    this.#segment?.close();
-    this.#segment = this.#reader = undefined;
+    this.#reader?.close();
+    this.#reader = undefined;
   }
 }

@@ -121,7 +121,7 @@ export class Bus {
       return true;
     }
     try {
-      this.#peerLanes[index] = attachSegment({ dir: this.#dir, name, kind: 'lanes' });
+      this.#peerLanes[index] = attachSegment({ dir: this.#dir, name, kind: 'lanes', readOnly: true });
       return true;
     } catch (error) {
       if (!(error instanceof ShmError)) throw error;

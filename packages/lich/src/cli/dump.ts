@@ -20,7 +20,7 @@ export function dump(args: readonly string[]): number {
     throw new UsageError(`--packing takes none, deflate, brotli or zstd, not ${packing}`);
   }
   const dir = useDir(values.dir);
-  const segment = attachSegment({ dir, name: node, kind: 'state' });
+  const segment = attachSegment({ dir, name: node, kind: 'state', readOnly: true });
   const progress = new Progress(`dump ${node}`);
   try {
     const file = positionals[1] ?? `${node}-${segment.epoch}-${Math.floor(Date.now() / 1000)}.dump`;

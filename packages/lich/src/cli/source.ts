@@ -36,7 +36,7 @@ export function openSource(name: string, dir: string | undefined, hidden = false
       `there is no node ${name} in ${where}${names === '' ? ', nor any other' : `; there ${nodes.length === 1 ? 'is' : 'are'} ${names}`}. A file is named by its path: ./${name}`,
     );
   }
-  const segment = attachSegment({ dir: where, name, kind: 'state' });
+  const segment = attachSegment({ dir: where, name, kind: 'state', readOnly: true });
   const usedBytes = found.segments.find(({ kind }) => kind === 'state')!.usedBytes;
   return {
     name,

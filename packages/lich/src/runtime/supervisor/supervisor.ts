@@ -236,7 +236,7 @@ export class Supervisor {
       node.lock ??= OwnerLock.open(this.dir, node.plan.name);
       const pid = node.lock.owner()?.pid ?? 0;
       if (pid === 0) return 0;
-      node.state ??= attachSegment({ dir: this.dir, name: node.plan.name, kind: 'state' });
+      node.state ??= attachSegment({ dir: this.dir, name: node.plan.name, kind: 'state', readOnly: true });
       const phase: Phase = phaseOf(node.state);
       return phase === 'serving' ? pid : 0;
     } catch (error) {
