@@ -41,7 +41,7 @@ export interface NodeLimits {
   /** Bytes of the heap for all that grows (containers, pools, texts without a capacity), a multiple of 65,536. Default
    * 128 MiB when the state has something that grows, else none. Memory is taken as it is used. */
   readonly heapBytes?: number;
-  /** Own messages that may wait. Default 16,384. */
+  /** Own messages that may wait: a bound for what posts too many. Default: what the heap holds. No part of the layout. */
   readonly timers?: number;
   /** Bytes of the lanes' data region. Default 64 MiB (taken as needed). */
   readonly lanesBytes?: number;
