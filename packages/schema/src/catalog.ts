@@ -108,7 +108,7 @@ export interface PoolLayout {
 export interface VariantLayout {
   /** Of the class. */
   readonly name: string;
-  /** What `$class` holds in records of this class, 1..65535. */
+  /** What `$class` holds in records of this class: the rank of its name, from 1. */
   readonly id: number;
   /** Begins with the fields of the pool's layout, at the same offsets; may be smaller than the slot. */
   readonly layout: StructLayout;
@@ -131,20 +131,16 @@ export interface HiddenParts {
   readonly hidden?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** Root fields and pools of the runtime. Their names start with `$`. */
   readonly system?: Readonly<Record<string, unknown>>;
-  /** What the segment that is opened says: classes of families keep the ids that they have there. Whoever reads or writes
-   * records that exist already must give it; without it ids are counted from 1 in the order of the names. */
-  readonly known?: Catalog | StateLayout | undefined;
 }
 
 /** Lay out a state, with what the runtime adds to it.
  * @throws SchemaError `SCHEMA_STATE` for hidden fields of a pool that does not exist */
-export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {}, known }: HiddenParts = {}): StateLayout {
+export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {} }: HiddenParts = {}): StateLayout {
   const pools: PoolLayout[] = schema.pools.map(({ name, capacity, struct, variants, was }) => {
     const from = { name, capacity, hidden: false, ...(was && { was }) };
     if (variants === undefined)
       return { ...from, layout: layoutOf(struct, struct.name, hidden[name]), struct, variants };
-    const segment = known?.pools.find(entry => entry.name === name || was?.includes(entry.name))?.variants;
-    return { ...from, ...layFamily(name, variants, hidden[name], segment), struct: undefined };
+    return { ...from, ...layFamily(name, variants, hidden[name]), struct: undefined };
   });
   for (const name of Object.keys(hidden)) {
     if (!pools.some(entry => entry.name === name))
@@ -175,24 +171,24 @@ export function stateLayoutOf(schema: StateSchema, { hidden = {}, system = {}, k
   return { root, pools, structs };
 }
 
-// Everything is in the order of the names, so that the order of the declaration changes no byte.
+// Everything is in the order of the names, ids too: the order of the declaration changes no byte, and equal layouts have
+// equal ids.
 function layFamily(
   pool: string,
   variants: Variants,
   hidden: Readonly<Record<string, unknown>> | undefined,
-  known: readonly (CatalogVariant | VariantLayout)[] | undefined,
 ): { layout: StructLayout; variants: readonly VariantLayout[] } {
-  const ids = new Map(known?.map(entry => ['name' in entry ? entry.name : entry.record.name, entry.id]));
-  const idOf = (layout: StructLayout) => [layout.name, ...(layout.was ?? [])].map(name => ids.get(name)).find(Boolean);
-  let last = Math.max(0, ...ids.values());
   const classes = Object.values(variants).sort((a, b) => (a.name < b.name ? -1 : 1));
   const family = familyLayout(pool, classes, hidden);
-  const laid = classes.map((struct, index): VariantLayout => {
-    const id = idOf(family.variants[index]!) ?? ++last;
-    if (id > VARIANTS_MAX) throw new SchemaError('SCHEMA_STATE', `pool \`${pool}\`: more than ${VARIANTS_MAX} classes`);
-    return { name: struct.name, id, layout: family.variants[index]!, struct };
-  });
-  return { layout: family.common, variants: laid.sort((a, b) => a.id - b.id) };
+  return {
+    layout: family.common,
+    variants: classes.map((struct, index) => ({
+      name: struct.name,
+      id: index + 1,
+      layout: family.variants[index]!,
+      struct,
+    })),
+  };
 }
 
 /** The layouts that records of a pool may have: one, or those of its classes. */

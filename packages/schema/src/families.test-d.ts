@@ -88,6 +88,8 @@ for (const each of state.animals) {
   // @ts-expect-error only wolves have rage
   each.rage += 1;
 }
+expectType<Equal<Plain<typeof made>['variant'], 'Wolf'>>();
+expectType<Equal<keyof Plain<typeof made>, 'hp' | 'next' | 'rage' | 'prey' | 'variant'>>();
 state.animals.forEach(each => each.hurt(1));
 state.animals.destroy(wolf as typeof made);
 state.animals.get(3)?.hurt(1);

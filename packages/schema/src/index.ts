@@ -36,7 +36,7 @@ export type { RecordRef, Ref, Referable } from './ref-value.ts';
 export { extend, mix } from './extend.ts';
 export type { ExtendedBase, FieldsOf, MixedBase } from './extend.ts';
 export { isFamily, variants, VARIANTS_MAX } from './variants.ts';
-export type { CheckVariants, Family, VariantRecord, Variants } from './variants.ts';
+export type { CheckVariants, Family, Variant, VariantRecord, Variants } from './variants.ts';
 export { nested, struct, validateStructClass } from './struct.ts';
 export type { CheckFields, StructBase, StructClass, StructKind } from './struct.ts';
 export { isStructClass } from './struct-mark.ts';

@@ -8,6 +8,7 @@ import type { OptionalKind } from './optional.ts';
 import type { RefInput, RefKind } from './ref.ts';
 import type { Ref, Referable } from './ref-value.ts';
 import type { StructKind } from './struct.ts';
+import type { Variant } from './variants.ts';
 import type { FixedArray, GrowingArray, HashMap, HashSet, List, Machine, Queue, SortedMap } from './views.ts';
 
 declare const PROBLEM: unique symbol;
@@ -127,8 +128,9 @@ export type Init<T> = T extends Recordlike<infer F> ? InitFields<F> : T;
 /** What a record can be made from: any of its fields. */
 export type InitFields<F> = { readonly [K in keyof F]?: InOf<F[K]> };
 
-/** What `plain(record)` gives: refs as slot and generation, lists and arrays as arrays, maps as arrays of [key, value]. */
-export type Plain<T> = T extends Recordlike<infer F> ? PlainFields<F> : T;
+/** What `plain(record)` gives, of a family with the name of the class in `variant`: refs as slot and generation, lists and arrays as arrays, maps as arrays of [key, value]. */
+export type Plain<T> =
+  T extends Recordlike<infer F> ? (T extends Variant<infer N> ? PlainFields<F> & { variant: N } : PlainFields<F>) : T;
 /** A record as plain data: all of its fields. */
 export type PlainFields<F> = { -readonly [K in keyof F]: PlainOf<F[K]> };
 

@@ -17,12 +17,18 @@ export interface Family<M extends Variants = Variants> {
   readonly classes: M;
 }
 
+// Carries types only; no object has it.
+declare const VARIANT: unique symbol;
+/** What a record has because it is of a family. */
+export interface Variant<N> {
+  /** The name of the record's class. */
+  readonly variant: N;
+  readonly [VARIANT]: N;
+}
+
 /** One record of a family: of its class, with the name of that class in `variant`. */
 export type VariantRecord<M extends Variants, N extends keyof M = keyof M> = {
-  [K in N]: InstanceType<M[K]> & {
-    /** The name of the record's class. */
-    readonly variant: K;
-  };
+  [K in N]: InstanceType<M[K]> & Variant<K>;
 }[N];
 
 /** Each class that cannot be in a family becomes the sentence that the compiler then prints. */
@@ -39,7 +45,7 @@ export type CheckVariants<M> = {
 /** Several record classes that share one pool: `pool(variants({ Wolf, Sheep }))`. A slot holds a record of any of them and
  * takes the bytes of the largest. `record.variant` is the name of its class, so `switch (animal.variant)` and
  * `animal instanceof Wolf` both tell them apart. Classes are found again by their names: the order in which they are given
- * does not matter, and more may be added.
+ * does not matter, and a migration adds others.
  * @throws SchemaError `SCHEMA_STATE` without classes, for one whose name is not its key, and for a field named `variant` */
 export function variants<const M extends Variants>(classes: M & CheckVariants<M>): Family<M> {
   const names = Object.keys(classes);
