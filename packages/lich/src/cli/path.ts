@@ -94,8 +94,7 @@ export function follow(
 /** The layout of a record: of its class, where the pool holds a family. */
 export function layoutOfEntry(layouts: StateLayout, pool: string, entry: RecordEntry): StateLayout['root'] {
   const { layout, variants } = layouts.pools.find(one => one.name === pool)!;
-  const name = (entry as { class?: string }).class;
-  return variants?.find(one => one.name === name)?.layout ?? layout;
+  return variants?.find(one => one.name === entry.value['variant'])?.layout ?? layout;
 }
 
 function structOf(layouts: StateLayout, pool: string, entry: RecordEntry): AnyKind {

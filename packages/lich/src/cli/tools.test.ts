@@ -1,6 +1,24 @@
 /** Paths, queries, values and differences, over states in memory that were dumped. */
 import { join } from 'node:path';
-import { array, bool, bytes, f64, int, list, map, oneOf, pool, ref, state, struct, text, u16, u64 } from '@lich/schema';
+import {
+  array,
+  bool,
+  bytes,
+  f64,
+  int,
+  list,
+  map,
+  oneOf,
+  optional,
+  pool,
+  ref,
+  state,
+  struct,
+  text,
+  u16,
+  u64,
+  variants,
+} from '@lich/schema';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { dumpSegment, openReader, openStore, type Store, storePlan } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
@@ -184,6 +202,51 @@ describe('inspect', () => {
       from: 'dump',
       root: { round: 7, counts: [['all', 4]] },
     });
+  });
+});
+
+describe('a family', () => {
+  class Wolf extends struct({ hp: int, rage: f64 }) {}
+  class Sheep extends struct({ hp: int, wool: array(u16), nick: optional(text()) }) {}
+  const herd = storePlan(state({ animals: pool(variants({ Wolf, Sheep })) }), { logWords: 1 << 14 });
+  const filled = (more: (s: any) => void = () => {}) =>
+    storeOf(s => {
+      s.animals.create('Sheep', { hp: 3, wool: [1, 2], nick: 'Dolly' });
+      s.animals.create('Wolf', { hp: 9, rage: 0.5 });
+      more(s);
+    }, herd as never);
+  const file = dumped(filled());
+
+  it('shows each record by its class', () => {
+    const { out } = print(file);
+    expect(out).toContain('animals: pool of Sheep, Wolf\n  2 live (it grows), 2 slots used');
+    expect(out).toMatch(
+      /\n {2}Sheep\n {6}hp {4}int\n {6}wool {2}array\(u16\)\n {6}nick {2}optional\(text\(\)\)\n {2}Wolf\n/,
+    );
+    expect(print(file, 'animals[0]').out).toMatch(
+      /^animals\[0\]: Sheep, .*\n {2}hp .* 3\n {2}wool .*\[1, 2\]\n {2}nick .*"Dolly"\n$/,
+    );
+    expect(print(file, 'animals[variant=Wolf].rage').out).toBe('animals[1].rage  0.5\n');
+    expect(print(file, 'animals[0].nick').out).toBe('animals[0].nick  "Dolly"\n');
+  });
+
+  it('is compared class by class', () => {
+    const after = filled(s => {
+      s.animals.get(0).wool.push(3);
+      s.animals.get(0).nick = undefined;
+      s.animals.create('Sheep', { nick: 'Shaun' });
+    });
+    const { out } = said(() => diff([file, dumped(after)]));
+    expect(out).toBe(
+      [
+        'animals: 1 added, 0 removed, 1 changed, 1 the same',
+        '  ~ animals[0]',
+        '      wool: [1, 2] -> [1, 2, 3]',
+        '      nick: "Dolly" -> -',
+        '  + animals[2]',
+        '',
+      ].join('\n'),
+    );
   });
 });
 
