@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { describeKind, type StructLayout } from '@lich/schema';
+import { describe, describeKind, layoutHash, type StructLayout } from '@lich/schema';
 import { type Snapshot, surveyOf, type Survey } from '../state/index.ts';
 import { follow, type Found, layoutOfEntry, parsePath, RECORD } from './path.ts';
 import { openSource, type Source } from './source.ts';
@@ -60,8 +60,9 @@ function headLines(source: Source, survey: Survey): string[] {
   ];
 }
 
-function layoutOf({ segment }: Source): string {
-  return segment.layoutHash.toString(16).padStart(16, '0');
+/** Of the catalog that is in force. */
+function layoutOf({ reader }: Source): string {
+  return layoutHash(reader.layouts);
 }
 
 function printOverview(source: Source, all: boolean): void {
@@ -156,7 +157,7 @@ function describeAsJson(source: Source): unknown {
     survey: { ...survey, commitNo: dump?.commitNo ?? survey.commitNo },
     regions: [...segment.regions.values()],
     root: jsonable(source.reader.snapshot(s => s.root())),
-    catalog: JSON.parse(new TextDecoder().decode(segment.catalog)),
+    catalog: describe(source.reader.layouts),
   };
 }
 
