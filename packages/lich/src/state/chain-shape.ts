@@ -44,7 +44,19 @@ export function headWords(shape: ChainShape): number {
 /** Words of a list. */
 export const LIST = { first: 0, last: 1, free: 2, count: 3, high: 4, prev: 0, next: 1, generation: 2, link: 1 } as const;
 
+// One shape a kind: readers ask for it with each value.
+const shapes = new WeakMap<object, ChainShape>();
+function once(kind: object, make: () => ChainShape): ChainShape {
+  let shape = shapes.get(kind);
+  if (shape === undefined) shapes.set(kind, (shape = make()));
+  return shape;
+}
+
 export function listShape(kind: ListShape): ChainShape {
+  return once(kind, () => makeListShape(kind));
+}
+
+function makeListShape(kind: ListShape): ChainShape {
   const { slots, stride, capacity } = listLayout(kind);
   const grows = capacity === 0;
   return { ...LIST, turn: grows ? 5 : -1, slots: grows ? 6 : slots / 4, stride: stride / 4, capacity, front: 0 };
@@ -69,6 +81,10 @@ export const TABLE = {
 } as const;
 
 export function tableShape(kind: MapShape | SetShape): ChainShape {
+  return once(kind, () => makeTableShape(kind));
+}
+
+function makeTableShape(kind: MapShape | SetShape): ChainShape {
   const { entries, stride, capacity } = kind.tag === 'map' ? mapLayout(kind) : setLayout(kind);
   const grows = capacity === 0;
   return { ...TABLE, turn: -1, slots: grows ? TABLE.rest : entries / 4, stride: stride / 4, capacity, front: 1 };
