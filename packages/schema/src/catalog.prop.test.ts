@@ -72,7 +72,7 @@ test('a catalog changed anywhere has another hash, and is refused or means what 
         expect(code === 'SCHEMA_CATALOG' ? other : value).toEqual(other);
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 500 },
   );
 });
 

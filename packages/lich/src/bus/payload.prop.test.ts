@@ -13,6 +13,7 @@ import {
   i8,
   int,
   oneOf,
+  optional,
   protocol,
   ref,
   struct,
@@ -55,6 +56,11 @@ const P = protocol({
     u: array(text(3), 3),
     v: u8.init(9),
     w: text(4).init('x'),
+    x: optional(u8),
+    y: optional(Vec),
+    z: array(optional(f64), 3),
+    aa: optional(text(3)),
+    ab: optional(i16).init(5),
   }),
 });
 const layout = P.byName.get('all')!.layout;
@@ -68,6 +74,7 @@ const segment = memorySegment({ regions: [{ name: 'data', bytes: 65_536 }] });
 
 const f32s = fc.float({ noNaN: false });
 const vec = fc.record({ x: f32s, y: f32s, tag: fc.constantFrom('a', 'b', 'c'), level: fc.nat(255) });
+const none = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
 const whole = (min: number, max: number) => fc.oneof(fc.integer({ min, max }), fc.constantFrom(min, max, 0));
 const values = fc.record({
   a: whole(0, 255),
@@ -93,6 +100,11 @@ const values = fc.record({
   u: fc.array(fc.string({ maxLength: 3, unit: 'grapheme-ascii' }), { minLength: 3, maxLength: 3 }),
   v: fc.nat(255),
   w: fc.string({ maxLength: 4, unit: 'grapheme-ascii' }),
+  x: none(fc.nat(255)),
+  y: none(vec),
+  z: fc.array(none(fc.double()), { minLength: 3, maxLength: 3 }),
+  aa: none(fc.string({ maxLength: 3, unit: 'grapheme-ascii' })),
+  ab: whole(-32_768, 32_767),
 });
 
 type Value = Record<string, unknown>;
