@@ -1,27 +1,22 @@
 /** Walk a heap's words, and audit who owns its blocks: each block that is not foreign is to be reached exactly once. */
 import type { Violation } from './errors.ts';
 import { checkForeign, type ForeignUse } from './foreign.ts';
+import { BINS, BLOCK_MIN, binOf, LEVELS, LINES, SIZE } from './heap-bins.ts';
 import {
   BEFORE_FREE,
-  BINS,
   BLOCK_HEADER,
-  BLOCK_MIN,
-  binOf,
   EDGE,
   FIRST,
   FLAGS,
   FOREIGN,
   FREE,
   HIGH,
-  LEVELS,
-  LINES,
   LOOSE,
   QUICK,
   QUICK_LISTS,
   QUICK_MAP,
   QUICK_UNITS,
   RESERVED,
-  SIZE,
   tagOf,
   USED,
   WAITING,

@@ -7,13 +7,13 @@
  *                1   free       words in free blocks (not the quick ones)
  *                2   quick      words in quick blocks
  *                3   edge       flags that a block at `high` would have
- *                4   levels     bit f: level f has a free block
+ *                4   levels     | heap-bins.ts
  *                5   quickMap   bit u-1: quick list u has a block
  *                6   owners     link of the first owner of foreign blocks; foreign.ts
  *             7…15   reserved   zero
- *               16   lines      one word for each of 27 levels, bit s: bin (level, s) has a free block
+ *               16   lines      | heap-bins.ts
  *               64   quick      first block of quick list u, for u = 2..32
- *              128   bins       first free block of each of 27 × 32 bins
+ *              128   bins       | heap-bins.ts
  *             1024   blocks     one after the other, without gaps, up to high
  *
  *   block     WORD   FIELD      MEANING                                          (8-byte aligned, 4 words at least)
@@ -25,11 +25,11 @@
  *
  * A *link* is the word offset of a payload from the start of the region; 0 = none. So the heap can be copied whole.
  *
- * Two-level segregated fit (Masmano, Ripoll, Crespo, Real 2004) with boundary tags: bins of one size up to 62 words, then
- * 32 bins for each power of two. In front of it, quick lists for blocks of up to 64 words, unmerged: at most 1/8 of what
- * is in use waits there; beyond that blocks go to the bins, and two from the lists with each.
+ * Two-level segregated fit with boundary tags: free blocks are in bins by size (heap-bins.ts). In front of the bins, quick
+ * lists for blocks of up to 64 words, unmerged: at most 1/8 of what is in use waits there; beyond that blocks go to the
+ * bins, and two from the lists with each.
  *
- *   alloc     quick list of that size · else the best of the first 8 in its bin, the first of a bin above, or above `high`
+ *   alloc     quick list of that size · else a free block of that size or a larger one · else from `high`
  *             a larger block gives its END, so that it mostly stays where it is, in its bin:
  *             ┆ free, 40 words                ┆   →   ┆ free, 28 words       │ used, 12 ┆
  *   free      quick list · else merged with free neighbours, at once:
@@ -42,33 +42,30 @@
  * No operation has a loop that grows with the heap. Logged words: alloc 3 or 4 from a quick list, at most 14; free 4 or 5,
  * at most 54, two drains included. (The last try before STATE_HEAP_FULL drains up to 256 blocks.) A block is 2 to 5 words
  * larger than what was asked for. What lies free between blocks: docs/state.md, "Heap". */
+import { BLOCK_MIN, Bins, SIZE } from './heap-bins.ts';
 import { doubleFree, heapFull, noBlock, overwritten } from './heap-errors.ts';
 import type { StoreContext } from './memory.ts';
 import type { Pages } from './pool.ts';
+
+export { BLOCK_MIN, SIZE } from './heap-bins.ts';
 
 export const HIGH = 0;
 export const FREE = 1;
 export const QUICK = 2;
 export const EDGE = 3;
-export const LEVELS = 4;
 export const QUICK_MAP = 5;
 export const OWNERS = 6;
 export const RESERVED = 7;
-export const LINES = 16;
 export const QUICK_LISTS = 64;
-export const BINS = 128;
 /** Word of the first block. */
 export const FIRST = 1024;
 
 /** Words of a block before its payload. */
 export const BLOCK_HEADER = 2;
-/** Words of the smallest block. */
-export const BLOCK_MIN = 4;
 /** Of the size word: the block before is free; and is one of 4 words, which has no room for its size at its end. */
 export const BEFORE_FREE = 1;
 export const BEFORE_TINY = 0x8000_0000 | 0;
 export const FLAGS = BEFORE_FREE | BEFORE_TINY;
-export const SIZE = ~FLAGS;
 
 /** States of a block: the tag is one of these, mixed with the block's place. */
 export const USED = 0x4c69_7573;
@@ -81,8 +78,6 @@ export const QUICK_UNITS = 32;
 /** Quick blocks may take 1/8 of what is in use, and 8 KiB. */
 const QUICK_SHARE = 3;
 const QUICK_WORDS = 2048;
-/** Blocks of its own bin that a search looks at. */
-const BIN_TRIES = 8;
 /** Quick blocks that are merged before the heap says that it is full. */
 const LAST_DRAINS = 256;
 
@@ -96,14 +91,6 @@ const GROWTH_MAX = 8 * 1_048_576;
 /** The tag of a block in a state. Mixed with its place, so that a copy of it elsewhere is no tag. */
 export function tagOf(state: number, block: number): number {
   return state ^ Math.imul(block, 0x9e37_79b1);
-}
-
-/** The bin of free blocks of this size. */
-export function binOf(size: number): number {
-  const units = size >>> 1;
-  if (units < 32) return units;
-  const log = 31 - Math.clz32(units);
-  return ((log - 4) << 5) | ((units >>> (log - 5)) & 31);
 }
 
 /** Words of a block for so many words of payload. */
@@ -131,6 +118,7 @@ export class Heap {
   readonly #write: (word: number, value: number) => void;
   readonly #context: HeapParts['context'];
   readonly #pages: Pages;
+  readonly #bins: Bins;
   #reserved = 0;
 
   /** @internal */
@@ -143,6 +131,7 @@ export class Heap {
     this.#write = context.log.write;
     this.#context = context;
     this.#pages = pages;
+    this.#bins = new Bins(context.mem.i32, context.log.write, word);
   }
 
   /** Words of the region: what limits.heapBytes was when the segment was made, in words. */
@@ -339,7 +328,8 @@ export class Heap {
 
   /** A block of `size` words from the bins or from above `high`. */
   #fit(words: number, size: number, state: number, again = false): number {
-    let block = this.#find(size);
+    let block = this.#bins.find(size);
+    if (block !== 0) this.#checked(block);
     if (block === 0 && this.#edge() >= size) block = this.highWords - this.#edge();
     if (block === 0) {
       const from = this.highWords - this.#edge();
@@ -355,47 +345,19 @@ export class Heap {
     const has = I[at + 1] & SIZE;
     const rest = has - size;
     if (rest < BLOCK_MIN) {
-      this.#unlink(block, has);
+      this.#bins.unlink(block, has);
       write(at, tagOf(state, block));
       this.#flag(block + has, 0);
       write(this.base + FREE, I[this.base + FREE] - has);
       return block;
     }
-    this.#resize(block, has, rest);
+    this.#bins.resize(block, has, rest);
     const taken = block + rest;
     write(at + rest, tagOf(state, taken));
     write(at + rest + 1, size | (rest === BLOCK_MIN ? FLAGS : BEFORE_FREE));
     this.#flag(taken + size, 0);
     write(this.base + FREE, I[this.base + FREE] - size);
     return taken;
-  }
-
-  /** A free block of at least so many words, or 0. */
-  #find(size: number): number {
-    const I = this.#I;
-    const { base } = this;
-    let bin = binOf(size);
-    // Its own bin may hold smaller ones: the best of the first few.
-    let best = 0;
-    let bestSize = 0x7fff_ffff;
-    for (let block = I[base + BINS + bin], k = 0; block !== 0 && k < BIN_TRIES; block = I[base + block + 2], k++) {
-      const has = I[base + block + 1] & SIZE;
-      if (has < size || has >= bestSize) continue;
-      best = block;
-      bestSize = has;
-      if (has === size) break;
-    }
-    if (best !== 0) return this.#checked(best);
-    bin++;
-    let line = bin >>> 5;
-    let bits = I[base + LINES + line] & (-1 << (bin & 31));
-    if (bits === 0) {
-      const levels = line >= 31 ? 0 : I[base + LEVELS] & (-1 << (line + 1));
-      if (levels === 0) return 0;
-      line = 31 - Math.clz32(levels & -levels);
-      bits = I[base + LINES + line];
-    }
-    return this.#checked(I[base + BINS + (line << 5) + (31 - Math.clz32(bits & -bits))]);
   }
 
   /** Words of the free block below `high`. */
@@ -415,7 +377,7 @@ export class Heap {
     if (from + size > this.#reserved) this.#grow(from + size);
     if (from !== high) {
       this.#checked(from);
-      this.#unlink(from, high - from);
+      this.#bins.unlink(from, high - from);
       write(base + FREE, I[base + FREE] - (high - from));
       write(base + EDGE, 0);
     }
@@ -438,7 +400,7 @@ export class Heap {
       if (after + has !== high || block + need > this.#words) return false;
       if (block + need > this.#reserved) this.#grow(block + need);
       if (has > 0) {
-        this.#unlink(after, has);
+        this.#bins.unlink(after, has);
         write(base + FREE, I[base + FREE] - has);
         write(base + EDGE, 0);
       }
@@ -446,7 +408,7 @@ export class Heap {
       write(base + block + 1, need | flags);
       return true;
     }
-    this.#unlink(after, has);
+    this.#bins.unlink(after, has);
     const rest = size + has - need;
     if (rest < BLOCK_MIN) {
       write(base + FREE, I[base + FREE] - has);
@@ -458,7 +420,7 @@ export class Heap {
     write(base + block + 1, need | flags);
     const loose = block + need;
     write(base + loose, tagOf(LOOSE, loose));
-    this.#link(loose, rest);
+    this.#bins.link(loose, rest);
     write(base + loose + 1, rest);
     this.#flag(loose + rest, rest === BLOCK_MIN ? FLAGS : BEFORE_FREE);
     return true;
@@ -483,72 +445,19 @@ export class Heap {
     let end = block + size;
     if (end < I[base + HIGH] && I[base + end] === tagOf(LOOSE, end)) {
       const after = I[base + end + 1] & SIZE;
-      this.#unlink(end, after);
+      this.#bins.unlink(end, after);
       end += after;
     }
     if (flags === 0) {
       write(base + block + 1, end - block);
-      this.#link(block, end - block);
+      this.#bins.link(block, end - block);
     } else {
       const before = (flags & BEFORE_TINY) !== 0 ? BLOCK_MIN : I[base + block - 1];
-      this.#resize(this.#checked(block - before), before, end - block + before);
+      this.#bins.resize(this.#checked(block - before), before, end - block + before);
       block -= before;
     }
     this.#flag(end, end - block === BLOCK_MIN ? FLAGS : BEFORE_FREE);
     write(base + FREE, I[base + FREE] + size);
-  }
-
-  /** Give a free block another size, and the bin for that. */
-  #resize(block: number, from: number, to: number): void {
-    const at = this.base + block;
-    if (binOf(from) === binOf(to)) {
-      this.#write(at + 1, to);
-      if (to > BLOCK_MIN) this.#write(at + to - 1, to);
-    } else {
-      this.#unlink(block, from);
-      this.#write(at + 1, to);
-      this.#link(block, to);
-    }
-  }
-
-  /** Into the bin of its size, and the size at its end. */
-  #link(block: number, size: number): void {
-    const I = this.#I;
-    const write = this.#write;
-    const { base } = this;
-    const bin = binOf(size);
-    const at = base + block;
-    const next = I[base + BINS + bin];
-    write(at + 2, next);
-    write(at + 3, 0);
-    write(base + BINS + bin, block);
-    if (next !== 0) write(base + next + 3, block);
-    else {
-      const line = bin >>> 5;
-      const bits = I[base + LINES + line];
-      write(base + LINES + line, bits | (1 << (bin & 31)));
-      if (bits === 0) write(base + LEVELS, I[base + LEVELS] | (1 << line));
-    }
-    if (size > BLOCK_MIN) write(at + size - 1, size);
-  }
-
-  #unlink(block: number, size: number): void {
-    const I = this.#I;
-    const write = this.#write;
-    const { base } = this;
-    const next = I[base + block + 2];
-    const previous = I[base + block + 3];
-    if (next !== 0) write(base + next + 3, previous);
-    if (previous !== 0) write(base + previous + 2, next);
-    else {
-      const bin = binOf(size);
-      write(base + BINS + bin, next);
-      if (next !== 0) return;
-      const line = bin >>> 5;
-      const bits = I[base + LINES + line] & ~(1 << (bin & 31));
-      write(base + LINES + line, bits);
-      if (bits === 0) write(base + LEVELS, I[base + LEVELS] & ~(1 << line));
-    }
   }
 
   /** What a block, or `high`, knows about the block before it. */
