@@ -191,7 +191,7 @@ export class Core {
     if (this.store === undefined) {
       try {
         const id = { dir: this.dir, name: this.name };
-        const state = attachSegment({ ...id, kind: 'state', layoutHash: this.plan.layoutHash });
+        const state = attachSegment({ ...id, kind: 'state' });
         const lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: this.#lanesHash() });
         this.#build(state, lanes);
       } catch (error) {
@@ -255,7 +255,8 @@ export class Core {
     const suspect = countDeath(segment.i32, (code, pos, more) => this.#isStill(code, pos, more));
     this.blame = new Blame(suspect, this.lock, lastPid, performance.now());
     this.bus.resume();
-    const reason = this.#born() === 0 ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
+    const reason =
+      this.#born() === 0 ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
     this.life = { epoch, reason };
     if (undone > 0) this.log.info('a transaction was open and is undone', { epoch, words: undone });
     return reason;
@@ -266,7 +267,7 @@ export class Core {
     const id = { dir: this.dir, name: this.name };
     let state: Segment;
     try {
-      state = attachSegment({ ...id, kind: 'state', layoutHash: this.plan.layoutHash });
+      state = attachSegment({ ...id, kind: 'state' });
     } catch (error) {
       if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return false;
       throw error;

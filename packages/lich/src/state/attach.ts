@@ -162,7 +162,7 @@ function attachOwner(dir: string, options: AttachToOwn): OwnedState {
 function own(dir: string, node: string, plan: StorePlan, lock: OwnerLock, prepared: Store | undefined): OwnedState {
   let segment: Segment | undefined;
   try {
-    const id = { dir, name: node, kind: 'state' as const, layoutHash: plan.layoutHash };
+    const id = { dir, name: node, kind: 'state' as const };
     let store = prepared;
     if (store?.segment.isCurrent()) {
       segment = store.segment;
@@ -174,7 +174,7 @@ function own(dir: string, node: string, plan: StorePlan, lock: OwnerLock, prepar
         segment = attachSegment({ ...id, write: true });
       } catch (error) {
         if (!(error instanceof ShmError) || error.code !== 'SHM_NOT_FOUND') throw error;
-        segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
+        segment = createSegment({ ...id, layoutHash: plan.layoutHash, regions: plan.regions, catalog: plan.catalog });
       }
     }
     const outcome = segment.outcome === 'created' ? 'created' : 'resumed';
@@ -207,7 +207,7 @@ function attachStandby(dir: string, options: AttachToOwn): StandbyState {
   const plan = planOf(options);
   const { node } = options;
   const lock = OwnerLock.open(dir, node);
-  const segment = attachSegment({ dir, name: node, kind: 'state', layoutHash: plan.layoutHash });
+  const segment = attachSegment({ dir, name: node, kind: 'state' });
   let store: Store | undefined;
   try {
     store = openStore(segment, plan) as Store;

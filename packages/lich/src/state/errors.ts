@@ -14,6 +14,7 @@ import { CodedError } from '@lich/schema';
  *   `STATE_QUEUE_FULL` no room; the message names the capacity to raise.
  * - `STATE_HEAP_FULL` no block of that size is free in the heap; the transaction has to be rolled back, raise `limits.heapBytes`.
  * - `STATE_DOUBLE_FREE` a block of the heap was given back twice.
+ * - `STATE_CLASS_GONE` a segment has records of a class that the code does not have; nothing was changed.
  * - `STATE_LAYOUT` a segment was made for another schema.
  * - `STATE_MIGRATION` a state cannot be brought into the layout of new code; nothing was changed.
  * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes, the segment was
@@ -40,6 +41,7 @@ export type StateCode =
   | 'STATE_QUEUE_FULL'
   | 'STATE_HEAP_FULL'
   | 'STATE_DOUBLE_FREE'
+  | 'STATE_CLASS_GONE'
   | 'STATE_LAYOUT'
   | 'STATE_MIGRATION'
   | 'STATE_CORRUPT'

@@ -1,6 +1,6 @@
 /** Families: pools whose slots hold records of several classes. The word `$class` (u16, at the start of each record) has the
  * number of its class in the segment's catalog; 0 is none. Here is what finds the layout of a record by it. */
-import { CLASS_FIELD, type PoolLayout, type StructLayout } from '@lich/schema';
+import { CLASS_FIELD, type PoolLayout, type StateLayout, type StructLayout } from '@lich/schema';
 import { type DecodeOptions, decodeStruct } from './decode.ts';
 import type { Arrays } from './memory.ts';
 
@@ -24,6 +24,23 @@ export function classOffset(layout: StructLayout): number {
 /** The layout of a record; undefined for one of a class that is not known. @param word of its payload */
 export function layoutAt(pool: RecordKinds, mem: Pick<Arrays, 'u16'>, word: number): StructLayout | undefined {
   return pool.variants === undefined ? pool.layout : pool.variants[variantAt(pool, mem, word)]?.layout;
+}
+
+/** The same layouts with the numbers that a segment gives to the classes of its families, found by name, those of before
+ * too; new classes have numbers above. */
+export function numbered(layouts: StateLayout, known: StateLayout): StateLayout {
+  const pools = layouts.pools.map(pool => {
+    const before = known.pools.find(({ name }) => name === pool.name)?.variants;
+    if (pool.variants === undefined || before === undefined) return pool;
+    const ids = new Map(before.map(({ name, id }) => [name, id]));
+    let last = Math.max(...ids.values());
+    const variants = pool.variants.map(variant => {
+      const name = [variant.name, ...(variant.layout.was ?? [])].find(each => ids.has(each));
+      return { ...variant, id: name === undefined ? ++last : ids.get(name)! };
+    });
+    return { ...pool, variants: variants.sort((a, b) => a.id - b.id) };
+  });
+  return { ...layouts, pools };
 }
 
 /** A record as a plain object; of a family, with the name of its class in `variant`. @param word of its payload */

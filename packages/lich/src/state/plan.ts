@@ -10,7 +10,9 @@ import {
   stateLayoutOf,
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
+import { CATALOGS, catalogsBytes } from './catalog-text.ts';
 import { StateError } from './errors.ts';
+import { numbered } from './families.ts';
 import { HEAP_BYTES_DEFAULT, HEAP_BYTES_MIN } from './heap.ts';
 import type { HeapPlace } from './heap-check.ts';
 import { type PoolPlaces, poolPlaces } from './pool-places.ts';
@@ -28,6 +30,8 @@ export interface StorePlanOptions {
   readonly hidden?: Readonly<Record<string, Fields>>;
   /** Root fields and pools that the runtime adds; their names start with `$`. */
   readonly system?: Readonly<Record<string, unknown>>;
+  /** What the segment says that is to be opened. */
+  readonly known?: StateLayout;
 }
 
 /** A region that `createSegment` makes for a store. */
@@ -60,6 +64,8 @@ export interface StorePlan<S extends StateSchema = StateSchema> {
   /** Of the regions: shm adds its header. */
   readonly bytes: number;
   table(): SizeRow[];
+  /** The same for a segment whose catalog is known: with the numbers that it gives to classes of families. */
+  knowing(known: StateLayout): StorePlan<S>;
 }
 
 /** Region of the pool with this index: names in segments are plainer than names in schemas. */
@@ -114,14 +120,18 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
   if (!Number.isInteger(Math.log2(logWords)) || logWords < LOG_WORDS_MIN || logWords > LOG_WORDS_MAX) {
     throw new TypeError(`logWords takes a power of two from ${LOG_WORDS_MIN} to ${LOG_WORDS_MAX}, not ${logWords}`);
   }
-  const layouts = stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) });
+  const { known } = options;
+  const own = stateLayoutOf(schema, { ...(hidden && { hidden }), ...(system && { system }) });
+  const layouts = known === undefined ? own : numbered(own, known);
   const grows = needsHeap(layouts) || timerPlaces(layouts.root, 0) !== undefined;
   const heapBytes = options.heapBytes ?? (grows ? HEAP_BYTES_DEFAULT : 0);
   if (heapBytes !== 0 && !(heapBytes >= HEAP_BYTES_MIN && heapBytes <= 2 ** 32 && heapBytes % HEAP_BYTES_MIN === 0)) {
     throw new TypeError(`heapBytes takes a multiple of ${HEAP_BYTES_MIN}, or 0, not ${heapBytes}`);
   }
   const places: PoolPlaces[] = layouts.pools.map(pool => poolPlaces(pool.layout, pool.capacity));
+  const catalog = JSON.stringify(describe(layouts));
   const regions: PlanRegion[] = [
+    { name: CATALOGS, bytes: catalogsBytes(catalog.length) },
     { name: 'log', bytes: logWords * 4, reserve: true },
     { name: 'root', bytes: rootBytes(layouts), reserve: true },
     ...layouts.pools.map((pool, k) => ({
@@ -133,7 +143,6 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
   ];
   // The pools' geometry is a function of the catalog; the sizes of log and heap are not part of the layout, the regions
   // say them.
-  const catalog = JSON.stringify(describe(layouts));
   return {
     schema,
     layouts,
@@ -143,6 +152,7 @@ export function storePlan<S extends StateSchema>(schema: S, options: StorePlanOp
     catalog,
     layoutHash: BigInt(`0x${layoutHash(layouts)}`),
     bytes: regions.reduce((sum, region) => sum + region.bytes, 0),
+    knowing: other => storePlan(schema, { ...options, known: other }),
     table: () => [
       { name: 'undo log', bytes: logWords * 4 },
       { name: 'root', bytes: rootBytes(layouts) },

@@ -7,6 +7,7 @@ import { type Segment, ShmError } from '../shm/index.ts';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
 import { checkState } from './check.ts';
 import { type DecodeOptions, decodeStruct } from './decode.ts';
+import { catalogBytes } from './catalog-text.ts';
 import { decodeRecord } from './families.ts';
 import { StateError, type Violation } from './errors.ts';
 import { BLOCK_HEADER, FIRST as HEAP_HEAD, SIZE } from './heap.ts';
@@ -84,7 +85,7 @@ export interface ReaderOptions {
 export function catalogOf(segment: Segment): StateLayout {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder().decode(segment.catalog));
+    json = JSON.parse(new TextDecoder().decode(catalogBytes(segment)));
   } catch (error) {
     return fromDescription(String(error));
   }

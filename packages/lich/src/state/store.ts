@@ -26,6 +26,7 @@ import {
   SLOT_STAMP,
   type ViewClass,
 } from './accessors.ts';
+import { adoptPlan, fitPlan } from './adopt.ts';
 import { type Cell, cellOf, refWords } from './cell.ts';
 import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed } from './door.ts';
@@ -87,9 +88,10 @@ export interface Store<S = unknown> {
 
 /** Open a segment that was made from this plan. A segment that an earlier life wrote needs
  * `log.recover()` before the first transaction.
- * @throws StateError `STATE_LAYOUT` when the segment was made from another */
+ * @throws ShmError `SHM_LAYOUT` when the segment was made by code with another layout; StateError `STATE_CLASS_GONE`,
+ * `STATE_LAYOUT`. See adopt.ts */
 export function openStore<S extends StateSchema>(segment: Segment, plan: StorePlan<S>): Store<StateOf<S>> {
-  return new StoreImpl(segment, plan) as unknown as Store<StateOf<S>>;
+  return new StoreImpl(segment, fitPlan(segment, plan)) as unknown as Store<StateOf<S>>;
 }
 
 /** What is different over a mirror of what another process writes. */
@@ -350,6 +352,7 @@ class StoreImpl implements Store<object> {
       cls.free(view);
     }
     this.log.onRecover(() => {
+      adoptPlan(segment, plan);
       for (const pool of pools) pool.dropViews();
       this.#ready();
     });

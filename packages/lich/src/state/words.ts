@@ -19,6 +19,7 @@
  *    129  stampHi    owner   its high 21 bits
  *    144  formatted  owner   1 once the root holds its initial values
  *    160  restored   owner   RESTORED_* : made from a dump, and no life has begun since
+ *    176  catalog    owner   which catalog is in force                    | adopt.ts
  *   1008  …          shm     clean mark, epoch
  *
  * `cut` is followed by the words that the keeper needs with it. */
@@ -42,6 +43,7 @@ export const NOW = WORDS_PAGE + 112;
 export const STAMP_LO = WORDS_PAGE + 128;
 export const STAMP_HI = WORDS_PAGE + 129;
 export const FORMATTED = WORDS_PAGE + 144;
+export const CATALOG = WORDS_PAGE + 176;
 export const RESTORED = WORDS_PAGE + 160;
 
 /** Values of `restored`: what the streams to and from other nodes were is to be forgotten; it is forgotten. */
