@@ -1,5 +1,6 @@
 /** A scene and its players, with a gateway that says what a test wants: sessions, numbers, answers, and what happens while
  * a gateway takes nothing. */
+import { join } from 'node:path';
 import {
   CloseCode,
   command,
@@ -23,6 +24,8 @@ import {
   replyCodecOf,
 } from '@lich/schema';
 import { afterEach, describe, expect, it } from 'vitest';
+import { removeNode } from '../shm/index.ts';
+import { dumpSegment, restoreSegment } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
 import { type Heard, Peer, type Running, startService, until } from '../testing/service-rig.ts';
 import { service } from './service.ts';
@@ -153,16 +156,48 @@ class Gateway {
   }
 }
 
+const LIMITS = { logBytes: 1 << 20, timers: 64, lanesBytes: 1 << 18, maxLaneBytes: 1 << 16 };
+
 async function world(): Promise<{ scene: Running; one: Gateway; two: Gateway }> {
   const dir = testDir();
   const running = await startService(scene as never, {
     dir,
-    limits: { logBytes: 1 << 20, timers: 64, lanesBytes: 1 << 18, maxLaneBytes: 1 << 16 },
+    limits: LIMITS,
   });
   const peers = [await Peer.start(dir, 'gate-1'), await Peer.start(dir, 'gate-2')];
   cleanUp.push(() => running.stop(), ...peers.map(peer => () => peer.stop()));
   return { scene: running, one: new Gateway(peers[0]!, running), two: new Gateway(peers[1]!, running) };
 }
+
+describe('a state restored from a dump', () => {
+  it('has no players: all have left, sessions that still live are told, and new ones join', async () => {
+    const { scene: before, one } = await world();
+    const me = await one.join(1);
+    await one.join(2);
+    const { dir } = before.core;
+    const file = join(dir, 'scene.dump');
+    dumpSegment(before.core.store.segment, file);
+    one.input(1, me, 1, 'add', { n: 9 });
+    await until(() => before.state.total === 9);
+    await before.stop();
+    removeNode(dir, 'scene-1');
+    restoreSegment(file, { dir });
+
+    const after = await startService(scene as never, { dir, limits: LIMITS });
+    cleanUp.push(() => after.stop());
+    expect(after.core.life).toMatchObject({ reason: 'restore' });
+    expect(after.state.players.size).toBe(0);
+    expect([after.state.total, after.state.left]).toEqual([0, 2]);
+    await until(() => one.closes(1).length === 1 && one.closes(2).length === 1);
+    expect(one.closes(1)).toEqual([CloseCode.SESSION_ENDED]);
+    const again = new Gateway(one.peer, after);
+    const back = await again.join(3);
+    again.input(3, back, 1, 'ask', { n: 21 });
+    await until(() => again.replies(3).length === 1);
+    expect(again.replies(3)).toEqual([[1, 42]]);
+    expect(after.core.store.check()).toEqual([]);
+  });
+});
 
 describe('a session', () => {
   it('joins, gets its record and a picture, plays, and leaves', async () => {

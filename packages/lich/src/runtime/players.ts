@@ -33,7 +33,7 @@ import { MustWait, type Outgoing } from './outgoing.ts';
 import { refusePromise } from './promise.ts';
 import type { AnySpec } from './service.ts';
 import type { SyncScan } from './sync-scan.ts';
-import { INPUT, JOIN, JOINED, LEAVE, PICTURE } from './system-messages.ts';
+import { CLOSE, INPUT, JOIN, JOINED, LEAVE, PICTURE } from './system-messages.ts';
 
 /** Hidden fields for the `me` pool. */
 export const playerFields = { $gateway: u32, $session: u32, $generation: u32, $lastIn: u32 };
@@ -181,6 +181,23 @@ export class Players {
     }
     if (pool.has(me)) pool.destroy(me);
     return HANDLED;
+  }
+
+  /** The state was restored from a dump: it is one of the past, and whoever played then has left. Those whose sessions still
+   * live are told that they have ended. Outside transactions; killed in between, it is done again for those who are left. */
+  endAll(): void {
+    const { core, pool, outgoing } = this.#o;
+    for (const record of pool) {
+      const me = record as PlayerRecord;
+      const { $gateway, $session, $generation } = me;
+      const { slot, generation } = pool.refOf(me);
+      core.transact(() => {
+        const gateway = $gateway - 1;
+        this.#leave(gateway, $session, $generation, slot, generation);
+        if (core.directory.byIndex(gateway) === undefined) return;
+        outgoing.words(gateway, CLOSE, $session, $generation, [CloseCode.SESSION_ENDED]);
+      });
+    }
   }
 
   #player(

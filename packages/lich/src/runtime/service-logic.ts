@@ -243,6 +243,7 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
       this.#core.log.warn(`onResume of ${pool}[${slot}] threw and is undone; the record is used as it is`, errorData(error)),
     );
+    if (life.reason === 'restore') this.#players?.endAll();
     this.#core.transact(() => {
       this.#random.restart();
       this.#writer.reset();
