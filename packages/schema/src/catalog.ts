@@ -108,7 +108,7 @@ export interface PoolLayout {
 export interface VariantLayout {
   /** Of the class. */
   readonly name: string;
-  /** What `$class` holds in records of this class: the rank of its name, from 1. */
+  /** What `$class` holds in records of this class, 1..65535: the rank of its name, unless a segment says another one. */
   readonly id: number;
   /** Begins with the fields of the pool's layout, at the same offsets; may be smaller than the slot. */
   readonly layout: StructLayout;

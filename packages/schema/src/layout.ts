@@ -13,7 +13,7 @@
  *   array     n elements, stride = element's size    up to its align    its element's, at least 4
  *   bits(n)   [bit 32w + i = bit i of word w]        n / 8, up to 4     4     bits at and above n are zero
  *   optional  [value][flag u8 | u32]                 see below
- *   machine   [since f64][timer f64][state u32][0]   24                 8     state: index of the name
+ *   machine   [since f64][timer f64][state u32][entered u32]  24         8     state: index of the name
  *   list, map, set, queue with a capacity: below     up to its align    most of its parts', at least 4
  *   without one, sorted, bits(), array(E)  [link u32]         4         4     0 = empty, no memory of the heap
  *   text(), bytes()  [link u32][length u32]                   8         4     length in units, in bytes
@@ -185,6 +185,8 @@ export const machineLayout = {
   timer: 8,
   /** u32, index of the state's name. */
   state: 16,
+  /** u32, 1 once its first state was entered. */
+  entered: 20,
 } as const;
 export const MACHINE_BYTES = 24;
 

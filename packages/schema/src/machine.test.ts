@@ -29,7 +29,7 @@ test('a machine is three words of time, timer and state', () => {
     initial: 'chase',
     names: ['idle', 'chase', 'dead'],
   });
-  expect(S.machineLayout).toEqual({ since: 0, timer: 8, state: 16 });
+  expect(S.machineLayout).toEqual({ since: 0, timer: 8, state: 16, entered: 20 });
   expect(S.describeKind(kind)).toBe('machine(idle, chase, dead)');
   expect(S.zeroOf(kind)).toBe('chase');
   expect(S.hasMachine(S.kindOf(Npc))).toBe(true);
