@@ -9,7 +9,7 @@
  *              0   stamp       lo, hi
  *              2   length      one more than the highest bit that was set since the last clear()
  *              3   pages       entries of the directory that hold something; those beyond mean nothing
- *              4   directory   24 links: chunks of page links (u32), see chunks.ts
+ *              4   directory   27 links: chunks of page links (u32), see chunks.ts
  *
  *   page       0   bits        32 words
  *
@@ -28,7 +28,7 @@ import {
   population,
   scan,
 } from './bits-walk.ts';
-import type { Chunks } from './chunks.ts';
+import { chunkOfSlot, type Chunks, chunkStart } from './chunks.ts';
 import { ContainerView } from './container.ts';
 import type { ElementSpec } from './elements.ts';
 import { StateError } from './errors.ts';
@@ -301,7 +301,7 @@ export class BitsView extends BitsBase {
     for (let p = from; p < to; ) {
       this.#chunks.ensure(dir, p);
       const at = this.#chunks.word(dir, p);
-      const end = p < FIRST ? FIRST : 1 << (32 - Math.clz32(p));
+      const end = chunkStart(FIRST, chunkOfSlot(FIRST, p) + 1);
       const run = Math.min(end, to) - p;
       log.keep(at, run);
       for (let n = 0; n < run; n++) I[at + n] = 0;

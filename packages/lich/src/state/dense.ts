@@ -139,8 +139,8 @@ export class Dense {
 
   /** Values from an index to the end of its chunk. */
   #left(index: number): number {
-    const first = this.#first;
-    return index < first ? first - index : (1 << (32 - Math.clz32(index))) - index;
+    const at = index + this.#first;
+    return (1 << (32 - Math.clz32(at))) - at;
   }
 
   #unit(dir: number, index: number): number {
@@ -176,8 +176,8 @@ export class Dense {
 
   /** Values from the start of a chunk to an index, itself included. */
   #before(index: number): number {
-    const first = this.#first;
-    return index < first ? index + 1 : index + 1 - (1 << (31 - Math.clz32(index)));
+    const at = index + this.#first;
+    return at + 1 - (1 << (31 - Math.clz32(at)));
   }
 
   #moveSmall(dir: number, from: number, to: number, count: number): void {

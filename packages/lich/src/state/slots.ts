@@ -6,7 +6,7 @@
  *   WORD  FIELD       MEANING
  *      0  high        slots at and above were never taken: their bytes mean nothing
  *      1  free        first slot that was given back + 1, linked by its first word; 0 = none
- *      2  directory   24 links, see chunks.ts
+ *      2  directory   27 links, see chunks.ts
  *
  * Invariant: taken + free slots = high. When the last one is given back, all of their memory is. */
 import { CHUNK_LINKS, chunkParts, type ChunkPlaces, Chunks, chunkWord } from './chunks.ts';

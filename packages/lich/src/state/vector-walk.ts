@@ -1,7 +1,7 @@
 /** Growing arrays as memory: what their stores share, release, decode, check. The bytes are drawn in vector.ts. */
 import type { AnyKind, VectorShape } from '@lich/schema';
 import { type CheckContext, checkValue } from './check.ts';
-import { CHUNK_LINKS, chunkParts, chunkWord } from './chunks.ts';
+import { CHUNK_LINKS, chunkParts, chunkStart, chunkWord } from './chunks.ts';
 import { decode, type DecodeOptions } from './decode.ts';
 import { Dense, densePlaces, type DenseShape, denseShape, denseSlots } from './dense.ts';
 import { isView } from './door.ts';
@@ -112,7 +112,7 @@ export function checkVector(context: CheckContext, kind: VectorShape, word: numb
   let sound = true;
   for (const part of chunkParts(mem.u32, places, dir, 0x4000_0000)) {
     if (part.link !== 0) sound = heap.reach(part.link, part.words, `${where} chunk ${part.chunk}`) && sound;
-    else if (part.chunk === 0 ? used > 0 : places.first << (part.chunk - 1) < used) {
+    else if (chunkStart(places.first, part.chunk) < used) {
       bad(`chunk ${part.chunk} is not there, length is ${length}`);
       sound = false;
     }

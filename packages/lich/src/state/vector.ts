@@ -5,8 +5,8 @@
  *              0   stamp       lo, hi
  *              2   length      elements
  *              3   reserved    zero
- *              4   directory   24 links: chunks of the elements, or of the order; see dense.ts
- *             28   slots       high, free, directory: see slots.ts     only when elements are views
+ *              4   directory   27 links: chunks of the elements, or of the order; see dense.ts
+ *             31   slots       high, free, directory: see slots.ts     only when elements are views
  *
  * Elements that are cells lie in the chunks themselves. Structs and containers stand in slots that never move; the chunks
  * then hold the order: slot numbers (u32), which insert, splice, sort and reverse move about.
