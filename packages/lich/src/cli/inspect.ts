@@ -8,6 +8,8 @@ import { UsageError } from './usage.ts';
 import { type IsLive, jsonable, show } from './value.ts';
 
 const LIMIT = 20;
+/** Of the column of kinds, beside values. */
+const KIND_WIDTH = 28;
 
 /** `lich inspect`: what a state holds, without its code: of a running node, of what a killed one left, of a dump.
  * @returns 1 when the path leads to nothing */
@@ -220,6 +222,10 @@ function linesOf(source: Source, one: Found, many: boolean, isLive: IsLive, inde
 function fieldLines(layout: StructLayout, values: Record<string, unknown>, isLive: IsLive): string[] {
   const fields = layout.fields.filter(field => field.name in values);
   return table(
-    fields.map(field => [field.name, describeKind(field.kind), show(field.kind, values[field.name], isLive)]),
+    fields.map(field => [
+      field.name,
+      cut(describeKind(field.kind), KIND_WIDTH),
+      show(field.kind, values[field.name], isLive),
+    ]),
   );
 }
