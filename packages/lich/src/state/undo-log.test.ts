@@ -77,7 +77,7 @@ describe('undo log', () => {
     words.set(0, 3);
     expect(() => {
       for (let k = 0; k < 3; k++) words.fill(k);
-    }).toThrow(/raise logWords/);
+    }).toThrow(/raise limits.logBytes/);
     // What was cut off in the middle cannot be committed, even if somebody caught the error.
     expect(() => log.commit()).toThrow(code('STATE_LOG_FULL'));
     log.rollback();

@@ -262,7 +262,7 @@ export class UndoLog {
       const used = (this.#I[LOG_POS] - this.#I[COM_POS]) | 0;
       throw new StateError(
         'STATE_LOG_FULL',
-        `the transaction has used ${used} of ${this.#area.words} log words of ${this.#area.name}: do less in one transaction, or raise logWords`,
+        `the transaction has used ${used} of ${this.#area.words} log words of ${this.#area.name}: do less in one transaction, or raise limits.logBytes (${this.#area.words * 4})`,
       );
     }
     return this.#refuse('a write');
