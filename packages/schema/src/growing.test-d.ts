@@ -52,6 +52,7 @@ class Team extends S.struct({
   }
 }
 declare const team: Team;
+declare const other: Team;
 
 // Reading.
 expectType<Equal<typeof team.name, string>>();
@@ -96,7 +97,7 @@ team.slots.set(0, undefined);
 const cursor: Cursor | undefined = team.log.cursor(0);
 if (cursor) team.log.insertAfter(cursor, 'b');
 // @ts-expect-error containers are written through, not assigned
-team.items = team.items;
+team.items = other.items;
 // @ts-expect-error bits are written through, not assigned
 team.flags = team.few;
 // @ts-expect-error an element is an Item
@@ -155,7 +156,7 @@ state.motd = 'a';
 state.host = undefined;
 state.news.push('a');
 // @ts-expect-error containers are written through, not assigned
-state.news = state.news;
+state.news = team.log as never as typeof state.news;
 
 // Declaring.
 // @ts-expect-error what grows is not sent

@@ -145,6 +145,7 @@ export {
   needsHeap,
   recordLayouts,
   stateLayoutOf,
+  structsIn,
 } from './catalog.ts';
 export type {
   Catalog,

@@ -291,23 +291,29 @@ class KindObject {
 
   get sync(): KindObject {
     const reason = unsendable(this as unknown as AnyKind);
-    if (reason !== undefined) throw new SchemaError('SCHEMA_KIND', `${this} cannot be .sync: it${reason}`);
+    if (reason !== undefined) throw new SchemaError('SCHEMA_KIND', `${this.toString()} cannot be .sync: it${reason}`);
     return new KindObject({ ...this, syncs: true, ...(this.tag === 'struct' ? { syncsWhole: true } : undefined) });
   }
 
   init(value: unknown): KindObject {
     const kind = this as unknown as AnyKind;
     if (kind.tag === 'machine')
-      throw new SchemaError('SCHEMA_KIND', `${this} starts in '${kind.chart.initial}': say initial in the declaration`);
+      throw new SchemaError(
+        'SCHEMA_KIND',
+        `${this.toString()} starts in '${kind.chart.initial}': say initial in the declaration`,
+      );
     if (this.tag === 'ref' || isContainer(kind) || isGrowing(kind))
-      throw new SchemaError('SCHEMA_KIND', `${this} has no initial value: it starts empty, fill it after create()`);
+      throw new SchemaError(
+        'SCHEMA_KIND',
+        `${this.toString()} has no initial value: it starts empty, fill it after create()`,
+      );
     const reason = check(kind, value);
     if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `init: ${reason}`);
     const initial = copyValue(kind, value);
     if (fillsHeap(kind, initial))
       throw new SchemaError(
         'SCHEMA_KIND',
-        `init of ${this}: what grows starts empty, fill it after create() or give it to create`,
+        `init of ${this.toString()}: what grows starts empty, fill it after create() or give it to create`,
       );
     return new KindObject({ ...this, initial });
   }

@@ -1,6 +1,6 @@
 import { elementOf } from './containers.ts';
 import { SchemaError } from './errors.ts';
-import { makeKind, type FieldKind, type KindBase } from './kind.ts';
+import { describeKind, makeKind, type FieldKind, type KindBase } from './kind.ts';
 import { optionalSize } from './layout.ts';
 import type { InOf } from './types.ts';
 
@@ -25,7 +25,7 @@ export function optional<E extends FieldKind>(element: E): OptionalKind<E, false
   if (value.tag === 'ref' || value.tag === 'optional')
     throw new SchemaError(
       'SCHEMA_KIND',
-      `optional(${value}): ${value.tag === 'ref' ? 'a ref' : 'an optional'} can be undefined already, leave optional out`,
+      `optional(${describeKind(value)}): ${value.tag === 'ref' ? 'a ref' : 'an optional'} can be undefined already, leave optional out`,
     );
   return makeKind({ tag: 'optional', ...optionalSize(value), value });
 }
