@@ -90,7 +90,7 @@ export interface Hooks {
   setRef(word: number, ref: RecordRef | undefined): void;
   /** Bring what the value of a field, at this word, has in the heap; only where `fetches` is set. */
   fetch(field: number, word: number): void;
-  makeView(field: number, word: number, stamp: Stamp): object;
+  makeView(field: number, word: number, stamp: Stamp, record?: object): object;
   freeView(field: number, view: object): void;
   reviveView(field: number, view: object): void;
   assignView(field: number, view: object, value: unknown): void;
@@ -269,7 +269,7 @@ take(${name},${names},${own},{${body}});
       default: {
         const stamp =
           mode === 'record' ? `b+${SLOT_STAMP}` : mode === 'nested' ? 'this.$s' : String(this.#plan.rootStamp);
-        const made = `const b=${b},n=this.$n||(this.$n=[]),h=n[${view}]||(n[${view}]=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}))`;
+        const made = `const b=${b},n=this.$n||(this.$n=[]),h=n[${view}]||(n[${view}]=makeView(${no},${this.#place(field, 'b', shift, mode, 4)},${stamp}${kind.tag === 'machine' ? ',this' : ''}))`;
         // What holds the view of an optional value is shown to nobody.
         if (kind.tag === 'optional') this.#holders.set(no, made);
         return `${made};return h${kind.tag === 'optional' ? '.value' : ''}`;

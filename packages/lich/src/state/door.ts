@@ -10,8 +10,9 @@ export const FREED_STAMP = 2;
 export interface Door {
   readonly kind: AnyKind;
   /** @param word where the value begins
-   * @param stamp of what it is part of */
-  make(word: number, stamp: Stamp): object;
+   * @param stamp of what it is part of
+   * @param record the record or struct that it is a field of, for kinds that call back */
+  make(word: number, stamp: Stamp, record?: object): object;
   /** It and the views inside it throw from now on. */
   free(view: object): void;
   revive(view: object): void;
@@ -47,5 +48,5 @@ export function freed(): never {
 /** Kinds whose values are read as a view: a record's field is one object for all its life. */
 export function isView(kind: AnyKind): boolean {
   if (kind.tag === 'optional') return isView(kind.value);
-  return kind.tag === 'struct' || kind.tag === 'array' || isContainer(kind);
+  return kind.tag === 'struct' || kind.tag === 'array' || kind.tag === 'machine' || isContainer(kind);
 }

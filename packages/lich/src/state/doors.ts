@@ -11,6 +11,7 @@ import { mapSpec, MapView } from './hash-map.ts';
 import { setSpec, SetView } from './hash-set.ts';
 import { imageOfKind } from './image.ts';
 import { listSpec, ListView } from './list.ts';
+import { type Machines, MachineView } from './machine.ts';
 import type { Stamp, StoreContext } from './memory.ts';
 import { OptionalView } from './optional.ts';
 import { QueueView, RingView } from './queue.ts';
@@ -22,11 +23,13 @@ import { VectorParts } from './vector-walk.ts';
 
 export class Doors {
   readonly #context: StoreContext;
+  readonly #machines: Machines;
   readonly #nested: ReadonlyMap<StructLayout, ViewClass>;
   readonly #doors = new Map<AnyKind, Door>();
 
-  constructor(context: StoreContext, nested: ReadonlyMap<StructLayout, ViewClass>) {
+  constructor(context: StoreContext, nested: ReadonlyMap<StructLayout, ViewClass>, machines: Machines) {
     this.#context = context;
+    this.#machines = machines;
     this.#nested = nested;
   }
 
@@ -130,6 +133,24 @@ export class Doors {
           return this.#placed(kind, where, (word, stamp) => new FixedBitsView(spec, kind, word, stamp));
         const chunks = bitsChunks(context);
         return this.#placed(kind, where, (word, stamp) => new BitsView(spec, chunks, word, stamp));
+      }
+      case 'machine': {
+        const machines = this.#machines;
+        const assign = (view: object, value: unknown): void => {
+          if (view === value) return;
+          mustFit(kind, value, where);
+          (view as MachineView).assign(value);
+        };
+        return {
+          kind,
+          make: (word, stamp, record) => new MachineView(machines, kind, where, word, stamp, record!),
+          free: view => (view as MachineView).$free(),
+          revive: view => (view as MachineView).$revive(),
+          assign,
+          fill: assign,
+          prepare: this.#image(kind),
+          wordOf: view => (view as MachineView).$word,
+        };
       }
       case 'optional': {
         const inner = this.of(kind.value, where);

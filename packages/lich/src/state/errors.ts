@@ -16,6 +16,7 @@ import { CodedError } from '@lich/schema';
  * - `STATE_DOUBLE_FREE` a block of the heap was given back twice.
  * - `STATE_CLASS_GONE` a segment has records of a class that the code does not have; nothing was changed.
  * - `STATE_LAYOUT` a segment was made for another schema.
+ * - `STATE_SWITCH` a state machine cannot go where it is told to; it stays where it is.
  * - `STATE_MIGRATION` a state cannot be brought into the layout of new code; nothing was changed.
  * - `STATE_CORRUPT` recovery found log positions or entries that no Lich writes, the segment was
  *   left as it is; or a block of the heap was overwritten.
@@ -44,6 +45,7 @@ export type StateCode =
   | 'STATE_CLASS_GONE'
   | 'STATE_LAYOUT'
   | 'STATE_MIGRATION'
+  | 'STATE_SWITCH'
   | 'STATE_CORRUPT'
   | 'STATE_SNAPSHOT'
   | 'STATE_NOT_READY'

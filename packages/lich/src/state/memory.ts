@@ -38,6 +38,8 @@ export interface StoreContext {
   touch(stamp: Stamp): void;
   /** logPos now: for the journal. */
   position(): number;
+  /** Is a transaction open, and not one that can only be rolled back? */
+  canWrite(): boolean;
   /** Is the record that a ref names still there? */
   isLive(pool: string, slot: number, generation: number): boolean;
   /** Throw, and refuse all but a rollback from here on: something was cut off in the middle. */

@@ -59,6 +59,9 @@ export interface Pages {
 /** What a pool knows of a class of its records. */
 export interface RecordClass {
   readonly view: ViewClass;
+  readonly layout: StructLayout;
+  /** Enters the first states of a new record's machines; undefined when it has none. */
+  readonly enter: ((record: object) => void) | undefined;
   readonly image: Image;
   /** Gives back what a record owns in the heap. */
   readonly release: Release | undefined;
@@ -229,7 +232,23 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     const view = this.#place(slot, base);
     this.#context.journal.add(this, slot, undefined, this.#context.position());
     if (init !== undefined) cls.init(view, init);
+    if (kind.enter !== undefined) this.#enter(kind.enter, view);
     return view;
+  }
+
+  #enter(enter: (record: object) => void, view: T): void {
+    try {
+      enter(view);
+    } catch (error) {
+      // After STATE_LOG_FULL and the like only the rollback of all is left.
+      if (this.#view.base(view) !== 0 && this.#context.canWrite()) this.destroy(view);
+      throw error;
+    }
+  }
+
+  /** The layout of the record in a slot: in a family that of its class. */
+  layoutAt(slot: number): StructLayout {
+    return this.#kindAt(this.#at.base(slot)).layout;
   }
 
   /** @returns false when it was gone already

@@ -37,6 +37,8 @@ import { Heap } from './heap.ts';
 import { imageOf } from './image.ts';
 import { Journal } from './journal.ts';
 import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './long-text.ts';
+import { Machines } from './machine.ts';
+import { machinesIn, MachineNames, machinesOf } from './machine-names.ts';
 import type { StoreContext } from './memory.ts';
 import { recordFace } from './plain.ts';
 import { placesOf, ROOT_FENCE, rootStampWord, type StorePlan } from './plan.ts';
@@ -45,7 +47,7 @@ import { HIGH, PoolSlots, poolPlaces } from './pool-places.ts';
 import { layoutReleaser } from './release.ts';
 import { PoolResume, type ResumeReport } from './resume.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
-import { UndoLog } from './undo-log.ts';
+import { OPEN, UndoLog } from './undo-log.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
 interface Resumable {
@@ -65,6 +67,12 @@ export interface Store<S = unknown> {
   readonly heap: Heap;
   /** What the structures over this segment share. @internal */
   readonly context: StoreContext;
+  /** Of all state machines: where their timeouts wait. @internal */
+  readonly machines: Machines;
+  /** @internal */
+  readonly machineNames: MachineNames;
+  /** Enter the first states of the root's machines: in the transaction that fills a new state. */
+  enterRoot(): void;
   /** Call `fn` after each rollback and rollbackTo: to drop what was derived from words. */
   onRollback(fn: () => void): void;
   /** `log.recover()`. @throws StateError `STATE_CORRUPT`, with the segment as it was */
@@ -121,6 +129,8 @@ class StoreImpl implements Store<object> {
   readonly pools: ReadonlyMap<string, Pool<any>>;
   readonly heap: Heap;
   readonly context: StoreContext;
+  readonly machines: Machines;
+  readonly machineNames: MachineNames;
   readonly #places: StatePlaces;
   readonly #rootWord: number;
   readonly #rootStamp: number;
@@ -207,11 +217,11 @@ class StoreImpl implements Store<object> {
         mem.u32[word + 1] = ref?.generation ?? 0;
       },
       fetch: (number, word) => outside?.fetch(fields[number]!.field.kind, word),
-      makeView: (number, word, stampWord) =>
+      makeView: (number, word, stampWord, record) =>
         (doors[number] ??= shared.of(
           fields[number]!.field.kind,
           `${fields[number]!.owner.name}.${fields[number]!.field.name}`,
-        )).make(word, stampWord),
+        )).make(word, stampWord, record),
       freeView: (number, view) => doors[number]!.free(view),
       reviveView: (number, view) => doors[number]!.revive(view),
       assignView: (number, view, value) => doors[number]!.assign(view, value),
@@ -262,13 +272,20 @@ class StoreImpl implements Store<object> {
         else if (I[stamp] !== I[STAMP_LO]) this.#touch(stamp);
       },
       position: () => I[LOG_POS],
+      canWrite: () => code.log.state() === OPEN,
       onRollback: fn => this.log.onRollback(fn),
       onDestroy: fn => pools.forEach(pool => pool.onDestroy(fn)),
       isLive: (pool, slot, generation) => refs.get(pool)?.pool?.isLive(slot, generation) ?? false,
       resolve: (pool, slot, generation) => refs.get(pool)?.pool?.resolve(slot, generation),
     };
     this.context = context;
-    const shared = new Doors(context, code.nested);
+    const machines = new Machines(
+      context,
+      () => this.log,
+      (stamp, word) => this.machineNames.nameOf(stamp, word),
+    );
+    this.machines = machines;
+    const shared = new Doors(context, code.nested, machines);
     const area = {
       base: logWord,
       words: logWords,
@@ -305,6 +322,8 @@ class StoreImpl implements Store<object> {
         dress(view, layout, outside?.prototypeOf(layout) ?? (struct!.prototype as object), SLOT_HEADER, variant?.name);
         return {
           view,
+          layout,
+          enter: enterOf(layout),
           image: imageOf(layout),
           release: layoutReleaser(layout, context),
           id: variant?.id ?? 0,
@@ -342,6 +361,7 @@ class StoreImpl implements Store<object> {
       Object.defineProperty(state, pool.name, { value: pool, enumerable: !pool.name.startsWith('$'), writable: false });
     }
     this.state = state;
+    this.machineNames = new MachineNames(mem, plan.layouts, pools, { word: this.#rootWord, stamp: rootStamp, state });
     outside?.root(rootClass, state);
 
     // Shapes that views will take: a freed one, a revived one, so that the first real one deoptimises nothing.
@@ -423,6 +443,10 @@ class StoreImpl implements Store<object> {
     }
   }
 
+  enterRoot(): void {
+    enterOf(this.layouts.root)?.(this.state);
+  }
+
   /** Stamp the record, or the root, that this stamp belongs to. */
   #touch(stampWord: number): void {
     if (stampWord === this.#rootStamp) {
@@ -456,6 +480,14 @@ class StoreImpl implements Store<object> {
     I[STAMP_HI] = 0;
     I[FORMATTED] = 1;
   }
+}
+
+/** Enters the first states of the machines of a new record. */
+function enterOf(layout: StructLayout): ((record: object) => void) | undefined {
+  if (machinesOf(layout).length === 0) return undefined;
+  return record => {
+    for (const machine of machinesIn(record, layout)) machine.enterFirst();
+  };
 }
 
 /** The prototype of the class that a nested layout was made from. */
