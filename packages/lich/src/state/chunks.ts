@@ -39,6 +39,7 @@ export class Chunks {
   /** Zero bits above the highest of `first`. */
   readonly #zeros: number;
   readonly #U: Uint32Array;
+  readonly #I: Int32Array;
   readonly #heap: Heap;
   readonly #base: number;
   readonly #write: (word: number, value: number) => void;
@@ -58,6 +59,7 @@ export class Chunks {
     this.#front = front;
     this.#zeros = Math.clz32(first);
     this.#U = context.mem.u32;
+    this.#I = context.mem.i32;
     this.#heap = context.heap;
     this.#base = context.heap.base;
     this.#write = context.log.write;
@@ -66,18 +68,19 @@ export class Chunks {
 
   /** Word of a slot in the segment; its chunk is there. @param dir word of the directory */
   word(dir: number, index: number): number {
-    // Counted from `first` on, the highest bit says the chunk and the others the slot in it.
-    const at = index + this.first;
+    // Counted from `first` on, the highest bit says the chunk and the others the slot in it. Sums are 32-bit numbers.
+    const at = (index + this.first) | 0;
     const k = this.#zeros - Math.clz32(at);
     const size = this.first << k;
-    return this.#base + this.#U[dir + k] + (this.#front === 0 ? 0 : size) + (at - size) * this.stride;
+    const front = this.#front === 0 ? 0 : size;
+    return (this.#base + this.#I[(dir + k) | 0] + front + Math.imul(at - size, this.stride)) | 0;
   }
 
   /** Front word of a slot. */
   front(dir: number, index: number): number {
-    const at = index + this.first;
+    const at = (index + this.first) | 0;
     const k = this.#zeros - Math.clz32(at);
-    return this.#base + this.#U[dir + k] + at - (this.first << k);
+    return (this.#base + this.#I[(dir + k) | 0] + at - (this.first << k)) | 0;
   }
 
   /** The slot that begins at this word, or -1. */

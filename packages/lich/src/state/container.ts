@@ -35,7 +35,7 @@ export abstract class ContainerView implements Placed, ViewOwner, Part {
     this.#word = this.#homeWord = word;
     this.#stamp = this.#homeStamp = stamp;
     this.#views = spec.door === undefined ? undefined : new ElementViews(spec.door);
-    asValue(this, () => this.toArray());
+    asValue(this);
   }
 
   /** Plain values. */

@@ -20,6 +20,8 @@ export class MapView extends TableView implements HashMap<any, any, any, any> {
   }
 
   get(key: unknown): any {
+    const read = this.#spec.table.get;
+    if (read !== undefined) return read(this.$word, key);
     const entry = this.entryOf(key);
     if (entry === 0) return undefined;
     const { cell, valueOffset } = this.#spec;

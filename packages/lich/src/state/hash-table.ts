@@ -30,33 +30,30 @@ import type { AnyKind } from '@lich/schema';
 import { type Cell, cellOf } from './cell.ts';
 import { CHAIN_FIRST, type ChainShape, TABLE } from './chain-shape.ts';
 import type { Chunks } from './chunks.ts';
-import { hashInt, hashText, type KeyForm, keyForm, mix } from './hash-keys.ts';
-import { equalsLongText } from './long-text.ts';
-import type { Arrays, StoreContext } from './memory.ts';
+import { freed } from './door.ts';
+import { lookUpOf } from './hash-code.ts';
+import { hashInt, type KeyForm, keyForm, mix } from './hash-keys.ts';
+import type { StoreContext } from './memory.ts';
 import type { Release } from './release.ts';
 import { SlotChain } from './slot-chain.ts';
-import { equalsText } from './text.ts';
 
 const { count: COUNT, first: FIRST, high: HIGH, buckets: BUCKETS, rest: REST, chain: CHAIN, next: NEXT } = TABLE;
 
-/** Kinds of keys that are looked up without a call through a table. */
+/** Keys that are hashed without a call through their form. */
 const WORD = 0;
-const SIGNED = 1;
-const INT = 2;
-const TEXT = 3;
-const LONG_TEXT = 4;
-const OTHER = 5;
+const INT = 1;
+const LONG_TEXT = 2;
+const OTHER = 3;
 
 function modeOf(kind: AnyKind): number {
   switch (kind.tag) {
     case 'u32':
-      return WORD;
     case 'i32':
-      return SIGNED;
+      return WORD;
     case 'int':
       return INT;
     case 'text':
-      return kind.length === 0 ? LONG_TEXT : TEXT;
+      return kind.length === 0 ? LONG_TEXT : OTHER;
     default:
       return OTHER;
   }
@@ -75,8 +72,9 @@ export class HashTable {
   readonly keyCell: Cell;
   /** The slot that `find` or `insert` came to last. */
   slot = -1;
-  readonly #mem: Arrays;
   readonly #U: Uint32Array;
+  readonly #I: Int32Array;
+  readonly #F: Float64Array;
   readonly #write: (word: number, value: number) => void;
   readonly #chunks: Chunks | undefined;
   readonly #grows: boolean;
@@ -100,11 +98,14 @@ export class HashTable {
     keyOffset: number,
     bucketCount: number,
     releaseKey: Release | undefined,
+    value: AnyKind | undefined,
+    valueOffset: number,
   ) {
     this.chain = new SlotChain(context, shape);
     this.keyCell = cellOf(key, context)!;
-    this.#mem = context.mem;
     this.#U = context.mem.u32;
+    this.#I = context.mem.i32;
+    this.#F = context.mem.f64;
     this.#write = context.log.write;
     this.#chunks = this.chain.chunks;
     this.#grows = shape.capacity === 0;
@@ -117,100 +118,45 @@ export class HashTable {
     this.#keyBytes = keyOffset;
     this.#key = keyOffset >>> 2;
     this.releaseKey = releaseKey;
+    const code = lookUpOf({
+      context,
+      key,
+      keyWords: this.#key,
+      value,
+      valueOffset,
+      entries: shape.slots,
+      stride: shape.stride,
+      grows: this.#grows,
+      bucketCount,
+      out: this,
+    });
+    this.find = code?.find ?? ((home, wanted) => this.#find(home, wanted));
+    this.get = code?.get;
   }
 
-  /** Look a key up. @param control 0 = empty
-   * @returns word of the entry, 0 = it is not there; `slot` says which slot it is */
-  find(control: number, key: unknown): number {
-    if (control === 0 || this.#U[control + COUNT] === 0) return 0;
-    const U = this.#U;
-    switch (this.#mode) {
-      case WORD: {
-        if (typeof key !== 'number') return 0;
-        let link = U[this.#bucket(control, mix(key))];
-        while (link !== 0) {
-          const entry = this.#entry(control, link - 1);
-          if (U[entry + 4] === key) {
-            this.slot = link - 1;
-            return entry;
-          }
-          link = U[entry];
-        }
-        return 0;
-      }
-      case SIGNED: {
-        if (typeof key !== 'number') return 0;
-        const I = this.#mem.i32;
-        let link = U[this.#bucket(control, mix(key))];
-        while (link !== 0) {
-          const entry = this.#entry(control, link - 1);
-          if (I[entry + 4] === key) {
-            this.slot = link - 1;
-            return entry;
-          }
-          link = U[entry];
-        }
-        return 0;
-      }
-      case INT: {
-        if (typeof key !== 'number') return 0;
-        const F = this.#mem.f64;
-        let link = U[this.#bucket(control, hashInt(key))];
-        while (link !== 0) {
-          const entry = this.#entry(control, link - 1);
-          if (F[(entry + 4) >>> 1] === key) {
-            this.slot = link - 1;
-            return entry;
-          }
-          link = U[entry];
-        }
-        return 0;
-      }
-      case TEXT: {
-        if (typeof key !== 'string') return 0;
-        const H = this.#mem.u16;
-        let link = U[this.#bucket(control, hashText(key))];
-        while (link !== 0) {
-          const entry = this.#entry(control, link - 1);
-          if (equalsText(H, entry + 4, key)) {
-            this.slot = link - 1;
-            return entry;
-          }
-          link = U[entry];
-        }
-        return 0;
-      }
-      case LONG_TEXT: {
-        if (typeof key !== 'string') return 0;
-        let link = U[this.#bucket(control, hashText(key))];
-        while (link !== 0) {
-          const entry = this.#entry(control, link - 1);
-          if (equalsLongText(this.#mem, this.#heapWord, entry + 4, key)) {
-            this.slot = link - 1;
-            return entry;
-          }
-          link = U[entry];
-        }
-        return 0;
-      }
-      default:
-        return this.#findOther(control, key);
-    }
-  }
+  /** Look a key up. @param home 0 = freed
+   * @returns word of the entry, 0 = it is not there; `slot` says which slot it is
+   * @throws StateError `STATE_FREED` */
+  readonly find: (home: number, key: unknown) => number;
+  /** The value of a key, for values that are numbers. */
+  readonly get: ((home: number, key: unknown) => unknown) | undefined;
 
-  #findOther(control: number, key: unknown): number {
+  /** `find` for all keys: hash-code.ts has it for the usual ones. */
+  #find(home: number, key: unknown): number {
+    const control = this.chain.control(home || freed());
+    const I = this.#I;
+    if (control === 0 || I[control + COUNT] === 0) return 0;
     const form = this.#form;
     const probe = form.probe(key);
     if (probe === undefined) return 0;
-    const U = this.#U;
-    let link = U[this.#bucket(control, form.hash(probe))];
+    let link = I[this.#bucket(control, form.hash(probe))];
     while (link !== 0) {
       const entry = this.#entry(control, link - 1);
       if (form.equals(entry, probe)) {
         this.slot = link - 1;
         return entry;
       }
-      link = U[entry];
+      link = I[entry];
     }
     return 0;
   }
@@ -287,25 +233,34 @@ export class HashTable {
     return this.keyCell.read(this.keyCell.unit(entry, this.#keyBytes));
   }
 
+  // What chunks.ts does, for chunks of which the first has four slots. All words are below 2^30: sums stay 32-bit numbers (`| 0`), links are read as such.
+
   #entry(control: number, index: number): number {
-    return this.#grows
-      ? this.#chunks!.word(control + REST, index)
-      : control + this.#entries + index * this.#stride;
+    if (!this.#grows) return (control + this.#entries + Math.imul(index, this.#stride)) | 0;
+    const at = (index + CHAIN_FIRST) | 0;
+    const k = 29 - Math.clz32(at);
+    const size = CHAIN_FIRST << k;
+    return (this.#heapWord + this.#I[(control + REST + k) | 0] + size + Math.imul(at - size, this.#stride)) | 0;
   }
 
   #bucket(control: number, hash: number): number {
-    return this.#grows
-      ? this.#chunks!.front(control + REST, bucketOf(hash, this.#U[control + BUCKETS]))
-      : control + REST + (hash & this.#mask);
+    if (!this.#grows) return (control + REST + (hash & this.#mask)) | 0;
+    const I = this.#I;
+    const count = I[(control + BUCKETS) | 0];
+    // As bucketOf.
+    const mask = count === 1 ? 0 : -1 >>> Math.clz32(count - 1);
+    const bucket = hash & mask;
+    const at = ((bucket < count ? bucket : bucket & (mask >>> 1)) + CHAIN_FIRST) | 0;
+    const k = 29 - Math.clz32(at);
+    return (this.#heapWord + I[(control + REST + k) | 0] + at - (CHAIN_FIRST << k)) | 0;
   }
 
   #hashOf(entry: number): number {
     switch (this.#mode) {
       case WORD:
-      case SIGNED:
         return mix(this.#U[entry + 4]);
       case INT:
-        return hashInt(this.#mem.f64[(entry + 4) >>> 1]);
+        return hashInt(this.#F[(entry + 4) >>> 1]);
       default:
         return this.#form.storedHash(entry);
     }

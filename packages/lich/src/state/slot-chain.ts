@@ -27,6 +27,7 @@ import type { StoreContext } from './memory.ts';
 export class SlotChain {
   readonly shape: ChainShape;
   readonly #U: Uint32Array;
+  readonly #I: Int32Array;
   readonly #write: (word: number, value: number) => void;
   readonly #heapWord: number;
   readonly #grows: boolean;
@@ -38,6 +39,7 @@ export class SlotChain {
   constructor(context: StoreContext, shape: ChainShape) {
     this.shape = shape;
     this.#U = context.mem.u32;
+    this.#I = context.mem.i32;
     this.#write = context.log.write;
     this.#heapWord = context.heap.base + HEAD_STAMP;
     this.#grows = shape.capacity === 0;
@@ -49,15 +51,15 @@ export class SlotChain {
   /** Word of the control part, given the word of the home; 0 = there is none, it is empty. */
   control(home: number): number {
     if (!this.#grows) return home;
-    const link = this.#U[home];
-    return link === 0 ? 0 : this.#heapWord + link;
+    const link = this.#I[home];
+    return link === 0 ? 0 : (this.#heapWord + link) | 0;
   }
 
   /** Word of a slot below `high`. */
   slot(control: number, index: number): number {
     return this.#grows
       ? this.chunks!.word(control + this.#slots, index)
-      : control + this.#slots + index * this.#stride;
+      : (control + this.#slots + Math.imul(index, this.#stride)) | 0;
   }
 
   /** The slot that begins at a word, or -1. */

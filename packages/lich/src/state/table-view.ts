@@ -33,7 +33,16 @@ export function tableSpec(
   const release = releaserOf(kind.key, context);
   return {
     ...base,
-    table: new HashTable(context, tableShape(kind), kind.key, layout.key, layout.bucketCount, release),
+    table: new HashTable(
+      context,
+      tableShape(kind),
+      kind.key,
+      layout.key,
+      layout.bucketCount,
+      release,
+      kind.tag === 'map' ? kind.value : undefined,
+      layout.value ?? 0,
+    ),
     key: kind.key,
     value: kind.tag === 'map' ? kind.value : undefined,
     valueOffset: layout.value ?? 0,
@@ -70,9 +79,9 @@ export abstract class TableView extends ContainerView implements Walked {
 
   delete(key: unknown): boolean {
     const table = this.#table;
-    const at = table.chain.control(this.home());
-    const entry = table.find(at, key);
+    const entry = table.find(this.$word, key);
     if (entry === 0) return false;
+    const at = table.chain.control(this.$word);
     const { slot } = table;
     const { release, valueOffset, context } = this.#spec;
     this.$touch();
@@ -119,8 +128,7 @@ export abstract class TableView extends ContainerView implements Walked {
 
   /** Word of the entry of a key, 0 = there is none. Its slot is `slot()`. */
   protected entryOf(key: unknown): number {
-    const table = this.#table;
-    return table.find(table.chain.control(this.home()), key);
+    return this.#table.find(this.$word, key);
   }
 
   /** Of the entry that was looked up or added last. */
