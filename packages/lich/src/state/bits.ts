@@ -155,8 +155,6 @@ export class FixedBitsView extends BitsBase {
     const was = this.I[at];
     const is = on ? was | mask : was & ~mask;
     if (is !== was) this.#write(at, is);
-    // A write outside a transaction is refused even if it changes nothing.
-    else this.$touch();
   }
 
   #write(word: number, value: number): void {

@@ -106,7 +106,8 @@ export function decodeQueue(mem: Arrays, kind: QueueShape, word: number, options
     // Each block but the first holds at least one: a chain that leads back into itself ends by the count.
     if (here <= 0) break;
     options.need?.(block, ELEMENTS + (index + here) * stride);
-    for (let k = 0; k < here; k++) out.push(decode(mem, kind.element, block + ELEMENTS + (index + k) * stride, 0, options));
+    for (let k = 0; k < here; k++)
+      out.push(decode(mem, kind.element, block + ELEMENTS + (index + k) * stride, 0, options));
     index = 0;
     left -= here;
     link = u32[block + NEXT];
@@ -147,7 +148,8 @@ export function checkQueue(context: CheckContext, kind: QueueShape, word: number
     if (capacity < 1 || capacity > most) return bad(`a block has room for ${capacity} elements, ${most} at most`);
     const end = at === u32[head + LAST] ? to : capacity;
     if (index > end || end > capacity) return bad(`a block of ${capacity} elements holds ${index}..${end}`);
-    for (; index < end; index++) checkValue(context, kind.element, block + ELEMENTS + index * stride, 0, `${where}[${seen++}]`);
+    for (; index < end; index++)
+      checkValue(context, kind.element, block + ELEMENTS + index * stride, 0, `${where}[${seen++}]`);
     if (count === 0 && capacity > CAPACITY_KEPT) bad(`it is empty and keeps a block of ${capacity} elements`);
     index = 0;
     last = at;

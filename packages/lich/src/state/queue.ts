@@ -461,4 +461,3 @@ export class QueueView extends QueueBase {
   }
 }
 containerFace(QueueView.prototype);
-

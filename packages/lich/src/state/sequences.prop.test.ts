@@ -40,7 +40,9 @@ function arrayBed(sort: Sort): Bed<any[]> {
       if (verb < 60) {
         // Many at once, so that chunks come and go.
         const count = value % 5 === 0 ? value : value % 7;
-        const more = Array.from({ length: verb % 4 === 0 ? at : at % 4 }, (_, k) => sort.value((value + k) % 256, world));
+        const more = Array.from({ length: verb % 4 === 0 ? at : at % 4 }, (_, k) =>
+          sort.value((value + k) % 256, world),
+        );
         const start = verb % 2 === 0 ? place : -place;
         const expected = out.splice(start, count, ...more);
         expect(real.splice(start, count, ...more)).toEqual(expected);
@@ -65,7 +67,8 @@ function arrayBed(sort: Sort): Bed<any[]> {
       }
       if (verb < 72) {
         const key = (v: any) => JSON.stringify(v ?? null, (_, x) => (x instanceof Uint8Array ? [...x] : x));
-        const plainOf = (v: any) => (v?.toJSON === undefined || sort.kind.tag === 'ref' ? asGiven(world, v) : v.toJSON());
+        const plainOf = (v: any) =>
+          v?.toJSON === undefined || sort.kind.tag === 'ref' ? asGiven(world, v) : v.toJSON();
         // What compares equal keeps its order.
         const by = (a: any, b: any) => key(a).length - key(b).length;
         if (ordered && verb < 70) {
@@ -106,7 +109,9 @@ function arrayBed(sort: Sort): Bed<any[]> {
         expect(real.filter((_: any, k: number) => k % 2 === 0).map((v: any) => asGiven(world, v))).toEqual(
           model.filter((_, k) => k % 2 === 0),
         );
-        expect(real.reduce((sum: number, _: unknown, k: number) => sum + k, 1)).toBe(model.reduce((sum, _, k) => sum + k, 1));
+        expect(real.reduce((sum: number, _: unknown, k: number) => sum + k, 1)).toBe(
+          model.reduce((sum, _, k) => sum + k, 1),
+        );
       }
       return model;
     },

@@ -31,8 +31,6 @@
  *
  * A text() key lies once in the heap, owned by its leaf; keys of inner nodes lead to the same block. That is why they are
  * kept exact, and not only between their neighbours. */
-import type { CheckContext } from './check.ts';
-import { StateError } from './errors.ts';
 import type { Arrays } from './memory.ts';
 import type { KeyOrder, Probe } from './sorted-keys.ts';
 import type { LogCore } from './undo-log.ts';
@@ -40,7 +38,7 @@ import type { LogCore } from './undo-log.ts';
 export const ROOT = 2;
 export const HEIGHT = 3;
 export const COUNT = 4;
-const RESERVED = 5;
+export const RESERVED = 5;
 export const SLOTS = 6;
 /** Of a node. */
 export const NODE_COUNT = 0;
@@ -181,10 +179,7 @@ export class SortedTree {
     }
     const leaf = base + link;
     const count = I[leaf];
-    return (
-      rank +
-      (orEqual ? order.upper(leaf + NODE_BODY, count, probe) : order.lower(leaf + NODE_BODY, count, probe))
-    );
+    return rank + (orEqual ? order.upper(leaf + NODE_BODY, count, probe) : order.lower(leaf + NODE_BODY, count, probe));
   }
 
   /** Word of the key, and of the value, that was found. */
@@ -503,115 +498,4 @@ export class SortedTree {
     this.#log.keep(to, count);
     for (let k = 0; k < count; k++) I[to + k] = I[from + k];
   }
-}
-
-/** What walks over a tree that may be damaged, or that somebody else owns, need. */
-export interface TreeWalk {
-  readonly mem: Arrays;
-  readonly heapWord: number;
-  readonly shape: TreeShape;
-  /** Called before words of the heap are read. */
-  need?(word: number, count: number): void;
-}
-
-/** Visit the entries of a tree in ascending order, bounded by what its head says.
- * @throws StateError `STATE_CORRUPT` for a tree that cannot be */
-export function walkTree(
-  { mem, heapWord, shape, need }: TreeWalk,
-  head: number,
-  visit: (key: number, value: number) => void,
-): void {
-  const u32 = mem.u32;
-  let left = u32[head + COUNT];
-  const go = (link: number, level: number): void => {
-    const node = heapWord + link;
-    need?.(node, NODE_BODY);
-    const count = u32[node];
-    const capacity = u32[node + NODE_CAPACITY];
-    const most = level > 0 ? shape.innerCapacity : shape.leafCapacity;
-    if (count < 1 || count > capacity || capacity > most) {
-      throw new StateError('STATE_CORRUPT', `a node of a sorted map has ${count} of ${capacity} entries, ${most} at most`);
-    }
-    if (level > 0) {
-      need?.(node, NODE_BODY + count);
-      for (let k = 0; k < count && left > 0; k++) go(u32[node + NODE_BODY + k], level - 1);
-      return;
-    }
-    need?.(node, NODE_BODY + capacity * (shape.keyWords + shape.valueWords));
-    const values = node + NODE_BODY + capacity * shape.keyWords;
-    for (let k = 0; k < count && left > 0; k++, left--)
-      visit(node + NODE_BODY + k * shape.keyWords, values + k * shape.valueWords);
-  };
-  const height = u32[head + HEIGHT];
-  if (u32[head + ROOT] !== 0 && height <= HEIGHT_MAX) go(u32[head + ROOT], height);
-}
-
-/** Walk a tree and its keys; what a leaf's keys and values are is looked at by `each`.
- * @param each called for each entry, in ascending order, before its key is compared with others
- * @returns whether all of it could be read */
-export function checkTree(
-  { mem, heap, out }: CheckContext,
-  shape: TreeShape,
-  order: KeyOrder,
-  head: number,
-  where: string,
-  each: (key: number, value: number) => void,
-): boolean {
-  const u32 = mem.u32;
-  const { keyWords: kw, valueWords: vw } = shape;
-  const bad = (what: string): false => {
-    out.push({ where, what });
-    return false;
-  };
-  let last: Probe | undefined;
-  let sound = true;
-  /** @returns entries below, and the first key */
-  const go = (link: number, level: number): { count: number; first: Probe } | undefined => {
-    if (!heap.reach(link, NODE_BODY, `${where} node`)) return undefined;
-    const node = heap.base + link;
-    const count = u32[node];
-    const capacity = u32[node + NODE_CAPACITY];
-    const most = level > 0 ? shape.innerCapacity : shape.leafCapacity;
-    const small = level === 0 && u32[head + HEIGHT] === 0;
-    if (count < 1 || count > capacity || capacity > most || (capacity < most && !small)) {
-      bad(`a node of level ${level} has ${count} of ${capacity} entries, ${most} at most`);
-      return undefined;
-    }
-    if (level === 0) {
-      const values = node + NODE_BODY + capacity * kw;
-      for (let k = 0; k < count; k++) {
-        const key = node + NODE_BODY + k * kw;
-        each(key, values + k * vw);
-        const probe = order.stored(key);
-        if (last !== undefined && !(last < probe)) bad(`key ${String(probe)} comes after ${String(last)}`);
-        last = probe;
-      }
-      return { count, first: order.stored(node + NODE_BODY) };
-    }
-    let sum = 0;
-    let first: Probe | undefined;
-    for (let k = 0; k < count; k++) {
-      const below = go(u32[node + NODE_BODY + k], level - 1);
-      if (below === undefined) {
-        sound = false;
-        continue;
-      }
-      const says = u32[node + NODE_BODY + capacity + k];
-      if (says !== below.count) bad(`a node of level ${level} says ${says} entries are below child ${k}, not ${below.count}`);
-      if (k > 0 && !order.equals(innerKey(node, capacity, kw, k), below.first))
-        bad(`a node of level ${level} has another first key for child ${k} than ${String(below.first)}`);
-      sum += below.count;
-      if (k === 0) first = below.first;
-    }
-    return first === undefined ? undefined : { count: sum, first };
-  };
-  const height = u32[head + HEIGHT];
-  const root = u32[head + ROOT];
-  if (u32[head + RESERVED] !== 0) bad(`its reserved word is ${u32[head + RESERVED]}`);
-  if (root === 0) return (height === 0 && u32[head + COUNT] === 0) || bad(`it has no root, height ${height}`);
-  if (height > HEIGHT_MAX) return bad(`height is ${height}`);
-  const all = go(root, height);
-  if (all !== undefined && sound && all.count !== u32[head + COUNT])
-    bad(`${all.count} entries in the tree, count says ${u32[head + COUNT]}`);
-  return all !== undefined && sound;
 }

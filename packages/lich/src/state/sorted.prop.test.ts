@@ -3,7 +3,17 @@
  * of several levels out of a few hundred entries. */
 import { sorted, text } from '@lich/schema';
 import { describe, expect } from 'vitest';
-import { asGiven, type Bed, code, KEYS, OPTIONAL, type Sort, SORTS, tryOut, type World } from '../testing/container-beds.ts';
+import {
+  asGiven,
+  type Bed,
+  code,
+  KEYS,
+  OPTIONAL,
+  type Sort,
+  SORTS,
+  tryOut,
+  type World,
+} from '../testing/container-beds.ts';
 
 type Entries = [key: any, value: any][];
 
@@ -62,7 +72,8 @@ function sortedBed(key: Sort, sort: Sort): Bed<Entries> {
         expect(real.delete(k)).toBe(has);
         if (has) out.splice(index, 1);
       };
-      const entry = (e: any) => e && [asGiven(world, e[0]), sort.change === undefined ? asGiven(world, e[1]) : (e[1]?.toJSON() ?? e[1])];
+      const entry = (e: any) =>
+        e && [asGiven(world, e[0]), sort.change === undefined ? asGiven(world, e[1]) : (e[1]?.toJSON() ?? e[1])];
       const n = (at * 401 + value * 59) & 0x3fff;
       const k = model.length > 0 && verb % 2 === 0 ? model[n % model.length]![0] : key.value(n, world);
       const index = find(model, k);

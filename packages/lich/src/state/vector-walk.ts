@@ -7,7 +7,16 @@ import { Dense, densePlaces, type DenseShape, denseShape, denseSlots } from './d
 import { isView } from './door.ts';
 import type { Arrays, StoreContext } from './memory.ts';
 import { type Release, releaserOf } from './release.ts';
-import { checkSlots, slotPlaces, Slots, SLOTS_DIRECTORY, SLOTS_WORDS, slotsHigh, slotStride, slotWord } from './slots.ts';
+import {
+  checkSlots,
+  slotPlaces,
+  Slots,
+  SLOTS_DIRECTORY,
+  SLOTS_WORDS,
+  slotsHigh,
+  slotStride,
+  slotWord,
+} from './slots.ts';
 
 export const LENGTH = 2;
 const RESERVED = 3;

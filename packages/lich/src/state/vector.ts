@@ -363,7 +363,8 @@ export class VectorView extends ContainerView implements GrowingArray<any, any, 
 
   #plain(head: number, index: number): unknown {
     const { cell, context } = this.#spec;
-    if (cell !== undefined && this.#element.tag !== 'ref' && this.#element.tag !== 'optional') return this.#read(head, index);
+    if (cell !== undefined && this.#element.tag !== 'ref' && this.#element.tag !== 'optional')
+      return this.#read(head, index);
     return decode(
       context.mem,
       this.#element,
@@ -432,4 +433,3 @@ function naturalOrder(kind: AnyKind, what: string): (a: any, b: any) => number {
       return (a, b) => (a < b ? -1 : a > b ? 1 : a === b ? 0 : Number(a !== a) - Number(b !== b));
   }
 }
-

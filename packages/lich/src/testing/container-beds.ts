@@ -59,7 +59,7 @@ export const words = (n: number) => 'abcdefghijklmnopqrstuvwxyz\u{1F480}é'.repe
 export const partOf = (n: number) => ({
   kind: n,
   name: words(n),
-  marks: Array.from({ length: n % 4 }, (_, k) => k + n % 7),
+  marks: Array.from({ length: n % 4 }, (_, k) => k + (n % 7)),
   flags: [n % 2, 0, n % 3],
   tags: n % 3 === 0 ? [] : [`t${n % 5}`],
 });
@@ -138,7 +138,10 @@ export const KEYS: Record<string, Sort> = {
   u8: { kind: u8, value: n => n },
   int: { kind: int, value: n => (n % 2 === 0 ? n : -n * 2 ** 40) + 0 },
   i64: { kind: i64, value: n => BigInt(n - 20) * 0x1_0000_0001n },
-  oneOf: { kind: (oneOf as (...names: string[]) => any)(...Array.from({ length: 64 }, (_, k) => `name ${k}`)), value: n => `name ${n}` },
+  oneOf: {
+    kind: (oneOf as (...names: string[]) => any)(...Array.from({ length: 64 }, (_, k) => `name ${k}`)),
+    value: n => `name ${n}`,
+  },
   'text(5)': { kind: text(5), value: n => `${n % 2 === 0 ? 'k' : '\u{1F480}'}${n}` },
   'text()': { kind: text(), value: n => `a key that is longer than most ${n}`.slice(n % 30) + n },
   ref: { kind: ref<any>('others'), value: (n, { refs }) => refs[n % refs.length] },
@@ -169,7 +172,8 @@ export function asGiven(world: World, value: any): any {
 }
 
 /** Keys as a Map of JavaScript tells them apart. */
-export const known = (key: any) => (typeof key === 'object' && key !== null ? `ref ${key.slot}.${key.generation}` : key);
+export const known = (key: any) =>
+  typeof key === 'object' && key !== null ? `ref ${key.slot}.${key.generation}` : key;
 
 /** What operations are tried on: a container and its model, which is any plain value. */
 export interface Bed<M> {
