@@ -1,10 +1,12 @@
 /** Own messages over plain memory, with a clock that the test sets: their order, what is cancelled, what becomes of them in
  * a crash and in an outage. A kill is a copy of the bytes, taken inside a handler. */
-import { int, own, protocol, state, u8 } from '@lich/schema';
+import { readdirSync, readFileSync } from 'node:fs';
+import { command, int, own, protocol, type Protocol, state, u8 } from '@lich/schema';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { payloadCodec } from '../bus/index.ts';
 import { openStore, type Store, storePlan } from '../state/index.ts';
+import { removeTestDirs, testDir } from '../testing/children.ts';
 import { memorySegment } from '../testing/memory-segment.ts';
 import { OWN, QUEUED } from './blame.ts';
 import { MustWait } from './outgoing.ts';
@@ -36,7 +38,11 @@ class World {
   work: Work;
   skipped: (n: number, why: SkipReason) => void = () => {};
 
-  constructor(o: { now?: number; bytes?: Uint8Array; work?: Work; limit?: number } = {}) {
+  constructor(
+    o: { now?: number; bytes?: Uint8Array; work?: Work; limit?: number; protocol?: Protocol; dir?: string } = {},
+  ) {
+    const messages = (o.protocol ?? P).messages;
+    const mayBeSkipped = messages.filter(({ onCrash, onOutage }) => onCrash === 'skip' || onOutage === 'skip');
     this.now = o.now ?? 1_000_000;
     this.work = o.work ?? nothing;
     const handle =
@@ -55,9 +61,9 @@ class World {
       };
     const scene = service('scene', {
       state: State,
-      protocol: P,
-      on: Object.fromEntries(P.messages.map(({ name }) => [name, handle(name)])) as never,
-      onSkipped: { careful: tell('careful'), dropped: tell('dropped'), both: tell('both') } as never,
+      protocol: o.protocol ?? P,
+      on: Object.fromEntries(messages.map(({ name }) => [name, handle(name)])) as never,
+      onSkipped: Object.fromEntries(mayBeSkipped.map(({ name }) => [name, tell(name)])) as never,
     });
     const plan = storePlan(State, { logWords: 1 << 15, heapBytes: 1 << 20, system: ownFields(scene as never) });
     this.segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, ...(o.bytes && { bytes: o.bytes }) });
@@ -71,6 +77,8 @@ class World {
         return world.now;
       },
       name: 'scene-1',
+      dir: o.dir,
+      life: { epoch: 1 },
       blame: { over: true, suspect: undefined },
       log: { info() {}, warn() {}, error() {} },
       beginHooks() {},
@@ -86,7 +94,7 @@ class World {
       core: core as never,
       service: scene as never,
       tag: 1,
-      codecs: P.messages.map(({ layout, name }) => payloadCodec(layout, { resolve: () => undefined }, name)),
+      codecs: messages.map(({ layout, name }) => payloadCodec(layout, { resolve: () => undefined }, name)),
       context: {},
       limit: o.limit ?? Number.POSITIVE_INFINITY,
       counts: this.counts,
@@ -99,6 +107,7 @@ class World {
         log.begin();
       },
     })!;
+    this.transact(own => own.bind());
   }
 
   /** One transaction, outside of handlers. */
@@ -344,6 +353,7 @@ describe('bounds', () => {
 
   it('a payload that does not fit leaves nothing, in the heap neither', () => {
     const w = new World();
+    const { usedWords } = w.store.heap;
     w.transact(own => {
       const bad = { n: 1, a: 1, b: 2, c: 3, d: 4, level: 999 };
       expect(() => own.post('big', bad)).toThrow(expect.objectContaining({ code: 'SCHEMA_RANGE' }));
@@ -351,7 +361,7 @@ describe('bounds', () => {
     });
     expect(w.own.size).toBe(0);
     expect(w.store.check()).toEqual([]);
-    expect(w.store.heap.usedWords).toBe(0);
+    expect(w.store.heap.usedWords).toBe(usedWords);
   });
 
   it('a heap that is full is a coded error, and what is undone leaves nothing', () => {
@@ -613,5 +623,39 @@ describe('whom the last life was handling', () => {
     };
     w.run(1_000_015);
     expect(waits).toBe(true);
+  });
+});
+
+describe('code with other messages', () => {
+  afterEach(removeTestDirs);
+
+  it('finds its own again, in whatever order; what it does not have, or has with other fields, is set aside', () => {
+    const dir = testDir();
+    const before = protocol({ a: own({ n: int }), b: own({ n: int }), c: own({ n: int }), gone: own({ n: int }) });
+    const after = protocol({ x: command({}), c: own({ n: int }), b: own({ n: int, more: int }), a: own({ n: int }) });
+    const w = new World({ protocol: before, dir });
+    w.transact(own => {
+      for (const [n, name] of ['a', 'b', 'c', 'gone'].entries()) {
+        own.post(name, { n });
+        own.after(5, name, { n: n + 10 });
+      }
+    });
+    const next = new World({ protocol: after, dir, bytes: w.segment.u8.slice(0) });
+    expect(next.run(1_000_005)).toEqual(['a 0', 'c 2', 'a 10', 'c 12']);
+    const aside = readdirSync(`${dir}/aside`).map(file => JSON.parse(readFileSync(`${dir}/aside/${file}`, 'utf8')));
+    const numbers = aside.map(({ payload }) => Buffer.from(payload as string, 'base64').readDoubleLE(0));
+    expect(numbers.sort((a, b) => a - b)).toEqual([1, 3, 11, 13]);
+    // Both ways, and with new ones in between.
+    next.transact(own => {
+      own.post('b', { n: 20, more: 1 });
+      own.post('c', { n: 21 });
+    });
+    const third = new World({ protocol: after, dir, bytes: next.segment.u8.slice(0) });
+    third.transact(own => own.post('a', { n: 22 }));
+    expect(third.run()).toEqual(['b 20', 'c 21', 'a 22']);
+    third.transact(own => own.post('c', { n: 30 }));
+    const back = new World({ protocol: before, dir, bytes: third.segment.u8.slice(0) });
+    back.transact(own => own.post('gone', { n: 31 }));
+    expect(back.run()).toEqual(['c 30', 'gone 31']);
   });
 });

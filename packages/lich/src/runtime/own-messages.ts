@@ -2,6 +2,7 @@
  *
  *   $events, $timers   what waits: `EventQueue` and `TimerWheel` of the state room draw them
  *   $outages           when no process ran
+ *   $own               what the numbers mean under which they are stored, see own-table.ts
  *   $skipped           f64, own messages that were skipped so far
  *
  * Order: due time; of one due time what was posted for later comes before what was posted at once; of those by the order
@@ -30,6 +31,7 @@ import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import { Outages, outageFields } from './outages.ts';
 import { MustWait } from './outgoing.ts';
+import { OwnTable } from './own-table.ts';
 import { refusePromise } from './promise.ts';
 import type { Service, SkipReason } from './service.ts';
 
@@ -77,7 +79,7 @@ export class OwnMessages {
   readonly #queue: EventQueue;
   readonly #outages: Outages;
   readonly #skippedWord: number;
-  readonly #messages: readonly MessageSpec[];
+  readonly #table: OwnTable;
   /** Nothing is handled until then: a lane was full, or a suspect waits for its exit note. */
   #waitMs = 0;
 
@@ -99,7 +101,7 @@ export class OwnMessages {
     this.#queue = new EventQueue(context, places.queue);
     this.#outages = new Outages(mem.f64, log, word('$outages'));
     this.#skippedWord = word('$skipped');
-    this.#messages = host.service.protocol.messages;
+    this.#table = new OwnTable(store, word('$own'), host.service.protocol.messages);
   }
 
   /** That wait. */
@@ -107,15 +109,20 @@ export class OwnMessages {
     return this.#wheel.size + this.#queue.size;
   }
 
+  /** A life begins: what it knows of the messages that wait. In a transaction. */
+  bind(): void {
+    this.#table.bind();
+  }
+
   // What handlers say.
 
   post(name: string, payload: Payload): void {
     const { log } = this.#core.store;
-    const { id, codec } = this.#message(name);
+    const { number, codec } = this.#message(name);
     // The place is taken first, then filled: a payload that does not fit leaves nothing, even where the handler catches
     // the error.
     const before = log.savepoint();
-    this.#fill(codec, this.#queue.post(this.#core.now, id, wordsOf(codec)), payload, before);
+    this.#fill(codec, this.#queue.post(this.#core.now, number, wordsOf(codec)), payload, before);
   }
 
   /** @returns the handle */
@@ -133,11 +140,11 @@ export class OwnMessages {
 
   #later(ms: number, periodMs: number, name: string, payload: Payload): number {
     const { log } = this.#core.store;
-    const { id, codec } = this.#message(name);
+    const { number, codec } = this.#message(name);
     const wheel = this.#wheel;
     const before = log.savepoint();
     const { now } = this.#core;
-    const slot = wheel.add(now, now + ms, id, wordsOf(codec), this.#outages.totalMs);
+    const slot = wheel.add(now, now + ms, number, wordsOf(codec), this.#outages.totalMs);
     if (periodMs > 0) wheel.setPeriod(slot, periodMs);
     if (ms === 0) wheel.setEarly(slot, this.#queue.posted);
     this.#fill(codec, wheel.payloadAt(slot), payload, before);
@@ -154,14 +161,14 @@ export class OwnMessages {
     }
   }
 
-  #message(name: string): { id: number; codec: PayloadCodec } {
+  #message(name: string): { number: number; codec: PayloadCodec } {
     const { service, limit, codecs } = this.#host;
     const message = service.protocol.byName.get(name);
     if (message?.role !== 'own')
       throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no own of service ${service.name}`);
     const { size } = this;
     if (size >= limit) throw new RuntimeError('RUNTIME_TIMERS_FULL', `${size} own messages wait: raise limits.timers`);
-    return { id: message.id, codec: codecs[message.id]! };
+    return { number: this.#table.numberOf(message.id), codec: codecs[message.id]! };
   }
 
   /** @returns whether it still waited */
@@ -234,7 +241,7 @@ export class OwnMessages {
     const S = segment.i32;
     const { service, codecs, context, counts } = this.#host;
     const type = slot === AT_ONCE ? this.#queue.type() : this.#wheel.typeOf(slot);
-    const message = this.#messages[type & TYPE_MASK];
+    const message = this.#table.messageOf(type & TYPE_MASK);
     const why = this.#whySkipped(slot, type, message);
     if (why === 'later') return true;
 
@@ -357,14 +364,15 @@ export class OwnMessages {
     const { codecs, tag } = this.#host;
     const core = this.#core;
     const at = this.#payloadAt(slot);
-    const bytes = codecs[message?.id ?? -1]?.bytes ?? 0;
+    const bytes = message === undefined ? this.#payloadWords(slot) * 4 : codecs[message.id]!.bytes;
     setAside(
       core,
       {
         from: core.name,
-        type: typeOf(tag, type & TYPE_MASK),
+        type: typeOf(tag, message?.id ?? type & TYPE_MASK),
         a: slot === AT_ONCE ? this.#queue.taken : slot,
-        b: slot === AT_ONCE ? 0 : this.#wheel.generationOf(slot),
+        // No generation is so: the two are told apart in the name of the file.
+        b: slot === AT_ONCE ? -1 : this.#wheel.generationOf(slot),
         tries: core.blame.suspect?.tries ?? 0,
       },
       core.store.segment.u8.slice(at, at + bytes),
@@ -395,6 +403,10 @@ export class OwnMessages {
 
   #payloadAt(slot: number): number {
     return slot === AT_ONCE ? this.#queue.payloadAt() : this.#wheel.payloadAt(slot);
+  }
+
+  #payloadWords(slot: number): number {
+    return slot === AT_ONCE ? this.#queue.payloadWords() : this.#wheel.payloadWordsOf(slot);
   }
 
   #setType(slot: number, type: number): void {

@@ -227,6 +227,7 @@ export class ServiceLogic implements Logic, ContextHost {
     log.write(at, seed[0]!);
     log.write(at + 1, seed[1]!);
     this.#outgoing.reload();
+    this.#own?.bind();
     this.#random.restart();
     refusePromise('start', this.#spec.start?.(this.#context));
   }
@@ -239,6 +240,7 @@ export class ServiceLogic implements Logic, ContextHost {
   resumed(): void {
     const { life } = this.#core;
     this.#outgoing.reload();
+    this.#core.transact(() => this.#own?.bind());
     // In the first turns after this one, between messages, and at first use.
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
       this.#core.log.warn(`onResume of ${pool}[${slot}] threw and is undone; the record is used as it is`, errorData(error)),

@@ -2,7 +2,7 @@
 /** Event queue: own messages that are due at once, in the order in which they were posted. All of it is under the undo
  * log; nothing is rebuilt at resume, and zero bytes are an empty queue.
  *
- *   head      WORD   FIELD      MEANING
+ *   head      WORD   FIELD      MEANING                                                    (`$events` in the root)
  *                0   first      link of the block that has the next message; 0 = no block
  *                1   at         word of the next message in it
  *                2   last       link of the block that is written to
@@ -37,7 +37,7 @@ const TAKEN = 4;
 const POSTED = 5;
 const RESERVED = 6;
 /** Words of the head. */
-export const QUEUE_WORDS = 8;
+const QUEUE_WORDS = 8;
 
 const BLOCK_NEXT = 0;
 const BLOCK_END = 1;
@@ -62,7 +62,7 @@ export class EventQueue {
   readonly #heap: Heap;
   readonly #head: number;
 
-  /** @param word of the head: QUEUE_WORDS of them */
+  /** @param word of the head */
   constructor(context: TimerContext, word: number) {
     this.#I = context.mem.i32;
     this.#F = context.mem.f64;
@@ -163,7 +163,7 @@ export class EventQueue {
     return this.#F[this.#next() >> 1];
   }
 
-  /** Message id and flags. */
+  /** Number of the message and flags. */
   type(): number {
     return this.#I[this.#next() + TYPE];
   }
@@ -175,6 +175,10 @@ export class EventQueue {
   /** @returns byte offset of its payload, a multiple of 8 */
   payloadAt(): number {
     return (this.#next() + PAYLOAD) * 4;
+  }
+
+  payloadWords(): number {
+    return this.#I[this.#next() + WORDS];
   }
 
   #next(): number {

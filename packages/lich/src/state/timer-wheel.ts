@@ -4,7 +4,7 @@
  * Times are whole ms, 0 to 2^48 - 1. All of it is under the undo log; nothing is rebuilt at resume, and zero bytes are an
  * empty wheel.
  *
- *   head      WORD   FIELD      MEANING
+ *   head      WORD   FIELD      MEANING                                              (`$timers` in the root)
  *                0   clock      f64: buckets are counted from here; not above what is due first
  *                2   count      timers that wait
  *                3   high       slots that were ever used
@@ -22,7 +22,7 @@
  *                6   next       ref; below 0: free, ~(next free slot + 1)
  *                7   previous   ref
  *                8   generation counts up when the timer is over; at its end the slot is not used again
- *                9   type       message id, flags from bit 16 on
+ *                9   type       number of the message, flags from bit 16 on
  *               10   payload    up to 6 words; with the flag BLOCK: word 10 = link of the block that has it
  *
  *   ref       0…511 a bucket, 512 + slot a timer: the lists are rings through their buckets
@@ -59,10 +59,8 @@ export const BITS = 8;
 export const CHUNKS = 24;
 export const BUCKETS = 48;
 export const BUCKET_COUNT = 512;
-const BITS_WORDS = BUCKET_COUNT / 32;
+export const BITS_WORDS = BUCKET_COUNT / 32;
 const DIGIT = 64;
-/** Words of the head. */
-export const WHEEL_WORDS = BUCKETS + BUCKET_COUNT * 2;
 
 const PERIOD = 0;
 const BASE = 2;
@@ -140,7 +138,7 @@ export class TimerWheel {
   readonly #head: number;
   readonly #dir: number;
 
-  /** @param word of the head, even: WHEEL_WORDS of them */
+  /** @param word of the head, even */
   constructor(context: TimerContext, word: number) {
     this.#I = context.mem.i32;
     this.#F = context.mem.f64;
@@ -159,7 +157,7 @@ export class TimerWheel {
   /** Post a timer; its payload is the caller's to write next, at `payloadAt`: its words are logged.
    * @param nowMs service time
    * @param dueMs whole ms, at least `nowMs`
-   * @param type message id
+   * @param type number of the message
    * @param base a number of the caller's
    * @returns the slot
    * @throws StateError `STATE_HEAP_FULL`, RangeError beyond 16 million timers */
@@ -331,7 +329,7 @@ export class TimerWheel {
     return (this.#I[at + TYPE] & PERIODIC) !== 0 ? this.#F[(at + PERIOD) >> 1] : 0;
   }
 
-  /** Message id and flags. */
+  /** Number of the message and flags. */
   typeOf(slot: number): number {
     return this.#I[this.#at(slot) + TYPE];
   }
@@ -340,6 +338,12 @@ export class TimerWheel {
   payloadAt(slot: number): number {
     const at = this.#at(slot);
     return ((this.#I[at + TYPE] & BLOCK) !== 0 ? this.#heap.base + this.#I[at + PAYLOAD] : at + PAYLOAD) * 4;
+  }
+
+  /** Words that its payload has room for. */
+  payloadWordsOf(slot: number): number {
+    const at = this.#at(slot);
+    return (this.#I[at + TYPE] & BLOCK) !== 0 ? this.#heap.wordsOf(this.#I[at + PAYLOAD]) : INLINE_WORDS;
   }
 
   /** @returns what `slotOf` finds it by: a safe whole number above 0 */

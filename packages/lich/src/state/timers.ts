@@ -1,12 +1,14 @@
 /** Own messages that wait, in the root of a state: their fields, and the walk over their words. */
-import { array, type StructLayout, u32 } from '@lich/schema';
-import { type ChunkPlaces, chunkParts, chunkWord } from './chunks.ts';
+import { array, f64, type StructLayout, struct, u32 } from '@lich/schema';
+import { CHUNK_LINKS, type ChunkPlaces, chunkParts, chunkWord } from './chunks.ts';
 import type { Violation } from './errors.ts';
-import { checkQueue, QUEUE_WORDS } from './event-queue.ts';
+import { checkQueue } from './event-queue.ts';
+import { BLOCK_HEADER, SIZE } from './heap.ts';
 import type { HeapAudit } from './heap-check.ts';
 import type { Arrays } from './memory.ts';
 import {
   BITS,
+  BITS_WORDS,
   BLOCK,
   BUCKET_COUNT,
   BUCKETS,
@@ -27,13 +29,36 @@ import {
   TIMER_WORDS,
   TIMERS_FIRST,
   TYPE,
-  WHEEL_WORDS,
 } from './timer-wheel.ts';
+
+/** Head of the wheel: timer-wheel.ts says what these are. A struct, so that a copy of the state into another layout keeps
+ * its place even. */
+class $Timers extends struct({
+  clock: f64,
+  count: u32,
+  high: u32,
+  free: u32,
+  emptying: u32,
+  reserved: array(u32, 2),
+  bits: array(u32, BITS_WORDS),
+  chunks: array(u32, CHUNK_LINKS),
+  buckets: array(u32, BUCKET_COUNT * 2),
+}) {}
+
+/** Head of the queue, as event-queue.ts draws it. */
+class $Events extends struct({
+  first: u32,
+  at: u32,
+  last: u32,
+  end: u32,
+  taken: u32,
+  posted: u32,
+  reserved: array(u32, 2),
+}) {}
 
 /** Root fields of a state that has own messages. */
 export function timerFields() {
-  // One word more: the wheel begins at an even one.
-  return { $timers: array(u32, WHEEL_WORDS + 1), $events: array(u32, QUEUE_WORDS) };
+  return { $timers: $Timers, $events: $Events, $own: u32 };
 }
 
 /** Words of the heads of wheel and queue, or undefined in a state that has no own messages. */
@@ -41,7 +66,7 @@ export function timerPlaces(root: StructLayout, rootWord: number): { wheel: numb
   const timers = root.fields.find(field => field.name === '$timers');
   const events = root.fields.find(field => field.name === '$events');
   if (timers === undefined || events === undefined) return undefined;
-  return { wheel: (rootWord + timers.offset / 4 + 1) & ~1, queue: rootWord + events.offset / 4 };
+  return { wheel: rootWord + timers.offset / 4, queue: rootWord + events.offset / 4 };
 }
 
 /** Walk both. O(slots + messages). */
@@ -56,6 +81,13 @@ export function checkTimers(
   if (places === undefined) return;
   checkWheel(mem, places.wheel, heap, out);
   checkQueue(mem, places.queue, heap, out);
+  const own = root.fields.find(field => field.name === '$own');
+  const link = own === undefined ? 0 : mem.u32[rootWord + own.offset / 4];
+  if (link !== 0 && heap.reach(link, 2, 'root.$own')) {
+    const count = mem.u32[heap.base + link];
+    const words = (mem.i32[heap.base + link - 1] & SIZE) - BLOCK_HEADER;
+    if (2 + count * 2 > words) out.push({ where: 'root.$own', what: `${count} messages in ${words} words` });
+  }
 }
 
 function checkWheel(mem: Arrays, head: number, heap: HeapAudit, out: Violation[]): void {
