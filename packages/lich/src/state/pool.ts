@@ -42,6 +42,7 @@ import {
   poolPlaces,
   SPREADS,
 } from './pool-places.ts';
+import { partsSince, type StampedPart, stampedParts } from './parts.ts';
 import type { Release } from './release.ts';
 import type { PoolResume, ResumePool } from './resume.ts';
 import { Spreads } from './spread.ts';
@@ -125,6 +126,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   readonly #parked = new Map<number, T>();
   /** Called for the view of each record that is destroyed. */
   readonly #afterDestroy: ((view: T) => void)[] = [];
+  readonly #parts = new Map<StructLayout, StampedPart[]>();
   /** Views made since `prepareAgain`. */
   #made = 0;
 
@@ -394,6 +396,17 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
         if (U[base + SLOT_STAMP + 1] * 0x1_0000_0000 + U[base + SLOT_STAMP] >= stamp) visit(slot, this.peek(slot));
       }
     }
+  }
+
+  /** Which growing containers of the live record in a slot changed at or after a stamp: their names, `home.bag` for those in
+   * nested structs. They have stamps of their own; all else of a record has the record's. One that is empty and has no
+   * memory of the heap counts as changed. */
+  partsSince(slot: number, stamp: number): string[] {
+    const base = this.#at.base(slot);
+    const { layout } = this.#kindAt(base);
+    let parts = this.#parts.get(layout);
+    if (parts === undefined) this.#parts.set(layout, (parts = stampedParts(layout)));
+    return partsSince(parts, this.#context.mem, base + SLOT_HEADER, this.#context.heap.base, stamp);
   }
 
   /** The stamp of a slot: when it changed last. */
