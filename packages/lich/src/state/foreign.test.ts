@@ -337,3 +337,28 @@ describe('a C library in WASM', () => {
     );
   });
 });
+
+describe('docs/state.md', () => {
+  it('foreign code', () => {
+    const store = onDisk();
+    const wasm = board;
+    const { log, segment } = store;
+    // Once in each life, in a transaction.
+    log.begin();
+    const memory = foreign(store, 'leaderboard');
+    const lib = foreignModule(memory, wasm);
+    if (memory.root === 0) memory.root = lib.board_new!() >>> 0;
+    log.commit();
+
+    // A change: what the library stores is undone with the rest when this throws, or when the process is killed.
+    log.begin();
+    memory.guard('all', () => {
+      const name = memory.malloc(3);
+      segment.u8.set(Buffer.from('Ann'), name);
+      lib.board_put!(memory.root, name, 3, 2_500);
+      memory.free(name);
+    });
+    log.commit();
+    expect(lib.board_count!(memory.root)).toBe(1);
+  });
+});
