@@ -12,6 +12,7 @@ import {
   type FieldLayout,
   innerKinds,
   type LayoutNames,
+  machineLayout,
   ownsHeap,
   relateKinds,
   type StructLayout,
@@ -55,6 +56,7 @@ export function sameKind(a: AnyKind, b: AnyKind, names: LayoutNames): boolean {
   if (a.tag !== b.tag || a.bytes !== b.bytes) return false;
   switch (a.tag) {
     case 'oneOf':
+    case 'machine':
       return a.names.every((name, k) => (b as typeof a).names[k] === name) && a.names.length <= (b as typeof a).names.length;
     case 'ref':
       return a.pool === names.pool((b as typeof a).pool);
@@ -152,6 +154,17 @@ function rawOf(from: AnyKind, to: AnyKind, names: LayoutNames): RawStep | undefi
       }
     };
   }
+  if (from.tag === 'machine' && to.tag === 'machine') {
+    // The state is found by its name; when it was entered and its timeout stay as they are.
+    const copy = copyBytes(to.bytes);
+    const states = from.names.map(name => to.names.indexOf(name));
+    return (mem, fromByte, target, toByte, view) => {
+      const state = mem.u32[(fromByte + machineLayout.state) / 4];
+      if (states[state] === -1) throw new Unfit(`'${from.names[state]}' is no state of ${describeKind(to)}`);
+      copy(mem, fromByte, target, toByte, view);
+      view.setUint32(toByte + machineLayout.state, states[state]!, true);
+    };
+  }
   if (innerKinds(from).length > 0 || innerKinds(to).length > 0 || ownsHeap(from) || ownsHeap(to)) return undefined;
   const change = changeOf(from, to, names);
   if (change === undefined) return undefined;
@@ -208,6 +221,8 @@ export function changeOf(from: AnyKind, to: AnyKind, names: LayoutNames): Change
   switch (from.tag) {
     case 'bool':
       return to.tag === 'bool' ? value => value : undefined;
+    case 'machine':
+      return to.tag === 'machine' ? value => fitting(to, value) : undefined;
     case 'oneOf':
     case 'text':
       return to.tag === 'oneOf' || to.tag === 'text' ? value => fitting(to, value) : undefined;

@@ -5,6 +5,7 @@ import {
   i32,
   int,
   list,
+  machine,
   map,
   oneOf,
   optional,
@@ -215,6 +216,32 @@ describe('migrate', () => {
     const { store } = migrated(v1.segment, state({ players: pool(Changed) }));
     expect(plain(store.state.players.get(3)!)).toEqual({ name: 'p3', level: 'level 3', total: 3_000_010 });
     expect(store.check()).toEqual([]);
+  });
+
+  it('machines: states are found by name, times and timeouts stay', () => {
+    class Door extends struct({
+      lock: machine({ initial: 'open', states: { open: { to: ['shut'] }, shut: { to: ['open'], after: [10, 'open'] } } }),
+    }) {}
+    const from = made(state({ doors: pool(Door) }));
+    const armed: object[] = [];
+    from.store.machines.timers = { arm: name => armed.push(name), cancel: () => {} };
+    transact(from.store, () => {
+      from.store.state.doors.create();
+      from.store.state.doors.create({ lock: 'shut' });
+    });
+    class Gate extends struct({
+      wide: int,
+      bolt: machine({
+        initial: 'open',
+        states: { shut: { to: ['open', 'broken'], after: [20, 'open'] }, open: { to: ['shut'] }, broken: {} },
+      }).was('lock'),
+    }) {}
+    const { store } = migrated(from.segment, state({ gates: pool(Gate, { was: 'doors' }) }));
+    expect([...store.state.gates].map(gate => gate.bolt.state)).toEqual(['open', 'shut']);
+    const found = store.machineNames.find(armed[0] as never)!;
+    expect(found).toBe(store.state.gates.get(1)!.bolt);
+    transact(store, () => expect(found.timeout(1)).toBe(true));
+    expect(store.state.gates.get(1)!.bolt.state).toBe('open');
   });
 
   it('a pool without changes is copied word for word, growing or not', () => {
