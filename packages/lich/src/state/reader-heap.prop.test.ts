@@ -205,7 +205,7 @@ const histories = (flaws: MirrorFlaws = {}) =>
     },
   );
 
-const runs = process.env.LICH_SOAK === '1' ? 10_000 : 150;
+const runs = process.env.LICH_SOAK === '1' ? 10_000 : 80;
 
 it(`walks are of one commit, whatever is written between their steps: ${runs} random histories`, () => {
   fc.assert(histories(), { numRuns: runs });

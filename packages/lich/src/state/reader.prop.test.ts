@@ -5,6 +5,7 @@ import { array, f32, i32, int, list, map, pool, ref, state, struct, text } from 
 import { describe, expect, it } from 'vitest';
 import { memorySegment } from '../testing/memory-segment.ts';
 import type { MirrorFlaws } from './mirror.ts';
+import { Reader } from './reader.ts';
 import { openReader, openStore, plain, type Snapshot, type Store, storePlan } from './index.ts';
 
 class Part extends struct({ a: i32, b: text(9) }) {}
@@ -194,7 +195,7 @@ const histories = (flaws: MirrorFlaws = {}) =>
   );
 
 describe('a snapshot', () => {
-  const runs = process.env.LICH_SOAK === '1' ? 20_000 : 200;
+  const runs = process.env.LICH_SOAK === '1' ? 20_000 : 120;
 
   it(`is one commit exactly, whatever is written between its steps: ${runs} random histories`, () => {
     fc.assert(histories(), { numRuns: runs });
@@ -245,6 +246,50 @@ describe('a snapshot', () => {
     });
     expect(tries).toBe(2);
     expect(after).toEqual([19, 299_019]);
+  });
+
+  it('scans in bounded memory, one scan inside another, too', () => {
+    class Wide extends struct({ v: i32, fill: array(i32, 900) }) {}
+    const wide = storePlan(state({ wide: pool(Wide, { capacity: 6_000 }), grown: pool(Wide) }), {
+      logWords: 1 << 14,
+      heapBytes: 24 << 20,
+    });
+    const segment = memorySegment({ regions: wide.regions, catalog: wide.catalog });
+    const store = openStore(segment, wide) as Store<any>;
+    for (let k = 0; k < 6_000; k++) {
+      store.log.begin();
+      store.state.wide.create({ v: k });
+      if (k < 5_000) store.state.grown.create({ v: -k });
+      store.log.commit();
+    }
+    const reader = new Reader(segment, {});
+    let most = 0;
+    reader.snapshot(s => {
+      let outer = 0;
+      s.scan('wide', ({ slot: at, value }) => {
+        if (value['v'] === outer) outer++;
+        most = Math.max(most, reader.mirror.usedBytes);
+        if (at % 3_000 !== 0) return;
+        let inside = 0;
+        s.scan('grown', entry => {
+          if (entry.value['v'] === -inside) inside++;
+        });
+        expect(inside).toBe(5_000);
+      });
+      expect(outer).toBe(6_000);
+      let changed = 0;
+      s.changed('grown', 0, () => changed++);
+      expect(changed).toBe(5_000);
+    });
+    // Both pools have more than that together, one scan needs less.
+    expect(most).toBeLessThan(40 << 20);
+    reader.snapshot(s => {
+      most = 0;
+      s.scan('wide', () => (most = Math.max(most, reader.mirror.usedBytes)));
+    });
+    expect(most).toBeLessThan(17 << 20);
+    expect(reader.check()).toEqual([]);
+    expect(reader.mirror.usedBytes).toBe(0);
   });
 
   it('gives up with numbers and the setting', () => {

@@ -126,6 +126,8 @@ export class Reader implements StoreReader {
   #running = false;
   /** Views stand over the mirror: a scan may not give memory back. */
   #pinned = false;
+  /** Walks that are under way, one inside the other. */
+  #walks = 0;
 
   constructor(segment: Segment, options: ReaderOptions) {
     if (process.arch !== 'x64') {
@@ -179,6 +181,7 @@ export class Reader implements StoreReader {
       );
     }
     this.#running = true;
+    this.#walks = 0;
     this.#pinned = pinned;
     const beganMs = performance.now();
     let window = 0;
@@ -363,6 +366,7 @@ export class Reader implements StoreReader {
     const { stride } = slots.places;
     const high = this.#highOf(pool);
     const step = Math.max(64, Math.floor(SCAN_WORDS / stride / 64) * 64);
+    this.#walks++;
     for (let from = 0, count = 0; from < high; from += count) {
       this.#giveBack(pool);
       count = slots.run(from, Math.min(step, high - from));
@@ -379,11 +383,13 @@ export class Reader implements StoreReader {
       mirror.need(slots.base(from + first), (last - first + 1) * stride);
       for (let slot = from + first; slot <= from + last; slot++) visit(slot);
     }
+    this.#walks--;
   }
 
   /** Between two steps of a walk: memory is bounded. Only the addresses of the pool are still needed. */
   #giveBack(pool: PoolPart): void {
-    if (this.#pinned || this.mirror.usedBytes <= KEEP_BYTES) return;
+    // A walk inside the visit of another one leaves what that one stands on.
+    if (this.#pinned || this.#walks > 1 || this.mirror.usedBytes <= KEEP_BYTES) return;
     this.mirror.release();
     this.#highOf(pool);
   }
@@ -395,6 +401,7 @@ export class Reader implements StoreReader {
     const U = mirror.u32;
     const high = this.#highOf(pool);
     const stampAt = (word: number) => U[word + 1] * 0x1_0000_0000 + U[word];
+    this.#walks++;
     for (let from = 0; from < high; from += 64) {
       this.#giveBack(pool);
       const block = slots.block(from);
@@ -406,6 +413,7 @@ export class Reader implements StoreReader {
         if (stampAt(slots.base(slot) + SLOT_STAMP) >= since) visit(slot, this.#entryAt(pool, slot));
       }
     }
+    this.#walks--;
   }
 
   #face(): Snapshot {
