@@ -13,6 +13,8 @@ const P = protocol({
 const on = { walk() {}, buy: () => ({ ok: 1 }), later() {} };
 const good = { state: State, protocol: P, on } as const;
 
+const risky = { protocol: protocol({ ...P.declared, later: own({}, { onCrash: 'skip' }) }) };
+
 const refusal = (name: string, spec: object) => {
   try {
     service(name, spec as never);
@@ -49,6 +51,13 @@ describe('service()', () => {
     ['arena', { ...good, on: { ...on, walk: async () => {} } }, 'on.walk'],
     ['arena', { ...good, tickHz: 20, tick: async () => {} }, 'tick'],
     ['arena', { ...good, async start() {} }, 'start'],
+    ['arena', { ...good, onSkipped: 5 }, 'onSkipped'],
+    ['arena', { ...good, onSkipped: null }, 'onSkipped'],
+    ['arena', { ...good, onSkipped: { later() {} } }, 'onSkipped.later'],
+    ['arena', { ...good, onSkipped: { walk() {} } }, 'onSkipped.walk'],
+    ['arena', { ...good, onSkipped: { nothing() {} } }, 'onSkipped.nothing'],
+    ['arena', { ...good, ...risky, onSkipped: { later: 5 } }, 'onSkipped.later'],
+    ['arena', { ...good, ...risky, onSkipped: { async later() {} } }, 'onSkipped.later'],
   ])('%s %o is refused by name', (name, spec, why) => {
     const found = refusal(name, spec);
     expect(found?.code).toBe('RUNTIME_BAD_SERVICE');
@@ -58,6 +67,7 @@ describe('service()', () => {
 
   it('takes what is right', () => {
     expect(refusal('arena', good)).toBeUndefined();
+    expect(refusal('arena', { ...good, ...risky, onSkipped: { later() {} } })).toBeUndefined();
     const found = service('arena', {
       ...good,
       me: 'players',
