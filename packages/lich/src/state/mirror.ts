@@ -224,6 +224,7 @@ export class Mirror implements Arrays {
   readonly #words: number;
   #lookedMs = 0;
   #slow = false;
+  #lapped = false;
   #open = false;
 
   /** @param ring word of the log's ring, and its size in words */
@@ -271,6 +272,7 @@ export class Mirror implements Arrays {
     }
     this.#lookedMs = performance.now();
     this.#slow = false;
+    this.#lapped = false;
     this.#core.begin();
     this.#open = true;
   }
@@ -323,6 +325,11 @@ export class Mirror implements Arrays {
     return this.#core.window();
   }
 
+  /** Must this snapshot begin again? */
+  get lapped(): boolean {
+    return this.#lapped;
+  }
+
   /** Was this snapshot given up because so much time passed between two looks that the log's position may have wrapped? */
   get slow(): boolean {
     return this.#slow;
@@ -351,6 +358,8 @@ export class Mirror implements Arrays {
         { severity: 'warn' },
       );
     }
+    this.#lapped = true;
+    this.#open = false;
     throw LAPPED;
   }
 }

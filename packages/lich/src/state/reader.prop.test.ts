@@ -246,6 +246,17 @@ describe('a snapshot', () => {
     });
     expect(tries).toBe(2);
     expect(after).toEqual([19, 299_019]);
+
+    tries = 0;
+    const caught = reader.snapshot(s => {
+      if (++tries === 1) spin(30);
+      try {
+        return s.record('small', 0)!['v'];
+      } catch {
+        return 'whoever catches everything';
+      }
+    });
+    expect([tries, caught]).toEqual([2, 29]);
   });
 
   it('scans in bounded memory, one scan inside another, too', () => {

@@ -181,7 +181,6 @@ export class Reader implements StoreReader {
       );
     }
     this.#running = true;
-    this.#walks = 0;
     this.#pinned = pinned;
     const beganMs = performance.now();
     let window = 0;
@@ -189,9 +188,12 @@ export class Reader implements StoreReader {
       for (let tries = 1; ; tries++) {
         if (mirror.usedBytes > KEEP_BYTES) mirror.release();
         this.#stamp = this.#stampNow();
+        this.#walks = 0;
         mirror.begin();
         try {
-          return read(this.#snapshot);
+          const result = read(this.#snapshot);
+          // Whoever catches everything has caught that, too.
+          if (!mirror.lapped) return result;
         } catch (error) {
           if (error !== LAPPED) throw error;
         } finally {
