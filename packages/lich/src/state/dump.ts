@@ -27,9 +27,12 @@ export interface DumpOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
-/** Memory that a dump uses for copies, at most, besides the words that its owner changes meanwhile. */
+/** Memory that a dump uses for copies, besides the words that its owner changes meanwhile, unless it has to hold all. */
 const KEEP_BYTES = 8 * 1_048_576;
-const TRIES = 20;
+const TRIES = 100;
+const TRIES_MS = 10_000;
+/** Attempts that pack between the steps. */
+const PACKING_TRIES = 3;
 const GRANULE_PAGES = GRANULE_BYTES / PAGE;
 
 if (PAGE !== PAGE_BYTES) throw new Error('dump.ts: pages of another size');
@@ -59,23 +62,26 @@ export function dumpSegment(segment: Segment, path: string, options: DumpOptions
   const taken = () => new ShmError('SHM_EXISTS', `${path} exists already: give another name`, { severity: 'warn' });
   if (fs.existsSync(path)) throw taken();
   const file = newFile(path);
+  const beganMs = performance.now();
+  let window = 0;
   try {
     for (let tries = 1; ; tries++) {
       mirror.release();
       coded('write', () => fs.ftruncateSync(file.fd, 0));
       mirror.begin();
       try {
-        const info = writeParts(segment, mirror, new DumpWriter(file.fd, packing), options);
+        const info = writeParts(segment, mirror, new DumpWriter(file.fd, packing), options, tries > PACKING_TRIES);
         coded('write', () => fs.fsyncSync(file.fd));
         if (!file.publish()) throw taken();
         fs.closeSync(file.fd);
         return info;
       } catch (error) {
         if (error !== LAPPED) throw error;
-        if (tries === TRIES) {
+        window = Math.max(window, mirror.window);
+        if (tries === TRIES || performance.now() - beganMs > TRIES_MS) {
           throw new StateError(
             'STATE_SNAPSHOT',
-            `${tries} times the owner of ${segment.name} wrote over what the dump needed of its log: up to ${mirror.window} words between two steps, of ${places.logWords}. Raise limits.logBytes (${places.logWords * 4})`,
+            `${tries} times the owner of ${segment.name} wrote over what the dump needed of its log: up to ${window} words between two steps, of ${places.logWords}. Raise limits.logBytes (${places.logWords * 4})`,
             { severity: 'warn' },
           );
         }
@@ -92,7 +98,8 @@ export function dumpSegment(segment: Segment, path: string, options: DumpOptions
   }
 }
 
-function writeParts(segment: Segment, mirror: Mirror, out: DumpWriter, options: DumpOptions): DumpInfo {
+/** @param hold copy all of it first and pack it then: less time between two steps, and memory for all */
+function writeParts(segment: Segment, mirror: Mirror, out: DumpWriter, options: DumpOptions, hold: boolean): DumpInfo {
   const commitNo = segment.f64[COMMIT_NO >> 1]!;
   const raw = new Uint8Array(PART_PAGES * (PAGE + 4));
   const numbers = new Uint32Array(raw.buffer, 0, PART_PAGES);
@@ -104,30 +111,35 @@ function writeParts(segment: Segment, mirror: Mirror, out: DumpWriter, options: 
     out.part(raw.subarray(0, count * (PAGE + 4)), count);
     count = 0;
   };
-  const put = (number: number) => {
-    const from = number * PAGE;
-    if (isZero(mirror.i32, from / 4)) return;
+  const put = (number: number, from: Uint8Array) => {
     numbers[count] = number;
-    pages.set(mirror.u8.subarray(from, from + PAGE), count * PAGE);
+    pages.set(from, count * PAGE);
     if (++count === PART_PAGES) flush();
+  };
+  const putGranule = (granule: number) => {
+    for (let number = granule * GRANULE_PAGES; number < (granule + 1) * GRANULE_PAGES; number++) {
+      const at = number * PAGE;
+      if (number > WORDS_NUMBER && !logged(number) && !isZero(mirror.i32, at / 4))
+        put(number, mirror.u8.subarray(at, at + PAGE));
+    }
+    options.onProgress?.(granule * GRANULE_BYTES, segment.sizeBytes);
   };
   const log = segment.regions.get('log')!;
   const logged = (number: number) => number * PAGE >= log.offset && (number + 1) * PAGE <= log.offset + log.bytes;
-  const granules = segment.sizeBytes / GRANULE_BYTES;
-  for (let granule = 0; granule < granules; granule++) {
+  const held: number[] = [];
+  for (let granule = 0; granule < segment.sizeBytes / GRANULE_BYTES; granule++) {
     const first = granule * GRANULE_PAGES;
     if (!isReserved(segment, granule) || (logged(first) && logged(first + GRANULE_PAGES - 1))) continue;
     mirror.need((first * PAGE) / 4, GRANULE_BYTES / 4);
-    for (let number = Math.max(first, WORDS_NUMBER + 1); number < first + GRANULE_PAGES; number++) {
-      if (!logged(number)) put(number);
-    }
-    options.onProgress?.(first * PAGE, segment.sizeBytes);
-    if (mirror.usedBytes > KEEP_BYTES) mirror.release();
+    if (hold) held.push(granule);
+    else putGranule(granule);
+    if (!hold && mirror.usedBytes > KEEP_BYTES) mirror.release();
   }
-  mirror.release();
-  mirror.need(WORDS_PAGE, PAGE / 4);
-  quiet(mirror.i32);
-  put(WORDS_NUMBER);
+  // Not under the log, so it is copied after all that is: its counters are at least those of what was copied.
+  const words = segment.i32.slice(WORDS_PAGE, WORDS_PAGE + PAGE / 4);
+  for (const granule of held) putGranule(granule);
+  quiet(words);
+  put(WORDS_NUMBER, new Uint8Array(words.buffer));
   flush();
   return out.finish({
     segmentFormat: FORMAT_VERSION,
@@ -156,10 +168,10 @@ function isZero(words: Int32Array, from: number): boolean {
 
 /** Of a copied page `words`: nothing is open, and nothing is being handled. */
 function quiet(words: Int32Array): void {
-  words[LOG_POS] = 0;
-  words[COM_POS] = 0;
-  words.fill(0, CUR, SUSPECT_MORE + 1);
-  words[PHASE] = 0;
+  words[LOG_POS - WORDS_PAGE] = 0;
+  words[COM_POS - WORDS_PAGE] = 0;
+  words.fill(0, CUR - WORDS_PAGE, SUSPECT_MORE - WORDS_PAGE + 1);
+  words[PHASE - WORDS_PAGE] = 0;
 }
 
 /** A dump as a segment in the memory of this process: readers, inspection and checks take it as they take a mapped one.
