@@ -23,7 +23,7 @@ import { COM_POS, COMMIT_NO, CUR, FORMATTED, LOG_POS, PHASE, SUSPECT_MORE, WORDS
 export interface DumpOptions {
   /** Default `brotli`; see docs/tools.md for what each costs. */
   readonly packing?: DumpPacking;
-  /** Told after each part, in bytes of the segment that were gone through. */
+  /** Told how far it is, in bytes of the segment that are in use. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -116,28 +116,29 @@ function writeParts(segment: Segment, mirror: Mirror, out: DumpWriter, options: 
     pages.set(from, count * PAGE);
     if (++count === PART_PAGES) flush();
   };
-  const putGranule = (granule: number) => {
+  const putGranule = (granule: number, k: number) => {
     for (let number = granule * GRANULE_PAGES; number < (granule + 1) * GRANULE_PAGES; number++) {
       const at = number * PAGE;
       if (number > WORDS_NUMBER && !logged(number) && !isZero(mirror.i32, at / 4))
         put(number, mirror.u8.subarray(at, at + PAGE));
     }
-    options.onProgress?.(granule * GRANULE_BYTES, segment.sizeBytes);
+    options.onProgress?.((k + 1) * GRANULE_BYTES, granules.length * GRANULE_BYTES);
   };
   const log = segment.regions.get('log')!;
   const logged = (number: number) => number * PAGE >= log.offset && (number + 1) * PAGE <= log.offset + log.bytes;
-  const held: number[] = [];
-  for (let granule = 0; granule < segment.sizeBytes / GRANULE_BYTES; granule++) {
-    const first = granule * GRANULE_PAGES;
-    if (!isReserved(segment, granule) || (logged(first) && logged(first + GRANULE_PAGES - 1))) continue;
-    mirror.need((first * PAGE) / 4, GRANULE_BYTES / 4);
-    if (hold) held.push(granule);
-    else putGranule(granule);
+  // What is reserved from now on holds nothing that the commit leads to.
+  const granules = Array.from({ length: segment.sizeBytes / GRANULE_BYTES }, (_, granule) => granule).filter(
+    granule =>
+      isReserved(segment, granule) && !(logged(granule * GRANULE_PAGES) && logged((granule + 1) * GRANULE_PAGES - 1)),
+  );
+  for (const [k, granule] of granules.entries()) {
+    mirror.need((granule * GRANULE_BYTES) / 4, GRANULE_BYTES / 4);
+    if (!hold) putGranule(granule, k);
     if (!hold && mirror.usedBytes > KEEP_BYTES) mirror.release();
   }
   // Not under the log, so it is copied after all that is: its counters are at least those of what was copied.
   const words = segment.i32.slice(WORDS_PAGE, WORDS_PAGE + PAGE / 4);
-  for (const granule of held) putGranule(granule);
+  if (hold) granules.forEach(putGranule);
   quiet(words);
   put(WORDS_NUMBER, new Uint8Array(words.buffer));
   flush();
