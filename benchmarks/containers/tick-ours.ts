@@ -1,0 +1,59 @@
+/** Records of a pool in a segment on tmpfs; a tick is a transaction. */
+import { f32, i32, int, pool, state, struct, u16 } from '@lich/schema';
+import { createSegment } from 'lich/shm';
+import { openStore, storePlan } from 'lich/state';
+import type { Measured } from '../lib/bench.ts';
+import { pin, scratchDir } from '../lib/tools.ts';
+import { measureTicks, type TickWork, tickSizes } from './tick.ts';
+
+class Unit extends struct({ kind: u16, hp: i32, gold: int, x: f32, y: f32, vx: f32, vy: f32 }) {}
+
+export default function ours({ size }: TickWork): Measured {
+  pin(1);
+  const sizes = tickSizes[size];
+  const schema = state({ units: pool(Unit, { capacity: sizes.records + 1 }) });
+  const plan = storePlan(schema);
+  const segment = createSegment({ ...plan, dir: scratchDir(), name: 'bench', kind: 'state' });
+  const { log, state: root, pools } = openStore(segment, plan);
+  const { units } = root;
+  for (let k = 0; k < sizes.records; ) {
+    log.begin();
+    for (const end = Math.min(sizes.records, k + 1_000); k < end; k++) units.create({ hp: 100, gold: k, vx: 1, vy: 2 });
+    log.commit();
+  }
+  const prepared = pools.get('units')!;
+  const result = measureTicks(
+    {
+      tick(hits, dead) {
+        log.begin();
+        for (const { who, dx, dy, damage } of hits) {
+          const unit = units.get(who)!;
+          unit.vx = dx;
+          unit.vy = dy;
+          unit.x += dx;
+          unit.y += dy;
+          unit.hp = unit.hp > damage ? unit.hp - damage : 100;
+          unit.gold++;
+        }
+        for (const who of dead) {
+          // The slot that was given back last is the one that is taken.
+          const { gold } = units.get(who)!;
+          units.destroy(units.get(who)!);
+          units.create({ hp: 100, gold: gold + 1, vx: 1, vy: 2 });
+        }
+        log.commit();
+      },
+      idle: () => prepared.prepare(sizes.births),
+      sum() {
+        let sum = 0;
+        units.forEach(({ hp, gold, x, y }) => {
+          sum = (sum + hp + gold + x + y) % 1e9;
+        });
+        return sum;
+      },
+    },
+    sizes,
+  );
+  segment.close(true);
+  return result;
+}
