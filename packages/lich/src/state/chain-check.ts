@@ -1,6 +1,15 @@
 /** Walk the words of lists, maps and sets, with a capacity and in the heap. */
 import { listLayout, type ListShape, mapLayout, type MapShape, setLayout, type SetShape } from '@lich/schema';
-import { CHAIN_FIRST, type ChainShape, chunkPlaces, HEAD_STAMP, headWords, listShape, TABLE, tableShape } from './chain-shape.ts';
+import {
+  CHAIN_FIRST,
+  type ChainShape,
+  chunkPlaces,
+  HEAD_STAMP,
+  headWords,
+  listShape,
+  TABLE,
+  tableShape,
+} from './chain-shape.ts';
 import { CHUNK_LINKS, chunkFront, chunkSlots, chunkStart, chunkWord } from './chunks.ts';
 import { decode } from './decode.ts';
 import type { Violation } from './errors.ts';
@@ -94,8 +103,7 @@ function checkChain(
     seen.add(link);
     const slot = slotAt(link - 1);
     const generation = U[slot + shape.generation];
-    if (U[slot + shape.prev] !== prev)
-      bad(`slot ${link - 1} says its prev is ${U[slot + shape.prev]}, it is ${prev}`);
+    if (U[slot + shape.prev] !== prev) bad(`slot ${link - 1} says its prev is ${U[slot + shape.prev]}, it is ${prev}`);
     if ((generation & 1) === 0) bad(`slot ${link - 1} is in use with an even generation`);
     if (shape.turn >= 0 && ((U[control + shape.turn] - generation) | 0) < 0)
       bad(`slot ${link - 1} has generation ${generation}, the newest is ${U[control + shape.turn]}`);

@@ -42,7 +42,17 @@ export function headWords(shape: ChainShape): number {
 }
 
 /** Words of a list. */
-export const LIST = { first: 0, last: 1, free: 2, count: 3, high: 4, prev: 0, next: 1, generation: 2, link: 1 } as const;
+export const LIST = {
+  first: 0,
+  last: 1,
+  free: 2,
+  count: 3,
+  high: 4,
+  prev: 0,
+  next: 1,
+  generation: 2,
+  link: 1,
+} as const;
 
 // One shape a kind: readers ask for it with each value.
 const shapes = new WeakMap<object, ChainShape>();

@@ -48,9 +48,7 @@ export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlace
   const fence = mem.u32[rootStampWord(layouts, places.root) + 2];
   if (fence !== ROOT_FENCE) out.push({ where: 'root', what: `fence is ${fence.toString(16)}` });
   layouts.pools.forEach((pool, k) => {
-    checkPool(mem, pool, places.pools[k]!, context.heap, out, (word, where) =>
-      checkRecord(context, pool, word, where),
-    );
+    checkPool(mem, pool, places.pools[k]!, context.heap, out, (word, where) => checkRecord(context, pool, word, where));
   });
   checkTimers(mem, layouts.root, places.root, context.heap, out);
   context.heap.leaks();

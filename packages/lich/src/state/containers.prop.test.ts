@@ -59,7 +59,7 @@ const words = (n: number) => 'abcdefghijklmnopqrstuvwxyz\u{1F480}é'.repeat(1 + 
 const partOf = (n: number) => ({
   kind: n,
   name: words(n),
-  marks: Array.from({ length: n % 4 }, (_, k) => k + n % 7),
+  marks: Array.from({ length: n % 4 }, (_, k) => k + (n % 7)),
   flags: [n % 2, 0, n % 3],
   tags: n % 3 === 0 ? [] : [`t${n % 5}`],
 });
@@ -138,7 +138,10 @@ const KEYS: Record<string, Sort> = {
   u8: { kind: u8, value: n => n },
   int: { kind: int, value: n => (n % 2 === 0 ? n : -n * 2 ** 40) + 0 },
   i64: { kind: i64, value: n => BigInt(n - 20) * 0x1_0000_0001n },
-  oneOf: { kind: (oneOf as (...names: string[]) => any)(...Array.from({ length: 64 }, (_, k) => `name ${k}`)), value: n => `name ${n}` },
+  oneOf: {
+    kind: (oneOf as (...names: string[]) => any)(...Array.from({ length: 64 }, (_, k) => `name ${k}`)),
+    value: n => `name ${n}`,
+  },
   'text(5)': { kind: text(5), value: n => `${n % 2 === 0 ? 'k' : '\u{1F480}'}${n}` },
   'text()': { kind: text(), value: n => `a key that is longer than most ${n}`.slice(n % 30) + n },
   ref: { kind: ref<any>('others'), value: (n, { refs }) => refs[n % refs.length] },
@@ -185,7 +188,7 @@ function tryOut<M>(name: string, bed: Bed<M>, count: number): void {
     rollback: fc.integer({ min: 0, max: 4 }).map(n => n === 0),
     recreate: fc.nat({ max: 12 }),
   });
-  it(name, () => {
+  it(`${name}`, () => {
     let done = 0;
     fc.assert(
       fc.property(fc.array(transaction, { minLength: 1, maxLength: 10, size: 'max' }), history => {
@@ -270,7 +273,8 @@ function listBed(sort: Sort, capacity: number): Bed<any[]> {
     plain: model => model,
     apply(real, model, { verb, at, value }, world, put) {
       const given = sort.value(value, world);
-      const shown = (v: any) => (sort.kind === SORTS.ref!.kind && v !== undefined ? world.store.pools.get('others')!.refOf(v) : v);
+      const shown = (v: any) =>
+        sort.kind === SORTS.ref!.kind && v !== undefined ? world.store.pools.get('others')!.refOf(v) : v;
       const out = [...model];
       const place = model.length === 0 ? 0 : at % model.length;
       const add = (real1: () => unknown, model1: () => void): any[] => {
@@ -317,7 +321,12 @@ function listBed(sort: Sort, capacity: number): Bed<any[]> {
         return model;
       }
       if (model.length === 0) {
-        expect([real.at(0), real.first, real.last, real.cursor(0)]).toEqual([undefined, undefined, undefined, undefined]);
+        expect([real.at(0), real.first, real.last, real.cursor(0)]).toEqual([
+          undefined,
+          undefined,
+          undefined,
+          undefined,
+        ]);
         return model;
       }
       const cursor = real.cursor(place);
@@ -470,7 +479,11 @@ function longBed(tag: 'text' | 'bytes'): Bed<{ value: any }> {
       if (!isDeepStrictEqual(real, model.value)) expect(real).toEqual(model.value);
       const length = verb < 20 ? 0 : verb < 70 ? value % 20 : verb < 90 || tag === 'bytes' ? value : value * 16 + at;
       const next =
-        tag === 'text' ? words(value).repeat(300).slice(at, at + length) : Uint8Array.from({ length }, (_, k) => k + at);
+        tag === 'text'
+          ? words(value)
+              .repeat(300)
+              .slice(at, at + length)
+          : Uint8Array.from({ length }, (_, k) => k + at);
       put(next);
       return { value: next };
     },
@@ -496,7 +509,8 @@ describe('list', () => {
 describe('map', () => {
   enough();
   for (const name of Object.keys(KEYS)) tryOut(`from ${name}`, mapBed(KEYS[name]!, SORTS.i32!, 0), 50);
-  for (const name of Object.keys(SORTS)) tryOut(`to ${name}`, mapBed(KEYS.int!, SORTS[name]!, 0), SORTS[name]!.change ? 20 : 40);
+  for (const name of Object.keys(SORTS))
+    tryOut(`to ${name}`, mapBed(KEYS.int!, SORTS[name]!, 0), SORTS[name]!.change ? 20 : 40);
   for (const name of ['u32', 'text()', 'text(5)', 'ref'])
     tryOut(`from ${name} to Part, at most 7`, mapBed(KEYS[name]!, SORTS.Part!, 7), 40);
   tryOut('from text() to text()', mapBed(KEYS['text()']!, SORTS['text()']!, 0), 40);

@@ -1,5 +1,13 @@
 /** The doors of a store: one for each kind that is read as a view, made on first use. */
-import { type AnyKind, check as checkKind, describeKind, isGrowing, ownsHeap, SchemaError, type StructLayout } from '@lich/schema';
+import {
+  type AnyKind,
+  check as checkKind,
+  describeKind,
+  isGrowing,
+  ownsHeap,
+  SchemaError,
+  type StructLayout,
+} from '@lich/schema';
 import type { ViewClass } from './accessors.ts';
 import { cellOf } from './cell.ts';
 import type { Door, Placed } from './door.ts';

@@ -26,7 +26,8 @@ export interface ElementSpec {
 }
 
 export function mustFit(kind: AnyKind, value: unknown, what: string): void {
-  const reason = value === undefined && kind.tag !== 'ref' && kind.tag !== 'optional' ? 'undefined' : check(kind, value);
+  const reason =
+    value === undefined && kind.tag !== 'ref' && kind.tag !== 'optional' ? 'undefined' : check(kind, value);
   if (reason !== undefined) throw new SchemaError('SCHEMA_RANGE', `${what}: ${reason}`);
 }
 

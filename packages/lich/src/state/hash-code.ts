@@ -52,7 +52,8 @@ export function lookUpOf(plan: LookUpPlan): LookUp | undefined {
   const hash = number
     ? `let x=key|0;if(x===key){${mix}}else ${key.tag === 'int' ? 'x=hashWide(key)' : 'return NONE'};`
     : 'const x=hashText(key);';
-  const { count, buckets, rest, chain } = TABLE;
+  // The chain is word 0 of an entry.
+  const { count, buckets, rest } = TABLE;
   // 4 slots in the first chunk, front words before the slots: chunks.ts.
   const bucket = grows
     ? `const n=I[(c+${buckets})|0];if(n===0)return NONE;
@@ -62,11 +63,14 @@ b=(b+4)|0;let k=29-clz32(b);let l=I[(${context.heap.base}+I[(c+${rest}+k)|0]+b-(
   const entry = grows
     ? `const a=(l+3)|0;k=29-clz32(a);const s=4<<k,e=(${context.heap.base}+I[(c+${rest}+k)|0]+s+imul(a-s,${stride}))|0;`
     : `const e=(c+${entries - stride}+imul(l,${stride}))|0;`;
-  const control = grows ? `const h=I[home];if(h===0)return NONE;const c=(h+${context.heap.base + HEAD_STAMP})|0;` : 'const c=home;';
-  const text = (none: string, found: string) => `function(home,key){
+  const control = grows
+    ? `const h=I[home];if(h===0)return NONE;const c=(h+${context.heap.base + HEAD_STAMP})|0;`
+    : 'const c=home;';
+  const text = (none: string, found: string) =>
+    `function(home,key){
 if(home===0)freed();if(typeof key!=='${number ? 'number' : 'string'}')return NONE;
 ${control}${hash}${bucket}
-while(l!==0){${entry}if(${same}){${found}}l=I[${chain === 0 ? 'e' : `(e+${chain})|0`}];}
+while(l!==0){${entry}if(${same}){${found}}l=I[e];}
 return NONE;}`.replaceAll('NONE', none);
   const value = plan.value && numberAt(plan.value, plan.valueOffset);
   const source = `'use strict';// table ${++tables}

@@ -78,13 +78,7 @@ export function keyForm(
 
 type Bare = Omit<KeyForm, 'storedHash'> & Partial<KeyForm>;
 
-function formOf(
-  mem: Arrays,
-  kind: AnyKind,
-  offset: number,
-  context: StoreContext | undefined,
-  heapWord: number,
-): Bare {
+function formOf(mem: Arrays, kind: AnyKind, offset: number, context: StoreContext | undefined, heapWord: number): Bare {
   const at = offset / 4;
   const hashBig = (probe: unknown): number => {
     scratchBig[0] = probe as bigint;

@@ -51,6 +51,10 @@ export class MapView extends TableView implements HashMap<any, any, any, any> {
     return this.shown(view);
   }
 
+  get [Symbol.toStringTag](): string {
+    return 'Map';
+  }
+
   entries(): WalkIterator<[any, any]> {
     return this.walk(ENTRIES);
   }

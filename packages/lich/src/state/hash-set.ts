@@ -20,6 +20,10 @@ export class SetView extends TableView implements HashSet<any, any, any> {
     return this;
   }
 
+  get [Symbol.toStringTag](): string {
+    return 'Set';
+  }
+
   entries(): WalkIterator<[any, any]> {
     return this.walk(ENTRIES);
   }

@@ -180,5 +180,8 @@ export function encode(kind: AnyKind, value: unknown, offset: number, view: Data
       for (let k = 0; k < bytes.length; k++) view.setUint8(offset + 4 + k, bytes[k]);
       return;
     }
+    default:
+      // Containers and refs begin as zero bytes.
+      return;
   }
 }

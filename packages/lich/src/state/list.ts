@@ -226,7 +226,9 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
   #read(at: number, index: number): unknown {
     const slot = this.#chain.slot(at, index);
     const { cell, payload } = this.#spec;
-    return cell !== undefined ? cell.read(cell.unit(slot + payload, 0)) : this.shown(this.viewAt(index, slot + payload));
+    return cell !== undefined
+      ? cell.read(cell.unit(slot + payload, 0))
+      : this.shown(this.viewAt(index, slot + payload));
   }
 
   /** Link of the element at a place counted from the start, or the end; 0 = none. */

@@ -27,7 +27,8 @@ export function readText(u16: Uint16Array, word: number, most: number): string {
 
 /** @param from unit, @param length units */
 export function readUnits(u16: Uint16Array, from: number, length: number): string {
-  if (length < CACHED_FROM || length > CACHED_TO) return length > LONG_FROM ? longText(u16, from, length) : makeText(u16, from, length);
+  if (length < CACHED_FROM || length > CACHED_TO)
+    return length > LONG_FROM ? longText(u16, from, length) : makeText(u16, from, length);
   const place = ((from >>> 1) ^ (from >>> 11)) & 1023;
   const known = recent[place];
   return known.length === length && equalsUnits(u16, from, known)
