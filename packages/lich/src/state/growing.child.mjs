@@ -1,0 +1,181 @@
+// A child process of the tests: an owner whose state grows and shrinks in all ways that a schema knows. It runs the built
+// dist/.
+import {
+  array,
+  bits,
+  bytes,
+  int,
+  list,
+  map,
+  optional,
+  pool,
+  queue,
+  ref,
+  set,
+  sorted,
+  state,
+  struct,
+  text,
+} from '@lich/schema';
+import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
+import { openStore, storePlan } from '../../dist/state/index.js';
+
+class Item extends struct({ kind: int, label: text(), charges: array(int) }) {}
+class Unit extends struct({
+  name: text(),
+  mate: ref('units'),
+  bag: map(int, Item),
+  path: array(int),
+  tags: set(text()),
+  log: queue(text()),
+  best: optional(Item),
+  seen: bits(),
+  nested: list(list(int)),
+}) {}
+const schema = state({
+  units: pool(Unit),
+  names: map(text(), int),
+  scores: sorted(int, text()),
+  items: list(Item),
+  words: array(text()),
+  things: array(Item),
+  raw: bytes(),
+  sum: int,
+  done: int,
+});
+const plan = storePlan(schema, { logWords: 1 << 18, heapBytes: 16 << 20 });
+
+let store;
+
+/** All that can be added up, beside `sum`, which every transaction keeps. */
+function sumOf(s) {
+  let sum = 0;
+  for (const unit of s.units) {
+    sum += unit.bag.size + unit.path.length + unit.tags.size + unit.log.length + unit.seen.count + unit.nested.length;
+    if (unit.best !== undefined) sum += unit.best.charges.length;
+  }
+  return sum + s.names.size + s.scores.size + s.items.length + s.words.length + s.things.length + s.raw.length;
+}
+
+const orders = {
+  open({ dir }) {
+    const lock = OwnerLock.open(dir, 'growing');
+    const took = lock.tryAcquire();
+    const id = { dir, name: 'growing', kind: 'state', layoutHash: plan.layoutHash };
+    let segment;
+    try {
+      segment = attachSegment({ ...id, write: true });
+    } catch (error) {
+      if (error.code !== 'SHM_NOT_FOUND') throw error;
+      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
+    }
+    store = openStore(segment, plan);
+    const { undone } = store.recover();
+    // With the audit: a block of the heap that nothing owns is a violation.
+    const wrong = store.check().map(({ where, what }) => `${where}: ${what}`);
+    const s = store.state;
+    if (sumOf(s) !== s.sum) wrong.push(`the sum over all is ${sumOf(s)}, ${s.sum} was committed`);
+    return { took, undone, wrong, done: s.done, used: store.heap.usedWords };
+  },
+  /** Random changes until killed; one transaction in five is rolled back. */
+  churn({ seed }) {
+    let x = seed >>> 0 || 1;
+    const random = n => {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      return (x >>> 0) % n;
+    };
+    const word = () => 'abcdefghij'.repeat(1 + random(12)).slice(random(10));
+    const item = () => ({ kind: random(99), label: word(), charges: Array.from({ length: random(9) }, (_, k) => k) });
+    const { log, state: s } = store;
+    const change = () => {
+      const units = s.units.size;
+      if (units < 10 || (units < 60 && random(20) === 0)) s.units.create({ name: word() });
+      const at = random(s.units.high);
+      const unit = s.units.get(at);
+      switch (random(18)) {
+        case 0:
+          if (unit && random(4) === 0) s.units.destroy(unit);
+          break;
+        case 1:
+          unit?.bag.set(random(30), item());
+          break;
+        case 2:
+          unit?.bag.delete(random(30));
+          break;
+        case 3:
+          if (unit) random(3) ? unit.path.push(random(9)) : unit.path.splice(0, random(4));
+          break;
+        case 4:
+          if (unit) random(2) ? unit.tags.add(word()) : unit.tags.clear();
+          break;
+        case 5:
+          if (unit) random(2) ? unit.log.push(word()) : unit.log.shift();
+          break;
+        case 6:
+          if (unit) unit.best = random(2) ? item() : undefined;
+          break;
+        case 7:
+          if (unit) random(9) ? unit.seen.set(random(900)) : unit.seen.clear();
+          break;
+        case 8:
+          if (unit) random(4) ? unit.nested.push([1, 2, 3]) : unit.nested.clear();
+          break;
+        case 9:
+          random(3) ? s.names.set(word(), 1) : s.names.clear();
+          break;
+        case 10:
+          random(2) ? s.scores.set(random(200), word()) : s.scores.delete(random(200));
+          break;
+        case 11:
+          random(2) ? s.items.push(item()) : s.items.shift();
+          break;
+        case 12:
+          random(2) ? s.words.push(word()) : s.words.splice(random(9), 2, word());
+          break;
+        case 13:
+          random(2) ? s.things.push(item()) : s.things.pop();
+          break;
+        case 14:
+          s.raw = new Uint8Array(random(500));
+          break;
+        case 15:
+          if (unit) unit.name = word();
+          break;
+        case 16:
+          if (unit) unit.mate = s.units.get(random(s.units.high));
+          break;
+        default:
+          if (random(50) === 0) {
+            s.words.clear();
+            s.things.clear();
+            s.items.clear();
+          }
+      }
+    };
+    const transact = () => {
+      log.begin();
+      for (let n = 1 + random(6); n > 0; n--) change();
+      s.sum = sumOf(s);
+      s.done++;
+      if (random(5) === 0) log.rollback();
+      else log.commit();
+    };
+    const loop = () => {
+      for (let k = 0; k < 50; k++) transact();
+      setImmediate(loop);
+    };
+    setImmediate(loop);
+    return {};
+  },
+};
+
+process.on('message', order => {
+  try {
+    process.send(orders[order.do](order));
+  } catch (error) {
+    process.send({ error: { name: error.name, code: error.code, message: error.message } });
+  }
+});
+process.on('disconnect', () => process.exit(0));
