@@ -18,10 +18,11 @@ interface Fixture {
     segment: Segment,
   ): { root: any; pools: Record<string, { slot: number; value: any }[]> };
   jsonable(value: unknown): unknown;
+  drainMessages(state: typeof lich, store: lich.Store<any>): object;
 }
 
 const made = fs.existsSync(join(FIXTURE, 'content.json'));
-const wanted = made ? JSON.parse(fs.readFileSync(join(FIXTURE, 'content.json'), 'utf8')) : undefined;
+const { messages, ...wanted } = made ? JSON.parse(fs.readFileSync(join(FIXTURE, 'content.json'), 'utf8')) : {};
 let fixture: Fixture;
 let plan: lich.StorePlan;
 let dir: string;
@@ -67,6 +68,7 @@ describe.runIf(made)('a segment of format 1', () => {
     expect(store.check()).toEqual([]);
     expect(fixture.contentWith(lich, segment)).toEqual(wanted);
 
+    expect(fixture.drainMessages(lich, store)).toEqual(messages);
     // By views, and then every record is destroyed: all that they owned goes back to the heap.
     const { state } = store;
     for (const { slot, value } of wanted.pools.growing) {
@@ -128,7 +130,9 @@ it('the fixture has every kind that there is', () => {
   // With () it grows.
   const all =
     'u8 i8 u16 i16 u32 i32 int f32 f64 u64 i64 bool oneOf struct ref text text() bytes bytes() array vector optional ' +
-    'sorted list list() map map() set set() queue queue() bits bits()';
+    'sorted machine list list() map map() set set() queue queue() bits bits()';
   expect([...tags].sort()).toEqual(all.split(' ').sort());
   expect(catalog.pools.some((pool: { capacity: number }) => pool.capacity === 0)).toBe(true);
+  expect(catalog.pools.some((pool: { variants?: object }) => pool.variants !== undefined)).toBe(true);
+  expect(catalog.root.fields.map((field: { name: string }) => field.name)).toContain('$timers');
 });
