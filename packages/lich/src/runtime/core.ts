@@ -322,6 +322,7 @@ export class Core {
     if (reason === 'created') {
       this.transact(() => {
         this.store.log.write(this.#bornWord(), 1);
+        this.store.enterRoot();
         this.#logic.created();
       });
     } else this.#logic.resumed();

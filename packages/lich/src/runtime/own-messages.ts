@@ -29,6 +29,7 @@ import { setAside } from './aside.ts';
 import { CUR, CUR_MORE, CUR_POS, OWN, QUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
+import { hasMachines, MachineTimeouts, TIMEOUT } from './machine-timeouts.ts';
 import { Outages, outageFields } from './outages.ts';
 import { MustWait } from './outgoing.ts';
 import { OwnTable } from './own-table.ts';
@@ -66,9 +67,10 @@ const WAIT_MS = 5;
 /** Timers live in the state and may wait for years. */
 const MAX_DELAY_MS = 100 * 365 * 86_400_000;
 
-/** Root fields of a service that has own messages. */
+/** Root fields of a service that has own messages, or machines, whose timeouts wait among them. */
 export function ownFields(service: Service): Fields {
-  if (!service.protocol.messages.some(message => message.role === 'own')) return {} as Fields;
+  const posts = service.protocol.messages.some(message => message.role === 'own');
+  if (!posts && !hasMachines(service.state)) return {} as Fields;
   return { ...timerFields(), ...outageFields(), $skipped: f64 } as unknown as Fields;
 }
 
@@ -80,6 +82,7 @@ export class OwnMessages {
   readonly #outages: Outages;
   readonly #skippedWord: number;
   readonly #table: OwnTable;
+  readonly #timeouts: MachineTimeouts;
   /** Nothing is handled until then: a lane was full, or a suspect waits for its exit note. */
   #waitMs = 0;
 
@@ -101,6 +104,7 @@ export class OwnMessages {
     this.#queue = new EventQueue(context, places.queue);
     this.#outages = new Outages(mem.f64, log, word('$outages'));
     this.#skippedWord = word('$skipped');
+    this.#timeouts = new MachineTimeouts(store, this.#wheel, this.#outages, () => host.core.now);
     this.#table = new OwnTable(store, word('$own'), host.service.protocol.messages);
   }
 
@@ -252,8 +256,9 @@ export class OwnMessages {
     const verdict = isSuspect ? blame.verdict(performance.now()) : 'run';
     if (verdict === 'wait') return this.#wait();
     if (isSuspect) core.acquit();
-    const isOut = message === undefined || verdict === 'set aside';
-    const once = why === undefined && !isOut && message.onCrash === 'skip';
+    const isTimeout = (type & TYPE_MASK) === TIMEOUT;
+    const isOut = (message === undefined && !isTimeout) || verdict === 'set aside';
+    const once = why === undefined && !isOut && message?.onCrash === 'skip';
     if (once) {
       log.begin();
       this.#setType(slot, type | STARTED);
@@ -266,21 +271,25 @@ export class OwnMessages {
     this.#begin();
     try {
       if (isOut) this.#setAside(slot, type, message);
-      else if (why !== undefined) this.#tell(slot, message, why);
+      else if (isTimeout) {
+        this.#timeouts.fire(slot);
+        log.mustHaveRoom(0);
+        counts.handled++;
+      } else if (why !== undefined) this.#tell(slot, message!, why);
       else {
-        const payload = codecs[message.id]!.read(segment, this.#payloadAt(slot));
+        const payload = codecs[message!.id]!.read(segment, this.#payloadAt(slot));
         this.#over(slot);
-        refusePromise(message.name, service.spec.on[message.name]!(context, payload));
+        refusePromise(message!.name, service.spec.on[message!.name]!(context, payload));
         log.mustHaveRoom(0);
         counts.handled++;
       }
     } catch (error) {
       if (error instanceof MustWait) return this.#putBack(slot, once ? type : undefined);
-      this.#host.undo(error, why === undefined ? (message?.name ?? 'of an own message') : `onSkipped.${message!.name}`);
+      this.#host.undo(error, why === undefined ? (message?.name ?? (isTimeout ? 'of a machine’s timeout' : 'of an own message')) : `onSkipped.${message!.name}`);
       if (isOut) this.#drop(slot);
       else if (why !== undefined) this.#overUntold(slot);
       else if (!once) this.#over(slot);
-      else if (!this.#tellThrown(slot, type, message)) return false;
+      else if (!this.#tellThrown(slot, type, message!)) return false;
     }
     log.commit();
     S[CUR] = isSuspect ? 0 : S[CUR] & 0xff;

@@ -51,7 +51,8 @@ export class OwnTable {
       let number = find(lo, hi);
       if (number < 0) {
         number = count++;
-        if (number > TYPE_MASK)
+        // The last one is that of machines' timeouts.
+        if (number >= TYPE_MASK)
           throw new RangeError(`this state has known ${number} own messages: there are no more numbers`);
         const words = HEADER + count * 2;
         const moved = link === 0 ? heap.alloc(words) : heap.realloc(link, words, words - 2);

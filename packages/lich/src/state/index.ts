@@ -37,3 +37,5 @@ export type { MigrateNodeOptions, MigrationOutlook } from './migrate-node.ts';
 export { migrate } from './migrate.ts';
 export type { MigrateOptions, MigrateReport } from './migrate.ts';
 export type { MigrateHook } from './migration.ts';
+export type { MachineTimers } from './machine.ts';
+export type { MachineName } from './machine-names.ts';
