@@ -26,7 +26,9 @@ export async function size(args: readonly string[]): Promise<number> {
     const count = entry.count ?? 1;
     print(`${kind} (${count} node${count === 1 ? '' : 's'}, ${mib(state + lanes)} each at most)`);
     for (const row of plan.table()) {
-      const detail = row.capacity === undefined ? '' : `${row.capacity} × ${row.recordBytes} bytes`;
+      const each = `${row.recordBytes} bytes`;
+      const detail =
+        row.capacity === undefined ? '' : row.capacity === 0 ? `grows in the heap, ${each} a record` : `${row.capacity} × ${each}`;
       print(`  ${row.name.padEnd(20)}${mib(row.bytes).padStart(12)}  ${detail}`);
     }
     print(`  ${'lanes'.padEnd(20)}${mib(lanes).padStart(12)}`);

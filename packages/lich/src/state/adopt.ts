@@ -3,7 +3,7 @@
  *   region `catalogs`   two halves of     [bytes u32][crc u32][text …]
  *   word CATALOG        0 = the segment's own catalog is in force, as it was made; 1, 2 = that half
  *
- * Classes are found by their names, those of before (`was`) too. Other order, other names for the same bytes, classes that
+ * Classes are found by their names, those of before (`was`) too; earlier code finds them back by what the later one wrote. Other order, other names for the same bytes, classes that
  * are new in a family, and classes that are gone from one and of which there is no record: all of this moves no byte, so the
  * new owner opens the segment as it is and writes its own catalog into the other half; storing the word makes it count. A
  * process that is killed before leaves the old one in force. Everything else is for a migration, and is refused here with
@@ -12,6 +12,7 @@ import { crc32 } from 'node:zlib';
 import { diff, fromDescription, layoutHash, type LayoutChange, type StateLayout } from '@lich/schema';
 import { type Segment, ShmError } from '../shm/index.ts';
 import { StateError } from './errors.ts';
+import { seenBack } from './families.ts';
 import type { StorePlan } from './plan.ts';
 import { Reader } from './reader.ts';
 import { catalogBytes, CATALOGS, HALF_HEADER } from './catalog-text.ts';
@@ -24,9 +25,10 @@ export function fitPlan<P extends StorePlan>(segment: Segment, plan: P): P {
   const families = plan.layouts.pools.some(pool => pool.variants !== undefined);
   const untouched = segment.i32[CATALOG] === 0 && segment.layoutHash === plan.layoutHash;
   if (untouched && !families) return plan;
-  const known = fromDescription(JSON.parse(new TextDecoder().decode(catalogBytes(segment))));
+  const said = fromDescription(JSON.parse(new TextDecoder().decode(catalogBytes(segment))));
+  const known = seenBack(said, plan.layouts);
   const fitted = plan.knowing(known) as P;
-  if (untouched || hashOf(known) === plan.layoutHash) return fitted;
+  if (untouched || hashOf(said) === plan.layoutHash) return fitted;
   const changes = diff(known, fitted.layouts);
   const moved = changes.filter(change => !movesNothing(change));
   const resized = fitted.layouts.pools.find((pool, k) => {

@@ -61,7 +61,12 @@ describe('classes', () => {
     const reordered = await next(first, 'reordered');
     expect((await reordered.ask('all')).animals).toEqual(kept);
 
-    const renamed = await next(reordered, 'renamed');
+    const tried = await next(reordered, 'renamed');
+    // The way back.
+    const back = await next(tried, 'first');
+    expect((await back.ask('all')).animals).toEqual(kept);
+
+    const renamed = await next(back, 'renamed');
     kept[0] = { variant: 'Direwolf', ...wolf };
     expect((await renamed.ask('all')).animals).toEqual(kept);
     await renamed.ask('create', { variant: 'Direwolf', init: { rage: 1 } });

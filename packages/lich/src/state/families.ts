@@ -43,6 +43,25 @@ export function numbered(layouts: StateLayout, known: StateLayout): StateLayout 
   return { ...layouts, pools };
 }
 
+/** What a segment says, with classes of families under the names that this code gives them, where it is the earlier one: a
+ * class that the segment calls Direwolf, once Wolf, is Wolf to code that has a Wolf and no Direwolf. */
+export function seenBack(known: StateLayout, own: StateLayout): StateLayout {
+  const pools = known.pools.map(pool => {
+    const names = own.pools.find(({ name }) => name === pool.name)?.variants?.map(({ name }) => name);
+    if (pool.variants === undefined || names === undefined) return pool;
+    const taken = new Set(pool.variants.map(({ name }) => name));
+    const variants = pool.variants.map(variant => {
+      if (names.includes(variant.name)) return variant;
+      const name = variant.layout.was?.find(each => names.includes(each) && !taken.has(each));
+      if (name === undefined) return variant;
+      taken.add(name);
+      return { ...variant, name, layout: { ...variant.layout, name } };
+    });
+    return { ...pool, variants };
+  });
+  return { ...known, pools };
+}
+
 /** A record as a plain object; of a family, with the name of its class in `variant`. @param word of its payload */
 export function decodeRecord(
   pool: RecordKinds,

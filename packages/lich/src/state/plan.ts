@@ -45,7 +45,7 @@ export interface PlanRegion {
 export interface SizeRow {
   readonly name: string;
   readonly bytes: number;
-  /** Pools only. */
+  /** Pools only. 0 = it grows, in the heap. */
   readonly capacity?: number;
   readonly recordBytes?: number;
 }
