@@ -37,11 +37,13 @@ export default function ours({ size }: TrialInput): Measured {
   each(live, post);
 
   const handles = new Float64Array(batch);
+  const insertOne = (n: number): void => void (handles[n] = post(live + n));
+  const cancelOne = (n: number): void => wheel.remove(wheel.slotOf(handles[order[n]]));
   let insert = Number.POSITIVE_INFINITY;
   let cancel = Number.POSITIVE_INFINITY;
   for (let k = 0; k < warm + rounds; k++) {
-    const posted = bestNs(1, 0, batch, () => each(batch, n => void (handles[n] = post(live + n))));
-    const cancelled = bestNs(1, 0, batch, () => each(batch, n => wheel.remove(wheel.slotOf(handles[order[n]]))));
+    const posted = bestNs(1, 0, batch, () => each(batch, insertOne));
+    const cancelled = bestNs(1, 0, batch, () => each(batch, cancelOne));
     if (k < warm) continue;
     insert = Math.min(insert, posted);
     cancel = Math.min(cancel, cancelled);

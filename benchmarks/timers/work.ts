@@ -16,7 +16,7 @@ export interface Sizes {
 
 export const sizes: Record<Size, Sizes> = {
   small: { live: 5_000, batch: 1_000, rounds: 2, warm: 1, looks: 1_000 },
-  full: { live: 1_000_000, batch: 100_000, rounds: 10, warm: 3, looks: 1_000_000 },
+  full: { live: 1_000_000, batch: 100_000, rounds: 25, warm: 5, looks: 1_000_000 },
 };
 
 export const HOUR_MS = 3_600_000;
