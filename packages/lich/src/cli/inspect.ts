@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { describe, describeKind, layoutHash, type StructLayout } from '@lich/schema';
 import { type Snapshot, surveyOf, type Survey } from '../state/index.ts';
+import { printMachines } from './machines.ts';
 import { follow, type Found, layoutOfEntry, parsePath, RECORD } from './path.ts';
 import { openSource, type Source } from './source.ts';
 import { columns, count, cut, number, print, size, table, time } from './text.ts';
@@ -21,6 +22,7 @@ export function inspect(args: readonly string[]): number {
       dir: { type: 'string' },
       json: { type: 'boolean', default: false },
       sizes: { type: 'boolean', default: false },
+      machine: { type: 'boolean', default: false },
       all: { type: 'boolean', default: false },
       limit: { type: 'string' },
     },
@@ -34,6 +36,7 @@ export function inspect(args: readonly string[]): number {
     throw new UsageError(`--limit takes a whole number from 1, not ${values.limit}`);
   const source = openSource(name, values.dir, values.all);
   try {
+    if (values.machine) return printMachines(source, values.json);
     if (path !== undefined) return printPath(source, path, limit, values.json);
     if (values.json) print(JSON.stringify(describeAsJson(source), undefined, 2));
     else if (values.sizes) printSizes(source);

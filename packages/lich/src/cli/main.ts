@@ -25,7 +25,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
     run: async args => (await import('./ls.ts')).list(args),
   },
   inspect: {
-    usage: 'inspect <node | file.dump> [path] [--sizes] [--all] [--limit N] [--json] [--dir DIR]',
+    usage: 'inspect <node | file.dump> [path] [--sizes] [--machine] [--all] [--limit N] [--json] [--dir DIR]',
     summary: 'what a state holds: its schema, how full it is, a record by path or query',
     run: async args => (await import('./inspect.ts')).inspect(args),
   },

@@ -1,4 +1,5 @@
 /** State machines with timeouts under SIGKILLs: each switch is whole, none is lost, none comes twice. */
+import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import { removeTestDirs, testDir } from '../testing/children.ts';
@@ -6,6 +7,7 @@ import { LAMPS } from '../testing/fixtures/lamps/game.ts';
 import { LichUp, until } from '../testing/lich-up.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/lamps/topology.ts', import.meta.url));
+const LICH = fileURLToPath(new URL('../../bin/lich.js', import.meta.url));
 const KILLS = process.env.LICH_SOAK ? 300 : 10;
 
 let up: LichUp | undefined;
@@ -49,4 +51,13 @@ it('lamps blink on', { timeout: KILLS * 10_000 + 60_000 }, async () => {
     expect(lamp.spentMs).toBeGreaterThanOrEqual(least);
   });
   expect(reader.check()).toEqual([]);
+
+  const drawn = execFileSync(process.execPath, [LICH, 'inspect', 'lamps-1', '--machine', '--dir', cluster.dir], {
+    encoding: 'utf8',
+  });
+  expect(drawn).toMatch(/^sign {2}1 record\n/);
+  expect(drawn).toContain(
+    'lamps.light  40 records\n  ● dark ',
+  );
+  expect(drawn).toMatch(/○ dim .*\n {2}├──► dark {4}to\n {2}└──► bright {2}after 3 ms\n/);
 });

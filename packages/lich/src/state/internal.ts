@@ -1,0 +1,2 @@
+/** What the rooms below need besides index.ts, and users do not. */
+export { machinesOf } from './machine-names.ts';
