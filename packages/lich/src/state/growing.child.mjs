@@ -105,37 +105,47 @@ const orders = {
           unit?.bag.delete(random(30));
           break;
         case 3:
-          if (unit) random(3) ? unit.path.push(random(9)) : unit.path.splice(0, random(4));
+          if (unit && random(3)) unit.path.push(random(9));
+          else unit?.path.splice(0, random(4));
           break;
         case 4:
-          if (unit) random(2) ? unit.tags.add(word()) : unit.tags.clear();
+          if (unit && random(2)) unit.tags.add(word());
+          else unit?.tags.clear();
           break;
         case 5:
-          if (unit) random(2) ? unit.log.push(word()) : unit.log.shift();
+          if (unit && random(2)) unit.log.push(word());
+          else unit?.log.shift();
           break;
         case 6:
           if (unit) unit.best = random(2) ? item() : undefined;
           break;
         case 7:
-          if (unit) random(9) ? unit.seen.set(random(900)) : unit.seen.clear();
+          if (unit && random(9)) unit.seen.set(random(900));
+          else unit?.seen.clear();
           break;
         case 8:
-          if (unit) random(4) ? unit.nested.push([1, 2, 3]) : unit.nested.clear();
+          if (unit && random(4)) unit.nested.push([1, 2, 3]);
+          else unit?.nested.clear();
           break;
         case 9:
-          random(3) ? s.names.set(word(), 1) : s.names.clear();
+          if (random(3)) s.names.set(word(), 1);
+          else s.names.clear();
           break;
         case 10:
-          random(2) ? s.scores.set(random(200), word()) : s.scores.delete(random(200));
+          if (random(2)) s.scores.set(random(200), word());
+          else s.scores.delete(random(200));
           break;
         case 11:
-          random(2) ? s.items.push(item()) : s.items.shift();
+          if (random(2)) s.items.push(item());
+          else s.items.shift();
           break;
         case 12:
-          random(2) ? s.words.push(word()) : s.words.splice(random(9), 2, word());
+          if (random(2)) s.words.push(word());
+          else s.words.splice(random(9), 2, word());
           break;
         case 13:
-          random(2) ? s.things.push(item()) : s.things.pop();
+          if (random(2)) s.things.push(item());
+          else s.things.pop();
           break;
         case 14:
           s.raw = new Uint8Array(random(500));
