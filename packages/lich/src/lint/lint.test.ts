@@ -106,6 +106,11 @@ const CASES: Readonly<Record<string, Cases>> = {
       'a spread table': [`${HEAD}const more = { go() { Date.now(); } }; service('a', { on: { ...more } });`, 'clock'],
       'a spec by name': [`${HEAD}const spec = { tick() { Date.now(); } }; service('a', spec);`, 'clock'],
       'a method of a record': [`${HEAD}class A extends struct({}) { get old() { return Date.now(); } }`, 'clock'],
+      'an action of a machine': [
+        `${HEAD}class A extends struct({ m: s.machine({ states: { a: { enter() { Date.now(); }, exit: () => later() } } }) }) {}\nconst later = () => setTimeout(f);`,
+        'clock',
+        'timer',
+      ],
       'inside a callback': [handler('[1].forEach(() => Math.random());'), 'chance'],
       'in an argument of onCommit': [handler('ctx.onCommit(later(Date.now()));'), 'clock'],
     },

@@ -13,16 +13,19 @@ const DOORS = new Set(['onCommit', 'effect']);
 
 /** A handler is a function of state, config and message. */
 export const noWallClock: Rule = {
-  meta: meta('no clock, chance, timer or promise of the process in handlers and methods of records', {
-    clock:
-      '{{what}} differs from process to process and from run to run: read ctx.now, which stands still for the message (a method of a record takes it as an argument).',
-    chance:
-      '{{what}} draws numbers that no replay draws again: use ctx.random, whose state is part of the commit (a method of a record takes it as an argument).',
-    timer:
-      '{{what}} is lost with the process: use ctx.after(ms, name, payload), a message to the service itself that is kept in the segment.',
-    promise:
-      '{{what}} cannot be here: a handler is one transaction and cannot wait. Start what has to wait in ctx.onCommit(…), after the commit, and let its result come back as a message.',
-  }),
+  meta: meta(
+    'no clock, chance, timer or promise of the process in handlers, methods of records and actions of machines',
+    {
+      clock:
+        '{{what}} differs from process to process and from run to run: read ctx.now, which stands still for the message (a method of a record takes it as an argument).',
+      chance:
+        '{{what}} draws numbers that no replay draws again: use ctx.random, whose state is part of the commit (a method of a record takes it as an argument).',
+      timer:
+        '{{what}} is lost with the process: use ctx.after(ms, name, payload), a message to the service itself that is kept in the segment.',
+      promise:
+        '{{what}} cannot be here: a handler is one transaction and cannot wait. Start what has to wait in ctx.onCommit(…), after the commit, and let its result come back as a message.',
+    },
+  ),
   create(context) {
     return {
       Program() {
@@ -31,6 +34,13 @@ export const noWallClock: Rule = {
         for (const spec of file.specs) table(spec);
         for (const record of file.records) {
           for (const member of record.body.body as Node[]) if (isFunction(member.value)) enter(member.value);
+          // Entry and exit actions of machines, in what the fields are declared with.
+          actions(record.superClass as Node);
+        }
+
+        function actions(node: Node): void {
+          if (isFunction(node)) enter(node);
+          else for (const child of children(node)) actions(child);
         }
 
         /** The functions of a service's table, and of the tables in it. */
