@@ -470,6 +470,46 @@ describe('faces', () => {
   });
 });
 
+describe('the documentation', () => {
+  it('shows code that runs', () => {
+    class Item extends struct({ name: text(), count: int, tags: set(text(8)) }) {}
+    class Hero extends struct({
+      bag: map(int, Item),
+      quests: list(text()),
+      friends: map(text(), list(int)),
+      belt: list(Item, 4),
+    }) {}
+    const Game = state({ heroes: pool(Hero) });
+    const gamePlan = storePlan(Game, { logWords: 1 << 14, heapBytes: 1 << 18 });
+    const game = openStore(memorySegment({ regions: gamePlan.regions, catalog: gamePlan.catalog }), gamePlan);
+    game.log.begin();
+    const hero = game.state.heroes.create({ quests: ['rats'], bag: [[7, { name: 'potion', count: 2 }]] });
+    // Docs: use.
+    const potion = hero.bag.get(7)!;
+    potion.count--;
+    potion.tags.add('red');
+    hero.bag.set(9, { name: 'rope', count: 1 });
+    hero.friends.set('Ann', [1, 2]).push(3);
+    for (const [id, item] of hero.bag) if (item.count === 0) hero.bag.delete(id);
+    // Docs: cursor.
+    const second = hero.quests.cursor('rats')!; // plain data: { slot, generation }
+    hero.quests.insertBefore(second, 'bats');
+    hero.quests.removeAt(second);
+    hero.quests.get(second); // undefined, for ever
+    // Docs: end.
+    game.log.commit();
+    expect(plain(hero)).toEqual({
+      bag: [
+        [7, { name: 'potion', count: 1, tags: ['red'] }],
+        [9, { name: 'rope', count: 1, tags: [] }],
+      ],
+      quests: ['bats'],
+      friends: [['Ann', [1, 2, 3]]],
+      belt: [],
+    });
+  });
+});
+
 describe('what is refused', () => {
   it('a full container with a capacity names it; nothing was written', () => {
     for (let k = 0; k < 8; k++) {
