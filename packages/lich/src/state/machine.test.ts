@@ -47,7 +47,25 @@ class Npc extends struct({
   }),
 }) {}
 class Pair extends struct({ left: Npc, right: Npc }) {}
-const Game = state({ npcs: pool(Npc), pairs: pool(Pair), phase: machine({ initial: 'lobby', states: { lobby: { to: ['war'], after: [60_000, 'war'] }, war: { to: ['lobby'] } } }) });
+class Guard extends struct({
+  alarms: int,
+  mode: machine({
+    initial: 'idle',
+    states: {
+      idle: { on: { noise: 'alert' } },
+      alert: { to: ['chase'], after: [5_000, 'idle'] },
+      chase: {
+        to: ['idle'],
+        enter(guard: Guard): void {
+          guard.alarms++;
+        },
+      },
+    },
+  }),
+}) {}
+
+const Game = state({
+  guards: pool(Guard), npcs: pool(Npc), pairs: pool(Pair), phase: machine({ initial: 'lobby', states: { lobby: { to: ['war'], after: [60_000, 'war'] }, war: { to: ['lobby'] } } }) });
 
 /** Timers of a test: a sorted list, and a clock that goes where it is told to. */
 class Waiting implements MachineTimers {
@@ -132,6 +150,14 @@ describe('a state machine', () => {
     npc.mode.to('chase' as never);
     expect([npc.howls, npc.mode.since]).toEqual([2, 3_000]);
     expect(() => ((npc as { mode: unknown }).mode = 'idle')).toThrow(/use to\('idle'\)/);
+  });
+
+  it('as the documentation shows it', () => {
+    const { state } = world();
+    const guard = state.guards.create();
+    guard.mode.send('noise'); // from idle to alert; in a state that does not know the event it answers false
+    if (guard.mode.is('alert')) guard.mode.to('chase'); // here only the switches of alert compile
+    expect([guard.mode.state, guard.alarms]).toEqual(['chase', 1]);
   });
 
   it('events lead where the state says', () => {
