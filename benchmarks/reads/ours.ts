@@ -9,6 +9,10 @@ import type { Written } from './writer.ts';
 
 /** Snapshots in one go while the writer's loss is measured: one go a millisecond. */
 const BURST = RATE / 1_000;
+/** Blocks of the writer in a stretch that counts. */
+const BLOCKS_LEAST = 5;
+/** What the reader does in one stretch after the other. */
+const KINDS = ['alone', 'one', 'alone', 'views'] as const;
 
 export default async function ours({ size }: TrialInput): Promise<Measured> {
   pin(0);
@@ -65,41 +69,53 @@ export default async function ours({ size }: TrialInput): Promise<Measured> {
   };
 
   // The writer alone and beside the reader, in turns.
-  const stretches: { reads: boolean; from: number; to: number }[] = [];
+  const stretches: { kind: (typeof KINDS)[number]; from: number; to: number }[] = [];
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   let snapshots = 0;
-  let snapshotNs = 0;
+  const busyNs = { one: 0, views: 0 };
+  const made = { one: 0, views: 0 };
   for (let phase = 0; phase < phases; phase++) {
-    const reads = phase % 2 === 1;
+    const kind = KINDS[phase % KINDS.length];
     const from = nowNs();
     for (let ms = 0; ms < phaseMs; ms++) {
       const due = from + (ms + 1) * 1e6;
-      if (reads) {
+      if (kind !== 'alone') {
         const began = nowNs();
-        for (let k = 0; k < BURST; k++) views(snapshots++);
-        snapshotNs += nowNs() - began;
+        for (let k = 0; k < BURST; k++) (kind === 'one' ? one : views)(snapshots++);
+        busyNs[kind] += nowNs() - began;
+        made[kind] += BURST;
       }
       const leftMs = (due - nowNs()) / 1e6;
       if (leftMs > 0) Atomics.wait(sleeper, 0, 0, leftMs);
     }
-    stretches.push({ reads, from, to: nowNs() });
+    stretches.push({ kind, from, to: nowNs() });
   }
   writer.process.send('stop');
   const written = await writer.next<Written>();
   await writer.end();
   reader.close();
 
+  // A stretch in which the writer did not run, because something else had its core, says nothing.
   const taken = stretches.map(({ from, to }) => {
     const ns = written.ns.filter((_, k) => written.ends[k] > from + 2e6 && written.ends[k] < to);
-    return median(ns);
+    return ns.length < BLOCKS_LEAST ? Number.NaN : median(ns);
   });
-  const ratios: number[] = [];
-  for (let k = 1; k < stretches.length; k += 2) ratios.push(taken[k] / taken[k - 1]);
-  const alone = median(taken.filter((_, k) => k % 2 === 0));
-  const readNs = stretches.filter(({ reads }) => reads).reduce((sum, { from, to }) => sum + to - from, 0);
-  figures.alone = alone;
-  figures.beside = alone * median(ratios);
-  figures.reached = (snapshots * 1e9) / readNs;
-  figures.busy = (snapshotNs / readNs) * 100;
+  const sound = (values: readonly number[]): number[] => values.filter(value => !Number.isNaN(value));
+  const alone = median(sound(taken.filter((_, k) => stretches[k].kind === 'alone')));
+  figures.alone = Number.isNaN(alone) ? 0 : alone;
+  for (const kind of ['one', 'views'] as const) {
+    const mine = stretches.filter(stretch => stretch.kind === kind);
+    // What drifts, drifts over both neighbours, where the writer is alone.
+    const ratios = sound(
+      taken.map((ns, k) =>
+        stretches[k].kind === kind ? (2 * ns) / (taken[k - 1] + (taken[k + 1] ?? Number.NaN)) : Number.NaN,
+      ),
+    );
+    if (ratios.length === 0 && size === 'full') throw new Error('the writer hardly ran: something else has its core');
+    const allNs = mine.reduce((sum, { from, to }) => sum + to - from, 0);
+    figures[`${kind}Beside`] = figures.alone * (ratios.length === 0 ? 1 : median(ratios));
+    figures[`${kind}Reached`] = (made[kind] * 1e9) / allNs;
+    figures[`${kind}Busy`] = (busyNs[kind] / allNs) * 100;
+  }
   return { figures };
 }

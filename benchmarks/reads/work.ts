@@ -31,14 +31,14 @@ export interface Sizes {
   readonly one: number;
   readonly group: number;
   readonly scan: number;
-  /** Stretches with and without a reader. */
+  /** Stretches without and with a reader in turns, an odd number. */
   readonly phases: number;
   readonly phaseMs: number;
 }
 
 export const sizes: Record<Size, Sizes> = {
-  small: { one: 2_000, group: 500, scan: 3, phases: 4, phaseMs: 30 },
-  full: { one: 400_000, group: 100_000, scan: 200, phases: 60, phaseMs: 100 },
+  small: { one: 2_000, group: 500, scan: 3, phases: 5, phaseMs: 30 },
+  full: { one: 400_000, group: 100_000, scan: 200, phases: 401, phaseMs: 40 },
 };
 
 export interface Plain {
