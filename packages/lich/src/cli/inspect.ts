@@ -115,6 +115,8 @@ function printOverview(source: Source, all: boolean): void {
       size(heap.usedBytes),
       `${size(heap.freeBytes)} free between, ${size(heap.neverBytes)} never used`,
     ]);
+  for (const { name, blocks, bytes } of heap?.foreign ?? [])
+    rest.push([`in the heap: ${name}`, size(bytes), `foreign code, ${count(blocks, 'block')}`]);
   for (const line of table(rest, [1], '')) print(line);
 }
 

@@ -11,10 +11,12 @@ import {
   type Foreign,
   foreignModule,
   foreignOwners,
+  foreignUses,
   openStore,
   StateError,
   type Store,
   storePlan,
+  surveyOf,
 } from './index.ts';
 
 const plan = storePlan(state({ n: u32 }), { logWords: 1 << 16, heapBytes: 1 << 20 });
@@ -81,6 +83,10 @@ describe('foreign memory', () => {
     const memory = foreign(again, 'library');
     expect(again.segment.u32[memory.root / 4]).toBe(77);
     expect(memory.size).toEqual({ blocks: 2, bytes: 34 });
+    expect(foreignUses(again.segment, { word: again.heap.base, words: again.heap.words })).toEqual([
+      { name: 'library', blocks: 2, bytes: 34 },
+      { name: 'other', blocks: 0, bytes: 0 },
+    ]);
     expect(memory.bytesOf(memory.root)).toBe(10);
     expect(
       [...foreignOwners(again.segment, { word: again.heap.base, words: again.heap.words })].map(o => o.name),
@@ -360,5 +366,6 @@ describe('docs/state.md', () => {
     });
     log.commit();
     expect(lib.board_count!(memory.root)).toBe(1);
+    expect(surveyOf(segment).heap!.foreign).toEqual([{ name: 'leaderboard', ...memory.size }]);
   });
 });

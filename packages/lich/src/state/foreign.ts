@@ -350,6 +350,33 @@ export interface ForeignUse {
   readonly bytes: number;
 }
 
+/** What foreign code has, by name. O(its blocks).
+ * @param need called before words of the heap are read: for a copy that brings them */
+export function foreignUses(
+  mem: Arrays,
+  { word: base, words }: HeapPlace,
+  need = (_word: number, _count: number) => {},
+): ForeignUse[] {
+  const uses: ForeignUse[] = [];
+  if (words === 0) return uses;
+  need(base, OWNERS + 1);
+  const seen = new Set<number>();
+  const isNew = (link: number) =>
+    link >= FIRST && link + NAME <= words && !seen.has(link) && seen.add(link) !== undefined;
+  for (let owner = mem.u32[base + OWNERS]; isNew(owner); owner = mem.u32[base + owner + NEXT_OWNER]) {
+    need(base + owner, Math.min(NAME + 16, words - owner));
+    let blocks = 0;
+    let bytes = 0;
+    for (let link = mem.u32[base + owner + FIRST_BLOCK]; isNew(link); link = mem.u32[base + link + NEXT]) {
+      need(base + link, DATA);
+      blocks++;
+      bytes += mem.u32[base + link + BYTES];
+    }
+    uses.push({ name: nameAt(mem, base + owner), blocks, bytes });
+  }
+  return uses;
+}
+
 /** Who owns the foreign blocks; what nobody owns is a violation.
  * @param links of all foreign blocks */
 export function checkForeign(

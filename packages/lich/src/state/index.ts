@@ -1,7 +1,7 @@
 export { attach } from './attach.ts';
 export type { AttachToOwn, AttachToRead, OwnedState, ReaderRole, ReadState, StandbyState } from './attach.ts';
 export { asArray } from './as-array.ts';
-export { foreign, foreignOwners } from './foreign.ts';
+export { foreign, foreignOwners, foreignUses } from './foreign.ts';
 export type { Foreign, ForeignRange, ForeignUse } from './foreign.ts';
 export { foreignModule } from './foreign-wasm.ts';
 export type { ForeignExports, ForeignModuleOptions } from './foreign-wasm.ts';

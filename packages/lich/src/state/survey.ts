@@ -1,5 +1,6 @@
 /** Survey: how full a state segment is, from outside: pools, heap, log. As of one commit; reads a few words of each. */
 import type { Segment } from '../shm/index.ts';
+import { type ForeignUse, foreignUses } from './foreign.ts';
 import { FREE as HEAP_FREE, HIGH as HEAP_HIGH, QUICK } from './heap.ts';
 import { LAPPED, Mirror } from './mirror.ts';
 import { placesOf, rootBytes } from './plan.ts';
@@ -24,6 +25,15 @@ export interface PoolSurvey {
   readonly maxBytes: number;
 }
 
+/** How full the heap is: blocks in use, free ones between them, what was never used. */
+export interface HeapSurvey {
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+  readonly neverBytes: number;
+  /** Of what is in use: blocks of foreign code, by its name. */
+  readonly foreign: readonly ForeignUse[];
+}
+
 /** What a state segment holds. */
 export interface Survey {
   readonly commitNo: number;
@@ -32,8 +42,7 @@ export interface Survey {
   readonly rootBytes: number;
   readonly logBytes: number;
   readonly pools: readonly PoolSurvey[];
-  /** Bytes of blocks in use, of free ones between them, and of what was never used. */
-  readonly heap: { readonly usedBytes: number; readonly freeBytes: number; readonly neverBytes: number } | undefined;
+  readonly heap: HeapSurvey | undefined;
 }
 
 const TRIES = 100;
@@ -58,7 +67,12 @@ export function surveyOf(segment: Segment): Survey {
       heap:
         words === 0
           ? undefined
-          : { usedBytes: (high - HEAP_HEAD - free) * 4, freeBytes: free * 4, neverBytes: (words - high) * 4 },
+          : {
+              usedBytes: (high - HEAP_HEAD - free) * 4,
+              freeBytes: free * 4,
+              neverBytes: (words - high) * 4,
+              foreign: foreignUses(mirror, places.heap, (at, count) => mirror.need(at, count)),
+            },
       pools: layouts.pools.map((pool, k) => {
         const at = poolPlaces(pool.layout, pool.capacity);
         const slots = U[places.pools[k]! + HIGH]!;
