@@ -1,8 +1,8 @@
 /** Conversion of values from one layout to another: what `migrate` does to a field.
  *
- *   same          bytes are copied: links into the heap with them, since the heap is copied whole
- *   raw           value by value between the two memories, checked where the new kind holds less
- *   plain         containers whose elements changed: read as plain values, written through the new record
+ *   same          bytes are copied
+ *   raw           value by value between the two memories (convert-raw.ts), checked where the new kind holds less
+ *   plain         where the container itself became another: read as plain values, written through the new record
  *
  * Fields are matched by their names and former names (`layoutNames` of the schema). */
 import {
@@ -12,24 +12,17 @@ import {
   type FieldLayout,
   innerKinds,
   type LayoutNames,
-  machineLayout,
-  ownsHeap,
   relateKinds,
   type StructLayout,
   zeroOf,
 } from '@lich/schema';
-import { decode } from './decode.ts';
-import { encode } from './image.ts';
-import type { Arrays } from './memory.ts';
+import { type Bind, inPart as inPartOf, rawOf } from './convert-raw.ts';
 
 /** A value that the new kind does not hold, or a kind that nothing leads to. */
 export class Unfit extends Error {}
 
 /** A plain value of the old kind as one of the new. @throws Unfit */
 export type Change = (value: unknown) => unknown;
-
-/** Copy a value: byte positions in two memories. @throws Unfit */
-export type RawStep = (from: Arrays, fromByte: number, to: Arrays, toByte: number, view: DataView) => void;
 
 /** What happens to a field of the new layout. */
 export interface FieldConversion {
@@ -38,7 +31,7 @@ export interface FieldConversion {
   readonly from: FieldLayout | undefined;
   /** `checked`: some values may not fit. */
   readonly how: 'same' | 'raw' | 'checked' | 'plain' | 'added' | 'hook';
-  readonly raw: RawStep | undefined;
+  readonly raw: Bind | undefined;
   readonly change: Change | undefined;
 }
 
@@ -105,7 +98,7 @@ function convertKind(
   hooked: boolean,
   field: FieldLayout,
 ): Pick<FieldConversion, 'how' | 'raw' | 'change'> {
-  if (sameKind(from, to, names)) return { how: 'same', raw: copyBytes(to.bytes), change: undefined };
+    if (sameKind(from, to, names)) return { how: 'same', raw: rawOf(from, to, names), change: undefined };
   const change = changeOf(from, to, names);
   if (change === undefined) {
     if (hooked) return { how: 'hook', raw: undefined, change: undefined };
@@ -116,74 +109,6 @@ function convertKind(
   const raw = rawOf(from, to, names);
   if (raw === undefined) return { how: 'plain', raw: undefined, change };
   return { how: relateKinds(from, to, names).effect === 'checked' ? 'checked' : 'raw', raw, change };
-}
-
-/** The step between two memories, or undefined when only plain values lead there. */
-function rawOf(from: AnyKind, to: AnyKind, names: LayoutNames): RawStep | undefined {
-  if (sameKind(from, to, names)) return copyBytes(to.bytes);
-  if (from.tag === 'struct' && to.tag === 'struct') {
-    const steps: { at: number; to: number; step: RawStep }[] = [];
-    for (const field of to.layout.fields) {
-      const old = from.layout.fields.find(each => each.name === names.field(from.layout, to.layout, field));
-      if (old === undefined) continue;
-      const step = rawOf(old.kind, field.kind, names);
-      if (step === undefined) return undefined;
-      steps.push({ at: old.offset, to: field.offset, step });
-    }
-    // Memory of the heap that a removed part owned is given back with the whole old value.
-    if (ownsHeap(from)) return undefined;
-    const initial = to.layout.fields.filter(field => !steps.some(step => step.to === field.offset));
-    return (mem, fromByte, target, toByte, view) => {
-      for (const field of initial) encode(field.kind, field.initial, toByte + field.offset, view);
-      for (const { at, to: offset, step } of steps) step(mem, fromByte + at, target, toByte + offset, view);
-    };
-  }
-  if (from.tag === 'array' && to.tag === 'array' && !ownsHeap(from)) {
-    const step = rawOf(from.element, to.element, names);
-    if (step === undefined) return undefined;
-    const both = Math.min(from.length, to.length);
-    const zero = new Uint8Array(from.element.bytes);
-    return (mem, fromByte, target, toByte, view) => {
-      for (let k = 0; k < both; k++)
-        step(mem, fromByte + k * from.stride, target, toByte + k * to.stride, view);
-      for (let k = both; k < to.length; k++) encode(to.element, to.element.initial, toByte + k * to.stride, view);
-      for (let k = both; k < from.length; k++) {
-        const at = fromByte + k * from.stride;
-        if (zero.some((_, n) => mem.u8[at + n] !== 0))
-          throw new Unfit(`element ${k} is in use, ${describeKind(to)} holds ${to.length}`);
-      }
-    };
-  }
-  if (from.tag === 'machine' && to.tag === 'machine') {
-    // The state is found by its name; when it was entered and its timeout stay as they are.
-    const copy = copyBytes(to.bytes);
-    const states = from.names.map(name => to.names.indexOf(name));
-    return (mem, fromByte, target, toByte, view) => {
-      const state = mem.u32[(fromByte + machineLayout.state) / 4];
-      if (states[state] === -1) throw new Unfit(`'${from.names[state]}' is no state of ${describeKind(to)}`);
-      copy(mem, fromByte, target, toByte, view);
-      view.setUint32(toByte + machineLayout.state, states[state]!, true);
-    };
-  }
-  if (innerKinds(from).length > 0 || innerKinds(to).length > 0 || ownsHeap(from) || ownsHeap(to)) return undefined;
-  const change = changeOf(from, to, names);
-  if (change === undefined) return undefined;
-  return (mem, fromByte, _, toByte, view) => {
-    const word = Math.floor(fromByte / 8) * 2;
-    encode(to, change(decode(mem, from, word, fromByte - word * 4, {})), toByte, view);
-  };
-}
-
-function copyBytes(bytes: number): RawStep {
-  return (mem, fromByte, target, toByte) => {
-    if (((fromByte | toByte | bytes) & 3) === 0) {
-      const [from, to, words] = [fromByte / 4, toByte / 4, bytes / 4];
-      const [source, sink] = [mem.i32, target.i32];
-      for (let k = 0; k < words; k++) sink[to + k] = source[from + k];
-    } else {
-      for (let k = 0; k < bytes; k++) target.u8[toByte + k] = mem.u8[fromByte + k];
-    }
-  };
 }
 
 /** How plain values of one kind become those of another; undefined when nothing leads there. */
@@ -296,12 +221,10 @@ function fitting(kind: AnyKind, value: unknown): unknown {
   return value;
 }
 
-/** Name the part in which a value did not fit. */
 function inPart<T>(part: string, fn: () => T): T {
   try {
     return fn();
   } catch (error) {
-    if (error instanceof Unfit) throw new Unfit(`${part}: ${error.message}`);
-    throw error;
+    throw inPartOf(part, error);
   }
 }

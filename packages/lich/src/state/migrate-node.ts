@@ -2,7 +2,8 @@
 import { diff, type LayoutChange, type StateLayout } from '@lich/schema';
 import { attachSegment, createReplacement, OwnerLock, type Segment, ShmError } from '../shm/index.ts';
 import { StateError } from './errors.ts';
-import { examineMigration, migrate, type MigrateReport, type Unfits } from './migrate.ts';
+import { examineMigration, migrate, type MigrateReport } from './migrate.ts';
+import type { Unfits } from './migrate-source.ts';
 import { placesOf, type StorePlan } from './plan.ts';
 import { catalogOf } from './reader.ts';
 import { examineLog, undoLog } from './undo-log.ts';

@@ -12,24 +12,15 @@
  *
  * The old segment is not written. The new one gets its name when all is done (`createReplacement` of shm), so a kill at
  * any point leaves the old one or the new one. */
-import {
-  type AnyKind,
-  type FieldLayout,
-  layoutNames,
-  type LayoutNames,
-  ownsHeap,
-  type PoolLayout,
-  type StateLayout,
-  type StructLayout,
-} from '@lich/schema';
+import { type AnyKind, layoutNames, ownsHeap, type PoolLayout, type StateLayout } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
 import { convertStruct, Unfit } from './convert.ts';
-import { decode, decodeStruct, type DecodeOptions } from './decode.ts';
+import type { Room } from './convert-raw.ts';
+import { decode, decodeStruct } from './decode.ts';
 import { StateError } from './errors.ts';
-import { HIGH as HEAP_HIGH } from './heap.ts';
-import type { StoreContext } from './memory.ts';
-import { type Image, imageOf } from './image.ts';
+import type { Arrays, StoreContext } from './memory.ts';
+import { dryRoom, goneClass, Source, stepsOf, Unfits } from './migrate-source.ts';
 import {
   type ClassMigration,
   classField,
@@ -39,9 +30,9 @@ import {
   type PoolMigration,
   type StructMigration,
 } from './migration.ts';
-import { placesOf, rootStampWord, type StorePlan } from './plan.ts';
+import { placesOf, type StorePlan } from './plan.ts';
 import type { Pool } from './pool.ts';
-import { BITMAP, FREE, HIGH, LIVE, PoolSlots, poolPlaces, SPREADS } from './pool-places.ts';
+import { BITMAP, FREE, HIGH, LIVE, SPREADS } from './pool-places.ts';
 import { releaserOf } from './release.ts';
 import { openStore, type Store } from './store.ts';
 import { COM_POS, COMMIT_NO, CUT, LOG_POS, NOW, STAMP_HI, STAMP_LO } from './words.ts';
@@ -63,74 +54,9 @@ export interface MigrateReport {
   readonly ms: number;
 }
 
-/** Values that do not fit are listed up to here, and counted beyond. */
-const LISTED = 20;
-/** Slots made, and records rebuilt, in one transaction. */
-const BATCH = 256;
+/** Slots made in one transaction. */
+const BATCH = 4096;
 const PROGRESS_EVERY = 65_536;
-
-/** A segment to read, with what finds things in it. */
-class Source {
-  readonly segment: Segment;
-  readonly layouts: StateLayout;
-  readonly root: number;
-  readonly rootStamp: number;
-  readonly heap: number;
-  readonly heapHigh: number;
-  readonly decode: DecodeOptions;
-  readonly #pools: readonly number[];
-
-  constructor(segment: Segment, layouts: StateLayout) {
-    this.segment = segment;
-    this.layouts = layouts;
-    const places = placesOf(segment, layouts);
-    this.root = places.root;
-    this.rootStamp = rootStampWord(layouts, places.root);
-    this.heap = places.heap.word;
-    this.heapHigh = places.heap.words === 0 ? 0 : segment.u32[this.heap + HEAP_HIGH];
-    this.decode = { heapWord: this.heap, hidden: true };
-    this.#pools = places.pools;
-  }
-
-  /** A transaction that is open has to be rolled back first: by the owner, or by `recover`. */
-  mustBeWhole(): void {
-    const I = this.segment.i32;
-    if (I[LOG_POS] !== I[COM_POS])
-      throw new StateError(
-        'STATE_MIGRATION',
-        `${this.segment.name}: a transaction of ${(I[LOG_POS] - I[COM_POS]) | 0} log words is open; recover it first`,
-      );
-  }
-
-  word(index: number): number {
-    return this.#pools[index]!;
-  }
-
-  slots(index: number): PoolSlots {
-    const pool = this.layouts.pools[index]!;
-    return new PoolSlots(this.segment.u32, poolPlaces(pool.layout, pool.capacity), this.#pools[index]!, this.heap);
-  }
-
-  high(index: number): number {
-    return this.segment.u32[this.#pools[index]! + HIGH];
-  }
-
-  /** Id of the class of a record. @param field of the family, undefined in a pool of one class */
-  classOf(field: FieldLayout | undefined, base: number): number {
-    return field === undefined ? 0 : this.segment.u16[(base + SLOT_HEADER) * 2 + field.offset / 2];
-  }
-
-  /** Visit live records. */
-  each(index: number, visit: (slot: number, base: number, id: number) => void): void {
-    const slots = this.slots(index);
-    const high = this.high(index);
-    const field = classField(this.layouts.pools[index]!);
-    for (let slot = 0; slot < high; slot++) {
-      const base = slots.base(slot);
-      if ((this.segment.i32[base + SLOT_GENERATION] & 1) === 1) visit(slot, base, this.classOf(field, base));
-    }
-  }
-}
 
 /** Copy `old` into the new segment, which was just created from `plan`.
  * @throws StateError `STATE_MIGRATION` with the first values that do not fit, `STATE_HEAP_FULL`; the new segment is then to
@@ -155,70 +81,41 @@ export function migrate(old: Segment, into: Segment, plan: StorePlan, options: M
   return { records: work.records, rebuilt: work.rebuilt, ms: performance.now() - startMs };
 }
 
-/** What a migration would find: values that do not fit, counted. Writes nothing. O(records). */
+/** What a migration would find: values that do not fit, counted. Writes nothing. O(records).
+ * @param memory a copy of the segment's words as of one commit, when somebody writes it */
 export function examineMigration(
   old: Segment,
   plan: StorePlan,
   options: MigrateOptions,
+  memory?: Arrays,
 ): { migration: Migration; records: number; unfit: Unfits; ms: number } {
   const startMs = performance.now();
-  const source = new Source(old, options.layouts);
+  const source = new Source(old, options.layouts, memory);
   const migration = migrationOf(options.layouts, plan.layouts, layoutNames(options.layouts, plan.layouts));
   const unfit = new Unfits();
   let records = 0;
-  tryStruct(migration.root, source, source.root, 'the root', unfit);
+  stepsOf(migration.root, dryRoom(source, migration.root), true).run(source.root * 4, 0, unfit, () => 'the root');
+  tryPlain(migration.root, source, source.root, 'the root', unfit);
   for (const { classes, from, fromIndex, to } of migration.pools) {
+    const steps = new Map([...classes].map(([id, struct]) => [id, stepsOf(struct, dryRoom(source, struct), true)]));
     source.each(fromIndex, (slot, base, id) => {
       records++;
-      const where = `${to.name}[${slot}]`;
+      const where = () => `${to.name}[${slot}]`;
       const struct = classes.get(id);
-      if (slot >= (to.capacity || slot + 1)) unfit.add(where, `is beyond the new capacity ${to.capacity}`);
-      if (struct === undefined) unfit.add(where, goneClass(from, id));
-      else if (!struct.same) tryStruct(struct, source, base + SLOT_HEADER, where, unfit);
+      if (slot >= (to.capacity || slot + 1)) unfit.add(where(), `is beyond the new capacity ${to.capacity}`);
+      if (struct === undefined) return unfit.add(where(), goneClass(from, id));
+      if (struct.same) return;
+      steps.get(id)!.run((base + SLOT_HEADER) * 4, 0, unfit, where);
+      if (struct.plain.length > 0) tryPlain(struct, source, base + SLOT_HEADER, where(), unfit);
     });
   }
   return { migration, records, unfit, ms: performance.now() - startMs };
 }
 
-/** What did not fit. */
-export class Unfits {
-  readonly list: string[] = [];
-  count = 0;
-
-  add(where: string, why: string): void {
-    this.count++;
-    if (this.list.length < LISTED) this.list.push(`${where}: ${why}`);
-  }
-
-  /** @throws StateError `STATE_MIGRATION` unless there were none */
-  refuse(): void {
-    if (this.count === 0) return;
-    const more = this.count > this.list.length ? `; and ${this.count - this.list.length} more` : '';
-    throw new StateError(
-      'STATE_MIGRATION',
-      `${this.count} values do not fit the new layout, nothing was changed: ${this.list.join('; ')}${more}`,
-    );
-  }
-}
-
-function goneClass(pool: PoolLayout, id: number): string {
-  const name = membersOf(pool).find(member => member.id === id)?.layout.name ?? `class ${id}`;
-  return `is a ${name}, which the new code does not have`;
-}
-
-function scratchOf(bytes: number) {
-  const buffer = new ArrayBuffer(Math.ceil(bytes / 8) * 8 + 8);
-  return { u8: new Uint8Array(buffer), i32: new Int32Array(buffer), view: new DataView(buffer) };
-}
-
-function tryStruct(struct: StructMigration, source: Source, word: number, where: string, unfit: Unfits): void {
-  const room = scratchOf(struct.to.bytes);
-  for (const { field, from, raw, change, how } of struct.fields) {
-    if (from === undefined || how === 'same') continue;
+function tryPlain(struct: StructMigration, source: Source, word: number, where: string, unfit: Unfits): void {
+  for (const { field, from, change } of struct.plain) {
     try {
-      if (raw !== undefined)
-        raw(source.segment, word * 4 + from.offset, room as never, field.offset, room.view);
-      else change?.(decode(source.segment, from.kind, word, from.offset, source.decode));
+      change!(decode(source.memory, from!.kind, word, from!.offset, source.decode));
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       unfit.add(`${where}.${field.name}`, error.message);
@@ -232,13 +129,13 @@ class Migrator {
   readonly #store: Store<unknown>;
   readonly #context: StoreContext;
   readonly #into: Segment;
-  readonly #view: DataView;
+  readonly #room: Room;
   readonly #migration: Migration;
   readonly #options: MigrateOptions;
-  readonly #images = new Map<StructLayout, Image>();
-  readonly #raw = { write: (word: number, value: number) => void (this.#into.i32[word] = value) };
   readonly #unfit = new Unfits();
   readonly #all: number;
+  /** Words of the log after which a transaction ends. */
+  readonly #pauseWords: number;
   readonly #scratch: { at: number; link: number; words: number } = { at: 0, link: 0, words: 0 };
   records = 0;
   rebuilt = 0;
@@ -249,24 +146,38 @@ class Migrator {
     this.#store = store;
     this.#context = store.context;
     this.#into = into;
-    this.#view = new DataView(into.buffer as never);
+    this.#room = {
+      from: source.memory,
+      fromHeap: source.heap,
+      to: into,
+      toHeap: this.#target.heap,
+      view: new DataView(into.buffer as never),
+      heap: store.context.heap,
+      pause: () => this.#pause(),
+    };
     this.#migration = migration;
     this.#options = options;
+    this.#pauseWords = placesOf(into, migration.to).logWords >> 2;
     this.#all = migration.pools.reduce((sum, pool) => sum + source.segment.u32[source.word(pool.fromIndex) + LIVE], 0);
   }
 
   run(): void {
     const { root, pools, removed } = this.#migration;
     this.#heap();
-    this.#struct(root, this.#source.root, this.#target.root, 'the root');
+    const { log } = this.#store;
+    log.begin();
+    // What the new store has put there goes.
+    this.#into.i32.fill(0, this.#target.root, this.#target.rootStamp);
+    stepsOf(root, this.#room, false).run(this.#source.root * 4, this.#target.root * 4, this.#unfit, () => 'the root');
     for (const pool of pools) this.#pool(pool);
     this.#unfit.refuse();
     this.#makeScratch();
-    this.#rebuild(root, this.#store.state as object, this.#source.root, undefined, 'the root');
+    this.#rebuild(root, () => this.#store.state as object, this.#source.root, undefined, () => 'the root');
     for (const pool of pools) this.#rebuildPool(pool);
     for (const { pool, index } of removed) this.#end(pool, index);
     for (const { fromIndex, same } of pools) if (!same) this.#endChunks(fromIndex);
-    this.#dropScratch();
+    if (this.#scratch.link !== 0) this.#context.heap.free(this.#scratch.link);
+    log.commit();
     this.#unfit.refuse();
     this.#words();
   }
@@ -302,23 +213,12 @@ class Migrator {
     this.#context.heap.reserve();
   }
 
-  #imageOf(layout: StructLayout): Image {
-    let image = this.#images.get(layout);
-    if (image === undefined) this.#images.set(layout, (image = imageOf(layout)));
-    return image;
-  }
-
-  #struct(struct: StructMigration, fromWord: number, toWord: number, where: string): void {
-    const { segment } = this.#source;
-    for (const { field, from, raw } of struct.fields) {
-      if (raw === undefined) continue;
-      try {
-        raw(segment, fromWord * 4 + from!.offset, this.#into, toWord * 4 + field.offset, this.#view);
-      } catch (error) {
-        if (!(error instanceof Unfit)) throw error;
-        this.#unfit.add(`${where}.${field.name}`, error.message);
-      }
-    }
+  /** Commit once a quarter of the log is used. Nothing is ever rolled back: a migration that fails is discarded whole. */
+  #pause(): void {
+    const I = this.#into.i32;
+    if (((I[LOG_POS] - I[COM_POS]) | 0) < this.#pauseWords) return;
+    this.#store.log.commit();
+    this.#store.log.begin();
   }
 
   #pool(pool: PoolMigration): void {
@@ -344,6 +244,7 @@ class Migrator {
     const toSlots = this.#target.slots(toIndex);
     const payload = toSlots.places.payloadWords;
     const [fromClass, toClass] = [classField(from), classField(to)];
+    const steps = new Map([...classes].map(([id, struct]) => [id, stepsOf(struct, this.#room, false)]));
     let free = 0;
     for (let slot = high - 1; slot >= 0; slot--) {
       const base = fromSlots.base(slot);
@@ -368,13 +269,14 @@ class Migrator {
         free = slot + 1;
         continue;
       }
-      const struct = classes.get(source.classOf(fromClass, base));
+      const id = source.classOf(fromClass, base);
+      const struct = classes.get(id);
       if (struct === undefined) {
-        this.#unfit.add(`${to.name}[${slot}]`, goneClass(from, source.classOf(fromClass, base)));
+        this.#unfit.add(`${to.name}[${slot}]`, goneClass(from, id));
         continue;
       }
-      this.#imageOf(struct.to).apply(at + SLOT_HEADER, this.#into, this.#raw as never, true);
-      this.#struct(struct, base + SLOT_HEADER, at + SLOT_HEADER, `${to.name}[${slot}]`);
+      const [fromByte, toByte] = [(base + SLOT_HEADER) * 4, (at + SLOT_HEADER) * 4];
+      steps.get(id)!.run(fromByte, toByte, this.#unfit, () => `${to.name}[${slot}]`);
       if (toClass !== undefined) this.#into.u16[(at + SLOT_HEADER) * 2 + toClass.offset / 2] = struct.id;
       this.#progress(1);
     }
@@ -385,25 +287,18 @@ class Migrator {
   }
 
   #makeSlots(pool: Pool, count: number): void {
-    const { log } = this.#store;
-    for (let slot = 0; slot < count; ) {
-      log.begin();
-      const to = Math.min(count, slot + BATCH * 16);
-      pool.makeSlots(to);
-      slot = to;
-      log.commit();
-    }
+    for (let slot = 0; slot < count; this.#pause()) pool.makeSlots((slot = Math.min(count, slot + BATCH)));
   }
 
   #rebuildPool({ from, to, fromIndex, classes }: PoolMigration): void {
     const fills = new Map([...classes.values()].map(struct => [struct, this.#fillOf(to, struct)]));
-    const all = [...classes.values()];
-    if (!all.some(struct => this.#isRebuilt(struct) || fills.get(struct) !== undefined)) return;
+    if (![...fills].some(([struct, fill]) => this.#isRebuilt(struct) || fill !== undefined)) return;
     const pool = this.#store.pools.get(to.name)!;
     this.#source.each(fromIndex, (slot, base, id) => {
       const struct = classes.get(id)!;
-      const filled = fills.get(struct)?.(slot, this.#source.segment.u32[base + SLOT_GENERATION]);
-      this.#rebuild(struct, pool.get(slot)!, base + SLOT_HEADER, filled, `${from.name}[${slot}]`);
+      const filled = fills.get(struct)?.(slot, this.#source.memory.u32[base + SLOT_GENERATION]);
+      if (!this.#isRebuilt(struct) && filled === undefined) return;
+      this.#rebuild(struct, () => pool.get(slot)!, base + SLOT_HEADER, filled, () => `${from.name}[${slot}]`);
     });
   }
 
@@ -413,32 +308,29 @@ class Migrator {
 
   #rebuild(
     struct: StructMigration,
-    record: object,
+    recordOf: () => object,
     word: number,
     filled: Record<string, unknown> | undefined,
-    where: string,
+    where: () => string,
   ): void {
     const { plain, removed, hook } = struct;
-    const ended = [...plain.map(({ from }) => from!), ...removed].filter(owns);
-    if (!this.#isRebuilt(struct) && filled === undefined) return;
-    const { segment, decode: decodeOptions } = this.#source;
-    const { log } = this.#store;
-    this.rebuilt++;
-    log.begin();
+    const { memory, decode: decodeOptions } = this.#source;
     try {
-      for (const { field, from, change } of plain) {
-        const value = change!(decode(segment, from!.kind, word, from!.offset, decodeOptions));
-        (record as Record<string, unknown>)[field.name] = value;
+      if (plain.length > 0 || filled !== undefined || hook !== undefined) {
+        this.rebuilt++;
+        const record = recordOf() as Record<string, unknown>;
+        for (const { field, from, change } of plain)
+          record[field.name] = change!(decode(memory, from!.kind, word, from!.offset, decodeOptions));
+        if (filled !== undefined) Object.assign(record, filled);
+        hook?.(record, decodeStruct(memory, struct.from, word, { ...decodeOptions, hidden: false }));
       }
-      for (const field of ended) this.#release(field.kind, word + field.offset / 4);
-      if (filled !== undefined) Object.assign(record, filled);
-      hook?.(record, decodeStruct(segment, struct.from, word, { ...decodeOptions, hidden: false }));
-      log.commit();
+      for (const { from } of plain) if (owns(from!)) this.#release(from!.kind, word + from!.offset / 4);
+      for (const field of removed) if (owns(field)) this.#release(field.kind, word + field.offset / 4);
     } catch (error) {
-      log.rollback();
-      if (!(error instanceof Unfit)) throw error;
-      this.#unfit.add(where, error.message);
+      if (!(error instanceof Unfit)) throw hook === undefined ? error : hookFailed(error, where());
+      this.#unfit.add(where(), error.message);
     }
+    this.#pause();
   }
 
   /** Give back what a value of the old segment owned: its words are laid in a scratch block, which its kind can walk. */
@@ -456,17 +348,8 @@ class Migrator {
       .filter(owns);
     if (kinds.length === 0) return;
     const words = Math.max(...kinds.map(({ kind }) => kind.bytes / 4));
-    this.#store.log.begin();
     const link = this.#context.heap.alloc(words);
-    this.#store.log.commit();
     Object.assign(this.#scratch, { link, at: this.#context.heap.base + link, words });
-  }
-
-  #dropScratch(): void {
-    if (this.#scratch.link === 0) return;
-    this.#store.log.begin();
-    this.#context.heap.free(this.#scratch.link);
-    this.#store.log.commit();
   }
 
   /** All that the records of a removed pool owned, and its chunks. */
@@ -474,9 +357,8 @@ class Migrator {
     const ended = new Map(membersOf(pool).map(({ id, layout }) => [id, layout.fields.filter(owns)]));
     if ([...ended.values()].some(fields => fields.length > 0))
       this.#source.each(index, (_, base, id) => {
-        this.#store.log.begin();
         for (const field of ended.get(id)!) this.#release(field.kind, base + SLOT_HEADER + field.offset / 4);
-        this.#store.log.commit();
+        this.#pause();
       });
     this.#endChunks(index);
   }
@@ -486,10 +368,7 @@ class Migrator {
     const chunks = slots.directoryWords(this.#source.high(index));
     for (let k = 0; k < chunks; k++) {
       const link = this.#source.segment.u32[slots.directory + k];
-      if (link === 0) continue;
-      this.#store.log.begin();
-      this.#context.heap.free(link);
-      this.#store.log.commit();
+      if (link !== 0) this.#context.heap.free(link);
     }
   }
 
@@ -536,4 +415,9 @@ class Migrator {
 
 function owns(field: { kind: AnyKind }): boolean {
   return ownsHeap(field.kind);
+}
+
+function hookFailed(error: unknown, where: string): StateError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new StateError('STATE_MIGRATION', `${where}: its migrate hook threw: ${message}`, { cause: error as Error });
 }

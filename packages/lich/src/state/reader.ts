@@ -214,8 +214,16 @@ export class Reader implements StoreReader {
   }
 
   check(): Violation[] {
+    const places = placesOf(this.segment, this.layouts);
+    return this.whole(mirror =>
+      checkState(mirror, this.layouts, { ...places, root: this.rootWord, pools: this.#poolWords }),
+    );
+  }
+
+  /** Read a copy of everything as of one commit, each word at its own index. The memory is given back at the end. */
+  whole<T>(fn: (mirror: Mirror) => T): T {
     return this.run(() => {
-      const { mirror, segment } = this;
+      const { mirror } = this;
       // What is damaged may lead to words that are not brought: those are zero.
       mirror.release();
       mirror.need(this.rootWord, rootBytes(this.layouts) / 4);
@@ -230,8 +238,7 @@ export class Reader implements StoreReader {
         this.#bulk(heap.word, Math.min(Math.max(mirror.u32[heap.word], HEAP_HEAD), heap.words));
       }
       // All of it is here: what follows takes its time.
-      const places = placesOf(segment, this.layouts);
-      const found = checkState(mirror, this.layouts, { ...places, root: this.rootWord, pools: this.#poolWords });
+      const found = fn(mirror);
       mirror.release();
       return found;
     }, true);

@@ -26,7 +26,7 @@ export const SLOTS = DIRECTORY + CHUNK_LINKS;
 export const LENGTH_MAX = 0x0800_0000;
 
 /** Is an element of this kind a view, with a slot of its own? */
-function inSlots(element: AnyKind): boolean {
+export function inSlots(element: AnyKind): boolean {
   return isView(element);
 }
 
@@ -34,7 +34,8 @@ function headWords(element: AnyKind): number {
   return inSlots(element) ? SLOTS + SLOTS_WORDS : SLOTS;
 }
 
-function shapeOf(element: AnyKind): DenseShape {
+/** Of the chunks of the elements, or of their order. */
+export function orderShape(element: AnyKind): DenseShape {
   return denseShape(inSlots(element) ? 4 : element.bytes);
 }
 
@@ -45,7 +46,7 @@ export class VectorParts {
   readonly words: number;
 
   constructor(context: StoreContext, { element }: VectorShape) {
-    this.dense = new Dense(context, shapeOf(element));
+    this.dense = new Dense(context, orderShape(element));
     this.slots = inSlots(element) ? new Slots(context, slotStride(element.bytes, element.align)) : undefined;
     this.words = headWords(element);
   }
@@ -80,7 +81,7 @@ export function decodeVector(mem: Arrays, kind: VectorShape, word: number, optio
   const head = heapWord + link;
   options.need?.(head, headWords(element));
   const length = mem.u32[head + LENGTH];
-  const shape = shapeOf(element);
+  const shape = orderShape(element);
   const places = densePlaces(shape, heapWord);
   const dir = head + DIRECTORY;
   for (const part of chunkParts(mem.u32, places, dir, denseSlots(shape, length)))
@@ -112,7 +113,7 @@ export function checkVector(context: CheckContext, kind: VectorShape, word: numb
   const bad = (what: string) => void out.push({ where, what });
   const head = heap.base + link;
   const length = mem.u32[head + LENGTH];
-  const shape = shapeOf(element);
+  const shape = orderShape(element);
   const places = densePlaces(shape, heap.base);
   const dir = head + DIRECTORY;
   if (mem.u32[head + RESERVED] !== 0) bad(`its reserved word is ${mem.u32[head + RESERVED]}`);
