@@ -285,7 +285,12 @@ export class OwnMessages {
       }
     } catch (error) {
       if (error instanceof MustWait) return this.#putBack(slot, once ? type : undefined);
-      this.#host.undo(error, why === undefined ? (message?.name ?? (isTimeout ? 'of a machine’s timeout' : 'of an own message')) : `onSkipped.${message!.name}`);
+      this.#host.undo(
+        error,
+        why === undefined
+          ? (message?.name ?? (isTimeout ? 'of a machine’s timeout' : 'of an own message'))
+          : `onSkipped.${message!.name}`,
+      );
       if (isOut) this.#drop(slot);
       else if (why !== undefined) this.#overUntold(slot);
       else if (!once) this.#over(slot);

@@ -243,7 +243,10 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#core.transact(() => this.#own?.bind());
     // In the first turns after this one, between messages, and at first use.
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
-      this.#core.log.warn(`onResume of ${pool}[${slot}] threw and is undone; the record is used as it is`, errorData(error)),
+      this.#core.log.warn(
+        `onResume of ${pool}[${slot}] threw and is undone; the record is used as it is`,
+        errorData(error),
+      ),
     );
     if (life.reason === 'restore') this.#players?.endAll();
     this.#core.transact(() => {
