@@ -25,7 +25,7 @@ export class Player extends struct({
   y: f32.sync,
   hp: i32.sync.init(100),
   gold: int.init(100), // a safe whole number
-  bag: map(int, Item, 64), // 64 kinds at most
+  bag: map(int, Item), // grows; a third argument would cap it
 }) {
   get dead() {
     return this.hp <= 0;

@@ -11,9 +11,10 @@ export default service('arena', {
   start({ state }) {
     state.round = 1;
   },
-  tick({ state, tick }) {
-    if (tick % 60 !== 0) return;
-    for (const p of state.players) if (p.hp < 100 && !p.dead) p.hp++;
+  tick({ state }) {
+    state.players.spread(1_000, p => {
+      if (p.hp < 100 && !p.dead) p.hp++;
+    });
   },
   join({ me, state }) {
     me.name = `player ${state.players.size}`;
