@@ -1,5 +1,5 @@
 /** Walk the words of lists, maps and sets, with a capacity and in the heap. */
-import { listLayout, type ListShape, mapLayout, type MapShape, setLayout, type SetShape } from '@lich/schema';
+import { type AnyKind, listLayout, type ListShape, mapLayout, type MapShape, setLayout, type SetShape } from '@lich/schema';
 import {
   CHAIN_FIRST,
   type ChainShape,
@@ -13,7 +13,7 @@ import {
 import { CHUNK_LINKS, chunkFront, chunkSlots, chunkStart, chunkWord } from './chunks.ts';
 import { decode } from './decode.ts';
 import type { Violation } from './errors.ts';
-import { keyForm } from './hash-keys.ts';
+import { type KeyForm, keyForm } from './hash-keys.ts';
 import { bucketOf } from './hash-table.ts';
 import type { HeapAudit } from './heap-check.ts';
 import type { Arrays } from './memory.ts';
@@ -42,7 +42,7 @@ export function checkChunks(
     if (link !== 0) {
       if (!wanted && k > 0) out.push({ where, what: `chunk ${k} is there, high is ${high}` });
       const words = chunkSlots(shape.first, k) * (shape.stride + shape.front);
-      sound = heap.reach(link, words, `${where} chunk ${k}`) && sound;
+      sound = heap.reach(link, words, heap.named ? `${where} chunk ${k}` : where) && sound;
     } else if (wanted) {
       out.push({ where, what: `chunk ${k} is missing, high is ${high}` });
       sound = false;
@@ -55,8 +55,6 @@ interface Chain {
   readonly control: number;
   readonly high: number;
   readonly count: number;
-  /** Links of the slots in use. */
-  readonly seen: Set<number>;
   slotAt(index: number): number;
 }
 
@@ -95,32 +93,32 @@ function checkChain(
   if (high > most || count > high || first > high || last > high || freeHead > high) {
     return bad(`count ${count}, first ${first}, last ${last}, free ${freeHead}, high ${high} with capacity ${most}`);
   }
-  const seen = new Set<number>();
+  // Whoever is come by twice has two before it, and says only one of them; whoever is on the free list too is odd.
+  let seen = 0;
   let prev = 0;
-  for (let link = first; link !== 0; link = U[slotAt(link - 1) + shape.next]) {
-    if (link > high || seen.has(link))
-      return bad(`the order leads to slot ${link - 1} ${seen.has(link) ? 'twice' : `beyond high ${high}`}`);
-    seen.add(link);
+  for (let link = first; link !== 0; ) {
+    if (link > high) return bad(`the order leads to slot ${link - 1} beyond high ${high}`);
     const slot = slotAt(link - 1);
+    if (seen === high) return bad(`the order leads to slot ${link - 1} twice`);
     const generation = U[slot + shape.generation];
     if (U[slot + shape.prev] !== prev) bad(`slot ${link - 1} says its prev is ${U[slot + shape.prev]}, it is ${prev}`);
     if ((generation & 1) === 0) bad(`slot ${link - 1} is in use with an even generation`);
     if (shape.turn >= 0 && ((U[control + shape.turn] - generation) | 0) < 0)
       bad(`slot ${link - 1} has generation ${generation}, the newest is ${U[control + shape.turn]}`);
-    each(slot, seen.size - 1);
+    each(slot, seen++);
     prev = link;
+    link = U[slot + shape.next];
   }
   if (prev !== last) bad(`the order ends at ${prev}, last says ${last}`);
-  if (seen.size !== count) bad(`${seen.size} slots in order, count says ${count}`);
-  const free = new Set<number>();
+  if (seen !== count) bad(`${seen} slots in order, count says ${count}`);
+  let free = 0;
   for (let link = freeHead; link !== 0; link = U[slotAt(link - 1) + shape.link]) {
-    if (link > high || seen.has(link) || free.has(link))
+    if (link > high || free++ === high)
       return bad(`the free list leads to slot ${link - 1}, which is ${link > high ? 'beyond high' : 'taken already'}`);
-    free.add(link);
     if ((U[slotAt(link - 1) + shape.generation] & 1) === 1) bad(`slot ${link - 1} is free with an odd generation`);
   }
-  if (free.size + count !== high) bad(`${count} slots in use + ${free.size} free is not high ${high}`);
-  return { control, high, count, seen, slotAt };
+  if (free + count !== high) bad(`${count} slots in use + ${free} free is not high ${high}`);
+  return { control, high, count, slotAt };
 }
 
 /** @param each called for each element, with the word of its slot; the payload is at `payload` bytes */
@@ -132,7 +130,17 @@ export function checkList(
   each: (slot: number, payload: number, where: string) => void,
 ): void {
   const { payload } = listLayout(kind);
-  checkChain(walking, listShape(kind), home, where, (slot, nth) => each(slot, payload, `${where}[${nth}]`));
+  checkChain(walking, listShape(kind), home, where, (slot, nth) => each(slot, payload, walking.heap.named ? `${where}[${nth}]` : where));
+}
+
+// One form a kind and walk.
+const forms = new WeakMap<HeapAudit, Map<AnyKind, KeyForm>>();
+function formOf(heap: HeapAudit, mem: Arrays, kind: MapShape | SetShape, offset: number): KeyForm {
+  let known = forms.get(heap);
+  if (known === undefined) forms.set(heap, (known = new Map()));
+  let form = known.get(kind);
+  if (form === undefined) known.set(kind, (form = keyForm(mem, kind.key, offset, undefined, heap.base)));
+  return form;
 }
 
 /** A map or a set.
@@ -149,17 +157,22 @@ export function checkTable(
   const bad = (what: string) => void out.push({ where, what });
   const layout = kind.tag === 'map' ? mapLayout(kind) : setLayout(kind);
   const shape = tableShape(kind);
-  const form = keyForm(mem, kind.key, layout.key, undefined, heap.base);
-  const reading = { heapWord: heap.base };
-  const keys = new Set<unknown>();
+  const form = formOf(heap, mem, kind, layout.key);
+  let keys: Set<unknown> | undefined;
+  let one: unknown;
   const chain = checkChain(walking, shape, home, where, entry => {
     const key = form.stored(entry);
-    if (keys.has(key)) bad(`key ${String(key)} twice`);
-    keys.add(key);
-    each(entry, `${where}[${String(decode(mem, kind.key, entry, layout.key, reading))}]`);
+    if (one === undefined) one = key;
+    else {
+      keys ??= new Set([one]);
+      if (keys.has(key)) bad(`key ${String(key)} twice`);
+      keys.add(key);
+    }
+    const here = heap.named ? `${where}[${String(decode(mem, kind.key, entry, layout.key, { heapWord: heap.base }))}]` : where;
+    each(entry, here);
   });
   if (chain === undefined) return;
-  const { control, high, count, seen, slotAt } = chain;
+  const { control, high, count, slotAt } = chain;
   const grows = kind.capacity === 0;
   const buckets = grows ? U[control + TABLE.buckets] : layout.bucketCount;
   if (grows && (buckets > high || buckets < count)) return bad(`${buckets} buckets for ${count} entries, high ${high}`);
@@ -169,7 +182,7 @@ export function checkTable(
   for (let bucket = 0; bucket < buckets; bucket++) {
     const at = grows ? chunkFront(U, places, control + TABLE.rest, bucket) : control + TABLE.rest + bucket;
     for (let link = U[at]; link !== 0; link = U[slotAt(link - 1) + TABLE.chain]) {
-      if (!seen.has(link) || ++chained > count)
+      if (link > high || (U[slotAt(link - 1) + shape.generation] & 1) === 0 || ++chained > count)
         return bad(`bucket ${bucket} leads to entry ${link - 1}, which is not in use or was met before`);
       const hash = form.storedHash(slotAt(link - 1));
       const wanted = grows ? bucketOf(hash, buckets) : hash & (buckets - 1);

@@ -1,5 +1,5 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
-import { type AnyKind, mapLayout, type PoolLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import { type AnyKind, type FieldLayout, mapLayout, type PoolLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
 import { checkBits } from './bits-walk.ts';
 import { checkList, checkTable } from './chain-check.ts';
 import type { Violation } from './errors.ts';
@@ -34,15 +34,21 @@ export interface StatePlaces {
 
 /** Walk everything in a state that stands still. O(records). */
 export function checkState(mem: Arrays, layouts: StateLayout, places: StatePlaces): Violation[] {
+  const found = walkState(mem, layouts, places, false);
+  return found.length === 0 ? found : walkState(mem, layouts, places, true);
+}
+
+/** @param named see `HeapAudit` */
+function walkState(mem: Arrays, layouts: StateLayout, places: StatePlaces, named: boolean): Violation[] {
   const out: Violation[] = [];
+  const capacities = new Map(
+    layouts.pools.map(pool => [pool.name, poolPlaces(pool.layout, pool.capacity).capacity] as const),
+  );
   const context: CheckContext = {
     mem,
     out,
-    heap: new HeapAudit(mem, places.heap, out),
-    capacityOf: name => {
-      const pool = layouts.pools.find(entry => entry.name === name);
-      return pool && poolPlaces(pool.layout, pool.capacity).capacity;
-    },
+    heap: new HeapAudit(mem, places.heap, out, named),
+    capacityOf: name => capacities.get(name),
   };
   checkStruct(context, layouts.root, places.root, 'root');
   const fence = mem.u32[rootStampWord(layouts, places.root) + 2];
@@ -61,14 +67,41 @@ function checkRecord(context: CheckContext, pool: PoolLayout, word: number, wher
   else checkStruct(context, layout, word, where);
 }
 
-export function checkStruct(context: CheckContext, layout: StructLayout, word: number, where: string): void {
-  let end = 0;
-  for (const field of layout.fields) {
-    checkPadding(context, word, end, field.offset, where);
-    checkValue(context, field.kind, word, field.offset, `${where}.${field.name}`);
-    end = field.offset + field.bytes;
+/** Of a struct: the fields whose bytes can be wrong, and where there is padding. */
+interface Suspects {
+  readonly fields: readonly FieldLayout[];
+  /** Pairs: first byte, and the one after the last. */
+  readonly padding: readonly number[];
+}
+
+const suspects = new WeakMap<StructLayout, Suspects>();
+/** Any bits are a value of these. */
+const ANY_BITS: readonly string[] = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'f64', 'u64', 'i64', 'machine'];
+
+function suspectsOf(layout: StructLayout): Suspects {
+  let known = suspects.get(layout);
+  if (known === undefined) {
+    const padding: number[] = [];
+    let end = 0;
+    for (const field of layout.fields) {
+      if (field.offset > end) padding.push(end, field.offset);
+      end = field.offset + field.bytes;
+    }
+    if (layout.bytes > end) padding.push(end, layout.bytes);
+    known = { fields: layout.fields.filter(({ kind }) => !ANY_BITS.includes(kind.tag)), padding };
+    suspects.set(layout, known);
   }
-  checkPadding(context, word, end, layout.bytes, where);
+  return known;
+}
+
+export function checkStruct(context: CheckContext, layout: StructLayout, word: number, where: string): void {
+  const { fields, padding } = suspectsOf(layout);
+  const { named } = context.heap;
+  for (let k = 0; k < padding.length; k += 2) checkPadding(context, word, padding[k], padding[k + 1], where);
+  for (let k = 0; k < fields.length; k++) {
+    const { kind, offset, name } = fields[k];
+    checkValue(context, kind, word, offset, named ? `${where}.${name}` : where);
+  }
 }
 
 function checkPadding({ mem, out }: CheckContext, word: number, from: number, to: number, where: string): void {
@@ -112,6 +145,7 @@ export function checkValue(context: CheckContext, kind: AnyKind, word: number, o
       checkStruct(context, kind.layout, at, where);
       break;
     case 'array':
+      if (ANY_BITS.includes(kind.element.tag)) break;
       for (let k = 0; k < kind.length; k++)
         checkValue(context, kind.element, word, offset + k * kind.stride, `${where}[${k}]`);
       break;

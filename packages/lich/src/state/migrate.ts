@@ -290,15 +290,23 @@ class Migrator {
     for (let slot = 0; slot < count; this.#pause()) pool.makeSlots((slot = Math.min(count, slot + BATCH)));
   }
 
-  #rebuildPool({ from, to, fromIndex, classes }: PoolMigration): void {
+  #rebuildPool({ to, fromIndex, classes }: PoolMigration): void {
     const fills = new Map([...classes.values()].map(struct => [struct, this.#fillOf(to, struct)]));
     if (![...fills].some(([struct, fill]) => this.#isRebuilt(struct) || fill !== undefined)) return;
     const pool = this.#store.pools.get(to.name)!;
     this.#source.each(fromIndex, (slot, base, id) => {
       const struct = classes.get(id)!;
-      const filled = fills.get(struct)?.(slot, this.#source.memory.u32[base + SLOT_GENERATION]);
-      if (!this.#isRebuilt(struct) && filled === undefined) return;
-      this.#rebuild(struct, () => pool.get(slot)!, base + SLOT_HEADER, filled, () => `${from.name}[${slot}]`);
+      const generation = this.#source.memory.u32[base + SLOT_GENERATION];
+      const where = () => `${to.name}[${slot}]`;
+      let filled: Record<string, unknown> | undefined;
+      try {
+        filled = fills.get(struct)?.(slot, generation, pool.payloadWord(slot));
+      } catch (error) {
+        if (!(error instanceof Unfit)) throw error;
+        this.#unfit.add(where(), error.message);
+      }
+      if (this.#isRebuilt(struct) || filled !== undefined)
+        this.#rebuild(struct, () => pool.get(slot)!, base + SLOT_HEADER, filled, where);
     });
   }
 
@@ -391,14 +399,28 @@ class Migrator {
     const side = new Source(fill.segment, fill.layouts);
     const slots = side.slots(index);
     const family = classField(before);
-    return (slot: number, generation: number): Record<string, unknown> | undefined => {
+    const room = { ...this.#room, from: side.memory, fromHeap: side.heap };
+    const raw = found.filter(({ from, raw }) => raw !== undefined && !ownsHeap(from!.kind));
+    const { u8 } = this.#into;
+    const steps = raw.map(({ field, from, raw: bind }) => {
+      return { at: from!.offset, to: field.offset, bytes: field.bytes, step: bind!(room) };
+    });
+    const rest = found.filter(each => !raw.includes(each));
+    return (slot: number, generation: number, payload: number): Record<string, unknown> | undefined => {
       if (slot >= side.high(index)) return undefined;
       const base = slots.base(slot);
-      if (fill.segment.u32[base + SLOT_GENERATION] !== generation || side.classOf(family, base) !== member.id)
+      if (side.memory.u32[base + SLOT_GENERATION] !== generation || side.classOf(family, base) !== member.id)
         return undefined;
+      const from = (base + SLOT_HEADER) * 4;
+      for (const { at, to, bytes, step } of steps) {
+        // Steps expect zeroes, and there are initial values.
+        for (let k = 0; k < bytes; k++) u8[payload * 4 + to + k] = 0;
+        step(from + at, payload * 4 + to);
+      }
+      if (rest.length === 0) return undefined;
       const out: Record<string, unknown> = {};
-      for (const { field, from, change } of found) {
-        const value = decode(fill.segment, from!.kind, base + SLOT_HEADER, from!.offset, side.decode);
+      for (const { field, from: old, change } of rest) {
+        const value = decode(side.memory, old!.kind, base + SLOT_HEADER, old!.offset, side.decode);
         out[field.name] = change === undefined ? value : change(value);
       }
       return out;

@@ -57,7 +57,7 @@ export function checkPool(
   const stampAt = (at: number) => U[at + 1] * 0x1_0000_0000 + U[at];
   for (let slot = 0; slot < high; slot++) {
     const base = at.base(slot);
-    const here = `${where}[${slot}]`;
+    const here = heap.named ? `${where}[${slot}]` : where;
     const wrong = (what: string) => void out.push({ where: here, what });
     const fence = (FENCE ^ slot) >>> 0;
     const end = base + SLOT_HEADER + payloadWords;
@@ -91,7 +91,8 @@ export function checkPool(
       const link = U[at.directory + chunk];
       if (chunk >= chunks) {
         if (link !== 0) bad(`chunk ${chunk} is there, high is ${high}`);
-      } else if (!heap.reach(link, chunkWords(places, chunk), `${where}[${chunkFirst(places.top, chunk)}…]`)) good = false;
+      } else if (!heap.reach(link, chunkWords(places, chunk), `${where}[${chunkFirst(places.top, chunk)}…]`))
+        good = false;
     }
     return good;
   }

@@ -133,7 +133,7 @@ export function checkVector(context: CheckContext, kind: VectorShape, word: numb
   if (!sound || (inSlots(element) && slots === undefined)) return;
   for (let k = 0; k < length; k++) {
     const at = chunkWord(mem.u32, places, dir, k >>> shape.shift);
-    if (slots === undefined) checkValue(context, element, at, (k & shape.mask) * shape.bytes, `${where}[${k}]`);
+    if (slots === undefined) checkValue(context, element, at, (k & shape.mask) * shape.bytes, heap.named ? `${where}[${k}]` : where);
     else if (slots.take(mem.u32[at]))
       checkValue(context, element, slotWord(mem.u32, slots.places, head + SLOTS, mem.u32[at]), 0, `${where}[${k}]`);
   }
