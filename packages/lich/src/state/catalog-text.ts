@@ -16,7 +16,9 @@ export function catalogsBytes(catalogBytes: number): number {
 
 /** The JSON text that describes the segment as it is.
  * @throws StateError `STATE_CORRUPT` */
-export function catalogBytes(segment: Pick<Segment, 'catalog' | 'regions' | 'i32' | 'u32' | 'u8' | 'name'>): Uint8Array {
+export function catalogBytes(
+  segment: Pick<Segment, 'catalog' | 'regions' | 'i32' | 'u32' | 'u8' | 'name'>,
+): Uint8Array {
   const which = segment.i32[CATALOG];
   const region = segment.regions.get(CATALOGS);
   if (which === 0 || region === undefined) return segment.catalog;

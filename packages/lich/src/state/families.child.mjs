@@ -32,9 +32,20 @@ let owned;
 
 const orders = {
   open({ dir, version }) {
-    owned = attach(dir, { as: 'owner', node: 'world', schema: versions[version], heapBytes: 1 << 20, logWords: 1 << 14 });
+    owned = attach(dir, {
+      as: 'owner',
+      node: 'world',
+      schema: versions[version],
+      heapBytes: 1 << 20,
+      logWords: 1 << 14,
+    });
     const { store } = owned;
-    return { outcome: owned.outcome, undone: owned.undone, violations: store.check(), which: store.segment.i32[1024 + 176] };
+    return {
+      outcome: owned.outcome,
+      undone: owned.undone,
+      violations: store.check(),
+      which: store.segment.i32[1024 + 176],
+    };
   },
   create({ variant, init }) {
     const { log, state: s } = owned.store;

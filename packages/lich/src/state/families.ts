@@ -1,7 +1,6 @@
 /** Families: pools whose slots hold records of several classes. The word `$class` (u16, at the start of each record) has the
  * number of its class in the segment's catalog; 0 is none. Here is what finds the layout of a record by it. */
 import { CLASS_FIELD, type PoolLayout, type StateLayout, type StructLayout } from '@lich/schema';
-import { type DecodeOptions, decodeStruct } from './decode.ts';
 import type { Arrays } from './memory.ts';
 
 /** What is asked for here of a pool's layout. */
@@ -60,17 +59,4 @@ export function seenBack(known: StateLayout, own: StateLayout): StateLayout {
     return { ...pool, variants };
   });
   return { ...known, pools };
-}
-
-/** A record as a plain object; of a family, with the name of its class in `variant`. @param word of its payload */
-export function decodeRecord(
-  pool: RecordKinds,
-  mem: Arrays,
-  word: number,
-  options: DecodeOptions,
-): Record<string, unknown> {
-  if (pool.variants === undefined) return decodeStruct(mem, pool.layout, word, options);
-  const variant = pool.variants[variantAt(pool, mem, word)];
-  if (variant === undefined) return decodeStruct(mem, pool.layout, word, options);
-  return { variant: variant.name, ...decodeStruct(mem, variant.layout, word, options) };
 }

@@ -1,5 +1,20 @@
 /** Change stamps: of records, of blocks of them, of parts of a record; over rollbacks and lives. */
-import { array, bits, i32, int, list, map, pool, queue, set, sorted, state, struct, text, variants } from '@lich/schema';
+import {
+  array,
+  bits,
+  i32,
+  int,
+  list,
+  map,
+  pool,
+  queue,
+  set,
+  sorted,
+  state,
+  struct,
+  text,
+  variants,
+} from '@lich/schema';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { memorySegment } from '../testing/memory-segment.ts';
@@ -24,7 +39,10 @@ const Schema = state({ units: pool(Unit), things: pool(variants({ Unit, Rock }))
 const plan = storePlan(Schema, { logWords: 1 << 17, heapBytes: 1 << 20 });
 const parts = { regions: plan.regions, catalog: plan.catalog };
 const open = (bytes?: ArrayBufferLike) => {
-  const store = openStore(memorySegment(bytes ? { ...parts, bytes: new Uint8Array(bytes) } : parts), plan) as Store<any>;
+  const store = openStore(
+    memorySegment(bytes ? { ...parts, bytes: new Uint8Array(bytes) } : parts),
+    plan,
+  ) as Store<any>;
   store.recover();
   return store;
 };

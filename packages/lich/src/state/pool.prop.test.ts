@@ -300,20 +300,31 @@ describe.each([
   it('holds what the model holds, through rollbacks and kills, and its spreads visit all once a round', () => {
     operations = 0;
     fc.assert(
-      fc.property(fc.array(op, { minLength: COMMANDS / 2, maxLength: COMMANDS, size: 'max' }), fc.nat(), (ops, kill) => {
-        const world = new World(capacity);
-        const killAt = kill % (ops.length * 2);
-        ops.forEach((one, k) => {
-          run(world, one);
-          if (k === killAt) world.kill();
-        });
-        world.commit();
-        world.compare();
-        same(world.store.check().map(v => `${v.where}: ${v.what}`).join(), '', 'check');
-        world.kill();
-        world.store.log.commit();
-        same(world.store.check().length, 0, 'violations');
-      }),
+      fc.property(
+        fc.array(op, { minLength: COMMANDS / 2, maxLength: COMMANDS, size: 'max' }),
+        fc.nat(),
+        (ops, kill) => {
+          const world = new World(capacity);
+          const killAt = kill % (ops.length * 2);
+          ops.forEach((one, k) => {
+            run(world, one);
+            if (k === killAt) world.kill();
+          });
+          world.commit();
+          world.compare();
+          same(
+            world.store
+              .check()
+              .map(v => `${v.where}: ${v.what}`)
+              .join(),
+            '',
+            'check',
+          );
+          world.kill();
+          world.store.log.commit();
+          same(world.store.check().length, 0, 'violations');
+        },
+      ),
       { numRuns: RUNS },
     );
     expect(operations).toBeGreaterThan(100_000);

@@ -27,49 +27,19 @@ import type { Pool as PoolFace } from '@lich/schema';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
 import { OWNER } from './cell.ts';
 import { StateError } from './errors.ts';
-import { classOffset, variantAt } from './families.ts';
-import type { Image } from './image.ts';
 import type { StoreContext } from './memory.ts';
-import {
-  chunkFirst,
-  chunkOf,
-  chunkWords,
-  FREE,
-  HIGH,
-  LIVE,
-  type PoolPlaces,
-  PoolSlots,
-  poolPlaces,
-  SPREADS,
-} from './pool-places.ts';
 import { partsSince, type StampedPart, stampedParts } from './parts.ts';
-import type { Release } from './release.ts';
+import { FREE, HIGH, LIVE, type PoolPlaces, PoolSlots, poolPlaces, SPREADS } from './pool-places.ts';
+import { type Pages, PoolRoom } from './pool-room.ts';
+import { type RecordClass, RecordClasses } from './record-classes.ts';
 import type { PoolResume, ResumePool } from './resume.ts';
 import { Spreads } from './spread.ts';
 import { OPEN } from './undo-log.ts';
 
 export { BITMAP, HIGH, poolPlaces } from './pool-places.ts';
 export type { PoolPlaces } from './pool-places.ts';
-
-/** Pages of a segment, reserved before they are touched. */
-export interface Pages {
-  /** @throws ShmError `SHM_NO_MEMORY` */
-  reserve(offset: number, bytes: number): void;
-}
-
-/** What a pool knows of a class of its records. */
-export interface RecordClass {
-  readonly view: ViewClass;
-  readonly layout: StructLayout;
-  /** Enters the first states of a new record's machines; undefined when it has none. */
-  readonly enter: ((record: object) => void) | undefined;
-  readonly image: Image;
-  /** Gives back what a record owns in the heap. */
-  readonly release: Release | undefined;
-  /** In a family: its number in the segment, and its name. */
-  readonly id: number;
-  readonly name: string;
-}
+export type { Pages } from './pool-room.ts';
+export type { RecordClass } from './record-classes.ts';
 
 export interface PoolParts {
   readonly context: StoreContext;
@@ -82,11 +52,6 @@ export interface PoolParts {
   readonly pages: Pages;
 }
 
-/** On the views of a family: their class. */
-const CLASS: unique symbol = Symbol('lich.class');
-
-/** Bytes of slots whose pages are reserved at a time. */
-const GROWTH_BYTES = 256 * 1024;
 /** Most views that are made ahead at a time: a millisecond or two. */
 const SPARES_MAX = 1024;
 
@@ -98,10 +63,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   /** Layout of a record, hidden fields included. */
   readonly layout: StructLayout;
   readonly #context: StoreContext;
-  readonly #pool: PoolLayout;
-  readonly #classes: readonly RecordClass[];
-  /** The class of all records, where there is one only. */
-  readonly #one: RecordClass | undefined;
+  readonly #classes: RecordClasses;
   /** Of the first class: what is the same for all. */
   readonly #view: ViewClass;
   readonly #mark: (base: number) => void;
@@ -112,14 +74,11 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   readonly #places: PoolPlaces;
   readonly #at: PoolSlots;
   readonly #spreads: Spreads;
-  readonly #pages: Pages;
+  readonly #room: PoolRoom;
   /** Word offsets in the payload that a slot keeps over its records: hidden fields of 4 bytes named `$_…`. */
   readonly #kept: readonly number[];
-  /** Half-words from the payload's start to `$class`, in a family. */
-  readonly #classAt: number;
   readonly #views: (T | undefined)[] = [];
   readonly #spares: T[] = [];
-  #reservedSlots = 0;
   /** onResume of this life, until all of them have run. */
   #resume: PoolResume | undefined;
   /** Views of records that still wait for their onResume, where somebody looked at them outside a transaction. */
@@ -137,9 +96,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.capacity = pool.capacity === 0 ? Number.POSITIVE_INFINITY : pool.capacity;
     this.layout = pool.layout;
     this.#context = context;
-    this.#pool = pool;
-    this.#classes = parts.classes;
-    this.#one = pool.variants === undefined ? parts.classes[0]! : undefined;
+    this.#classes = new RecordClasses(pool, parts.classes, context);
     this.#view = parts.classes[0]!.view;
     this.#mark = parts.mark;
     this.#I = context.mem.i32;
@@ -148,12 +105,12 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.#word = parts.word;
     this.#places = poolPlaces(pool.layout, pool.capacity);
     this.#at = new PoolSlots(context.mem.u32, this.#places, parts.word, context.heap.base);
-    this.#spreads = new Spreads({ context, name: pool.name, word: parts.word, slots: this.#at });
-    this.#pages = parts.pages;
+    const place = { context, name: pool.name, word: parts.word, slots: this.#at };
+    this.#spreads = new Spreads(place);
+    this.#room = new PoolRoom({ ...place, pages: parts.pages });
     this.#kept = pool.layout.fields
       .filter(field => field.hidden && field.name.startsWith('$_'))
       .map(field => field.offset / 4);
-    this.#classAt = classOffset(pool.layout) / 2;
     const refOf = (view: object): RecordRef | undefined => this.#refOf(view);
     for (const each of parts.classes) {
       const target = each.view.prototype as object;
@@ -164,9 +121,6 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
         configurable: true,
       });
       Object.defineProperty(target, OWNER, { value: context, configurable: true });
-      if (this.#one !== undefined) continue;
-      Object.defineProperty(target, CLASS, { value: each, configurable: true });
-      Object.defineProperty(target, 'variant', { value: each.name, configurable: true });
     }
   }
 
@@ -186,8 +140,10 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   create(init?: object): T;
   create(variant: string, init?: object): T;
   create(first?: object | string, second?: object): T {
-    const one = this.#one;
-    return one === undefined ? this.#create(this.#named(first), second) : this.#create(one, first as object | undefined);
+    const { one } = this.#classes;
+    return one === undefined
+      ? this.#create(this.#classes.named(first), second)
+      : this.#create(one, first as object | undefined);
   }
 
   #create(kind: RecordClass, init: object | undefined): T {
@@ -205,7 +161,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
       write(word + FREE, U[base + SLOT_HEADER]);
     } else {
       slot = U[word + HIGH];
-      base = this.#first(slot);
+      base = this.#room.first(slot);
       write(word + HIGH, slot + 1);
       write(base, FENCE ^ slot);
       write(base + SLOT_HEADER + this.#places.payloadWords, FENCE ^ slot);
@@ -221,14 +177,11 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     const { mem, log } = this.#context;
     const values = kept.length === 0 || free === 0 ? undefined : kept.map(k => U[payload + k]);
     // What another class left there is not what this one expects of a used slot.
-    const clean = free !== 0 && this.#one === undefined;
-    if (clean) this.#zero(payload, this.#places.payloadWords);
+    const isFamily = this.#classes.one === undefined;
+    const clean = free !== 0 && isFamily;
+    if (clean) this.#room.zero(payload, this.#places.payloadWords);
     image.apply(payload, mem, log, free === 0 || clean);
-    if (this.#one === undefined) {
-      const at = payload * 2 + this.#classAt;
-      log.keep(at >> 1, 1);
-      mem.u16[at] = kind.id;
-    }
+    if (isFamily) this.#classes.note(payload, kind);
     if (values !== undefined) kept.forEach((k, n) => write(payload + k, values[n]!));
     this.#resume?.created(slot);
     const view = this.#place(slot, base);
@@ -250,7 +203,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** The layout of the record in a slot: in a family that of its class. */
   layoutAt(slot: number): StructLayout {
-    return this.#kindAt(this.#at.base(slot)).layout;
+    return this.#classes.at(this.#at.base(slot)).layout;
   }
 
   /** @returns false when it was gone already
@@ -268,7 +221,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     write(bits, U[bits] & ~(1 << (slot & 31)));
     write(word + LIVE, U[word + LIVE] - 1);
     if (U[word + SPREADS] !== 0) this.#spreads.count(slot, -1);
-    this.#kindAt(base).release?.(base + SLOT_HEADER);
+    this.#classes.at(base).release?.(base + SLOT_HEADER);
     write(base + SLOT_HEADER, U[word + FREE]);
     write(word + FREE, slot + 1);
     const view = this.#views[slot] ?? this.#parked.get(slot);
@@ -276,7 +229,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
       this.#views[slot] = undefined;
       this.#parked.delete(slot);
       for (const fn of this.#afterDestroy) fn(view);
-      this.#free(view);
+      this.#classes.free(view);
       this.#context.journal.add(this, slot, view, this.#context.position());
     }
     return true;
@@ -326,7 +279,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** @throws StateError `STATE_FREED`, `STATE_FOREIGN` */
   refOf(record: T): Ref {
-    if (!this.#is(record)) this.#foreign(record);
+    if (!this.#classes.is(record)) this.#foreign(record);
     const ref = this.#refOf(record);
     if (ref === undefined) throw new StateError('STATE_FREED', `this record of \`${this.name}\` was destroyed`);
     return { slot: ref.slot, generation: ref.generation };
@@ -403,7 +356,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
    * memory of the heap counts as changed. */
   partsSince(slot: number, stamp: number): string[] {
     const base = this.#at.base(slot);
-    const { layout } = this.#kindAt(base);
+    const { layout } = this.#classes.at(base);
     let parts = this.#parts.get(layout);
     if (parts === undefined) this.#parts.set(layout, (parts = stampedParts(layout)));
     return partsSince(parts, this.#context.mem, base + SLOT_HEADER, this.#context.heap.base, stamp);
@@ -428,7 +381,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   /** All have had theirs. @internal */
   endResume(): void {
     this.#resume = undefined;
-    for (const slot of [...this.#parked.keys()]) this.get(slot);
+    for (const slot of this.#parked.keys()) this.get(slot);
   }
 
   /** @internal */
@@ -454,7 +407,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   makeSlots(count: number): void {
     const write = this.#write;
     for (let slot = this.high; slot < count; slot++) {
-      const base = this.#first(slot);
+      const base = this.#room.first(slot);
       write(this.#word + HIGH, slot + 1);
       write(base, FENCE ^ slot);
       write(base + SLOT_HEADER + this.#places.payloadWords, FENCE ^ slot);
@@ -481,7 +434,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   /** Make views ahead, so that `count` are ready: outside handlers. A new view costs 0.1 µs a field, a prepared one 10 ns. */
   prepare(count: number): void {
     // A family's records are of several classes: nobody knows which.
-    if (this.#one === undefined) return;
+    if (this.#classes.one === undefined) return;
     while (this.#spares.length < count) this.#spares.push(new this.#view(0, 0) as T);
   }
 
@@ -493,117 +446,21 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** Reserve what is in use and some more. @internal */
   reserve(): void {
-    if (!this.#places.grows) this.#grow(Math.min(this.high, this.capacity - 1));
+    this.#room.reserve(this.high);
   }
 
-  #reservedBytes(slots: number): number {
-    return (this.#places.slots + this.#places.stride * Math.min(slots, this.capacity)) * 4;
-  }
-
-  /** The page ahead: what to reserve next, or undefined while there is enough. @internal */
+  /** The pages ahead: what to reserve next, or undefined while there are enough. @internal */
   wanted(): { offset: number; bytes: number; done: () => void } | undefined {
-    if (this.#places.grows) return undefined;
-    const growth = this.#growth();
-    if (this.#reservedSlots >= this.capacity || this.#reservedSlots - this.high > growth / 2) return undefined;
-    const slots = Math.min(this.capacity, this.#reservedSlots + growth);
-    return {
-      offset: this.#word * 4,
-      bytes: this.#reservedBytes(slots),
-      done: () => {
-        if (slots > this.#reservedSlots) this.#reservedSlots = slots;
-      },
-    };
+    return this.#room.wanted(this.high);
   }
 
   /** Forget all views: the segment was changed by another process. @internal */
   dropViews(): void {
-    for (const view of this.#views) if (view !== undefined) this.#free(view);
+    for (const view of this.#views) if (view !== undefined) this.#classes.free(view);
     this.#views.length = 0;
-    for (const view of this.#parked.values()) this.#free(view);
+    for (const view of this.#parked.values()) this.#classes.free(view);
     this.#parked.clear();
     this.#resume = undefined;
-  }
-
-  /** The class of the record in the slot at this word. */
-  #kindAt(base: number): RecordClass {
-    if (this.#one !== undefined) return this.#one;
-    const index = variantAt(this.#pool, this.#context.mem, base + SLOT_HEADER);
-    if (index >= 0) return this.#classes[index]!;
-    const id = this.#context.mem.u16[(base + SLOT_HEADER) * 2 + this.#classAt];
-    throw new StateError(
-      'STATE_CORRUPT',
-      `${this.name}[${this.#at.slotAt(base)}] is of class ${id}, which its family does not have; run \`lich check\``,
-      { severity: 'fatal' },
-    );
-  }
-
-  #ofView(view: object): RecordClass {
-    return this.#one ?? (view as { [CLASS]: RecordClass })[CLASS];
-  }
-
-  #is(value: object): boolean {
-    if (this.#one !== undefined) return this.#view.is(value);
-    return this.#classes.includes((value as { [CLASS]?: RecordClass })[CLASS]!);
-  }
-
-  #free(view: object): void {
-    this.#ofView(view).view.free(view);
-  }
-
-  #named(name: unknown): RecordClass {
-    const found = this.#classes.find(each => each.name === name);
-    if (found !== undefined) return found;
-    throw new TypeError(
-      `pool \`${this.name}\` has no class ${String(name)}: create('…', init) takes ${this.#classes.map(each => each.name).join(', ')}`,
-    );
-  }
-
-  #growth(): number {
-    return Math.max(64, Math.ceil(GROWTH_BYTES / (this.#places.stride * 4)));
-  }
-
-  /** The word of a slot that was never used, made ready. */
-  #first(slot: number): number {
-    const places = this.#places;
-    if (!places.grows) {
-      if (slot >= this.#reservedSlots) this.#grow(slot);
-      return this.#at.base(slot);
-    }
-    if (slot >= places.capacity) {
-      throw new StateError(
-        'STATE_POOL_FULL',
-        `pool \`${this.name}\` full: ${slot} slots, more than a growing pool takes: give it a capacity in pool(…, { capacity })`,
-      );
-    }
-    const at = this.#at;
-    if ((slot & 63) === 0) {
-      const chunk = chunkOf(places.top, slot);
-      if (slot === chunkFirst(places.top, chunk)) {
-        this.#write(at.directory + chunk, this.#context.heap.alloc(chunkWords(places, chunk)));
-      }
-      this.#zero(at.bits(slot), 2);
-      this.#zero(at.block(slot), 2);
-    }
-    const base = at.base(slot);
-    this.#zero(base, places.stride);
-    return base;
-  }
-
-  #zero(word: number, count: number): void {
-    const I = this.#I;
-    for (let k = word; k < word + count; k++) if (I[k] !== 0) this.#write(k, 0);
-  }
-
-  #grow(slot: number): void {
-    if (slot >= this.capacity) {
-      throw new StateError(
-        'STATE_POOL_FULL',
-        `pool \`${this.name}\` full: ${this.capacity} slots, raise capacity in pool(…, { capacity })`,
-      );
-    }
-    const slots = Math.min(this.capacity, slot + this.#growth());
-    this.#pages.reserve(this.#word * 4, this.#reservedBytes(slots));
-    this.#reservedSlots = slots;
   }
 
   /** The view of a live record that has none in its place; undefined when its onResume destroyed it. */
@@ -644,7 +501,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   #make(base: number): T {
     this.#made++;
     const spare = this.#spares.pop();
-    if (spare === undefined) return new (this.#one ?? this.#kindAt(base)).view(base, base + SLOT_STAMP) as T;
+    if (spare === undefined) return new (this.#classes.at(base).view)(base, base + SLOT_STAMP) as T;
     this.#view.revive(spare, base);
     return spare;
   }
@@ -675,7 +532,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   #slotOf(record: T | Ref): number {
     if (typeof record !== 'object' || record === null)
       throw new TypeError(`pool \`${this.name}\` takes a record or a { slot, generation }`);
-    if (this.#is(record)) {
+    if (this.#classes.is(record)) {
       const base = this.#view.base(record);
       return base === 0 ? -1 : this.#slotAt(base);
     }
@@ -697,13 +554,12 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.#parked.delete(slot);
     if (view === undefined) return;
     this.#views[slot] = undefined;
-    this.#free(view);
+    this.#classes.free(view);
   }
 
   /** @internal */
   undoRemove(slot: number, view: object): void {
     this.#views[slot] = view as T;
-    this.#ofView(view).view.revive(view, this.#at.base(slot));
+    this.#classes.of(view).view.revive(view, this.#at.base(slot));
   }
 }
-

@@ -8,7 +8,7 @@ import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts'
 import { checkState } from './check.ts';
 import { type DecodeOptions, decodeStruct } from './decode.ts';
 import { catalogBytes } from './catalog-text.ts';
-import { decodeRecord } from './families.ts';
+import { decodeRecord } from './decode-record.ts';
 import { StateError, type Violation } from './errors.ts';
 import { BLOCK_HEADER, FIRST as HEAP_HEAD, SIZE } from './heap.ts';
 import { LAPPED, Mirror, type MirrorFlaws } from './mirror.ts';

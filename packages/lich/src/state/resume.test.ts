@@ -173,7 +173,11 @@ describe('onResume', () => {
     act = () => {};
     all(store);
     expect(reported.length).toBe(1);
-    expect(resumed(store).map((n, k) => (n === 1 ? -1 : k)).filter(k => k >= 0)).toEqual([4]);
+    expect(
+      resumed(store)
+        .map((n, k) => (n === 1 ? -1 : k))
+        .filter(k => k >= 0),
+    ).toEqual([4]);
     expect(ran.filter(line => line === '9 crash').length).toBe(2);
   });
 

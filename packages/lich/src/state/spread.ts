@@ -255,7 +255,13 @@ export class Spreads {
 
 /** Walk the entries of a pool's spreads.
  * @param word of the pool's region */
-export function checkSpreads(U: Uint32Array, F: Float64Array, word: number, slots: PoolSlots, where: string): Violation[] {
+export function checkSpreads(
+  U: Uint32Array,
+  F: Float64Array,
+  word: number,
+  slots: PoolSlots,
+  where: string,
+): Violation[] {
   const out: Violation[] = [];
   const bad = (what: string) => void out.push({ where: `${where}.spread`, what });
   const used = U[word + SPREADS];
