@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { array, f32, i32, int, list, map, oneOf, pool, ref, state, struct, text } from '@lich/schema';
+import { array, f32, i32, int, list, map, oneOf, pool, ref, state, struct, text, variants } from '@lich/schema';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSegment, native, OwnerLock } from '../shm/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
@@ -294,6 +294,40 @@ describe('a reader', () => {
     createSegment({ dir, name: 'e', kind: 'state', ...plan }).close();
     const early = keep(attach(dir, { as: 'reader', node: 'e' }));
     expect(() => early.snapshot(s => s.root())).toThrow(code('STATE_NOT_READY'));
+  });
+
+  it('reads families: each record is of its class', () => {
+    class Wolf extends struct({ name: text(8), prey: list(text()) }) {
+      get hungry(): boolean {
+        return this.prey.length === 0;
+      }
+    }
+    class Rock extends struct({ kg: i32 }) {}
+    const schema = state({ things: pool(variants({ Wolf, Rock })), last: int });
+    const owner = keep(attach(dir, { as: 'owner', node: 'f', schema, heapBytes: 1 << 20, logWords: 1 << 14 }));
+    const { log, state: s } = owner.store;
+    log.begin();
+    for (let k = 0; k < 100; k++) {
+      if (k % 2 === 0) s.things.create('Wolf', { name: `wolf ${k}`, prey: k % 4 === 0 ? [] : ['sheep', `${k}`] });
+      else s.things.create('Rock', { kg: k });
+    }
+    log.commit();
+    const reader = keep(attach(dir, { as: 'reader', node: 'f', schema }));
+    const seen = reader.read(v => {
+      const all = [...v.things];
+      const wolf = all[2];
+      return {
+        classes: all.slice(0, 2).map(one => one.constructor.name),
+        wolves: all.filter(one => one instanceof Wolf && !one.hungry).length,
+        kg: all.reduce((sum, one) => sum + (one instanceof Rock ? one.kg : 0), 0),
+        prey: wolf instanceof Wolf ? [...wolf.prey] : undefined,
+      };
+    });
+    expect(seen).toEqual({ classes: ['Wolf', 'Rock'], wolves: 25, kg: 2500, prey: ['sheep', '2'] });
+    expect(reader.snapshot(v => v.record('things', 2))).toMatchObject({ name: 'wolf 2', prey: ['sheep', '2'] });
+    expect(keep(attach(dir, { as: 'tool', node: 'f' })).read(v => v['things'].get(1).kg)).toBe(1);
+    const other = state({ things: pool(variants({ Rock })), last: int });
+    expect(() => attach(dir, { as: 'reader', node: 'f', schema: other })).toThrow(code('STATE_LAYOUT'));
   });
 
   it('knows when the node has another segment', () => {

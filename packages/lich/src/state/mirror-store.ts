@@ -281,7 +281,8 @@ class MirrorPool implements Omit<PoolFace<object>, 'create' | 'destroy'> {
       }
       return known.view;
     }
-    const index = this.#pool.variants === undefined ? 0 : variantAt(this.#pool, this.#reader.mirror, base + SLOT_HEADER);
+    const index =
+      this.#pool.variants === undefined ? 0 : variantAt(this.#pool, this.#reader.mirror, base + SLOT_HEADER);
     const cls = this.#views[index];
     if (cls === undefined) {
       throw new StateError('STATE_CORRUPT', `${this.name}[${slot}] is of a class that its family does not have`);
@@ -356,7 +357,7 @@ function differenceOf(ours: StateLayout, theirs: StateLayout): string | undefine
   for (const pool of ours.pools) {
     const other = theirs.pools.find(({ name }) => name === pool.name);
     if (other === undefined) return `it has no pool \`${pool.name}\``;
-    const problem = structDifference(pool.layout, other.layout, `pool \`${pool.name}\``);
+    const problem = poolDifference(pool, other);
     if (problem !== undefined) return problem;
   }
   const extra = theirs.pools.find(({ name, hidden }) => !hidden && !ours.pools.some(pool => pool.name === name));
@@ -368,6 +369,21 @@ function differenceOf(ours: StateLayout, theirs: StateLayout): string | undefine
     if (problem !== undefined) return problem;
   }
   return structDifference(ours.root, theirs.root, 'the root');
+}
+
+function poolDifference(ours: PoolLayout, theirs: PoolLayout): string | undefined {
+  const where = `pool \`${ours.name}\``;
+  if (ours.variants === undefined && theirs.variants === undefined)
+    return structDifference(ours.layout, theirs.layout, where);
+  const namesOf = (pool: PoolLayout) => (pool.variants ?? [pool]).map(({ layout }) => layout.name).sort();
+  const [mine, its] = [namesOf(ours).join(', '), namesOf(theirs).join(', ')];
+  if (mine !== its) return `${where} holds ${its}, not ${mine}`;
+  for (const { layout } of ours.variants ?? [ours]) {
+    const other = (theirs.variants ?? [theirs]).find(each => each.layout.name === layout.name)!;
+    const problem = structDifference(layout, other.layout, `${where}, ${layout.name}`);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
 }
 
 function structDifference(ours: StructLayout, theirs: StructLayout, where: string): string | undefined {

@@ -8,7 +8,7 @@ import { Child, removeTestDirs, testDir } from '../testing/children.ts';
 import { attach, openReader, type Snapshot, StateError, type StoreReader } from './index.ts';
 import type { MirrorFlaws } from './mirror.ts';
 
-const soak = process.env.LICH_SOAK === '1' ? 100 : 1;
+const soak = process.env.LICH_SOAK === '1' ? 60 : 1;
 const ACCOUNTS = 64;
 const seed = Number(process.env.LICH_SEED ?? Date.now() % 2 ** 31) || 1;
 const SLOTS = Array.from({ length: ACCOUNTS }, (_, k) => k);
