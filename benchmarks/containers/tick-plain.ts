@@ -12,6 +12,8 @@ class Unit {
   y = 0;
   vx = 1;
   vy = 2;
+  stats = { level: 1, experience: 0 };
+  items = Array.from({ length: 4 }, () => ({ kind: 0, count: 2 }));
 
   constructor(gold: number) {
     this.gold = gold;
@@ -40,7 +42,10 @@ export default function plain({ size }: TickWork): Measured {
       },
       sum() {
         let sum = 0;
-        for (const { hp, gold, x, y } of units) sum = (sum + hp + gold + x + y) % 1e9;
+        for (const { hp, gold, x, y, stats, items } of units) {
+          sum = (sum + hp + gold + x + y) % 1e9;
+          if (gold % 1_000 === 0) sum += stats.level + items[3].count;
+        }
         return sum;
       },
     },

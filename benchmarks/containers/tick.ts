@@ -1,5 +1,5 @@
-/** The same tick for both: of a million live records 10,000 change at random, told by messages that are made anew in each
- * tick, and some end and others begin. */
+/** The same tick for both: of a million live records, each with a few items and stats, 1,000 change at random, told by
+ * messages that are made anew in each tick, and some end and others begin. */
 import { nowNs } from 'lich/shm';
 import type { Measured, Size } from '../lib/bench.ts';
 import { numbers, percentile } from '../lib/tools.ts';
@@ -18,7 +18,7 @@ export interface TickSizes {
 
 export const tickSizes: Record<Size, TickSizes> = {
   small: { records: 2_000, changes: 100, births: 10, warm: 5, ticks: 20 },
-  full: { records: 1_000_000, changes: 10_000, births: 500, warm: 500, ticks: 4_000 },
+  full: { records: 1_000_000, changes: 1_000, births: 100, warm: 300, ticks: 6_000 },
 };
 
 /** Said to one record. */

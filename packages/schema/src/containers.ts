@@ -131,7 +131,7 @@ export function sorted<K extends KeyKind, V extends FieldKind>(key: K, value: V)
   return makeKind({ tag: 'sorted', ...LINK, key: keyKind, value: valueKind, capacity: 0 });
 }
 
-/** First in, first out: O(1) at both of its ends and by index. Grows in the heap, or with a capacity lies in the record
+/** First in, first out: O(1) at both of its ends. Grows in the heap, or with a capacity lies in the record
  * itself.
  * @param capacity 1..2^24 */
 export function queue<E extends FieldKind>(element: E, capacity?: number): QueueKind<E>;

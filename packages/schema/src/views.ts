@@ -201,7 +201,8 @@ export interface Queue<T, I = Init<T>, P = Plain<T>> extends Iterable<T> {
   shift(): P | undefined;
   readonly first: T | undefined;
   readonly last: T | undefined;
-  /** The element at a place counted from the first, from the last when negative. O(1). */
+  /** The element at a place counted from the first, from the last when negative. O(1) with a capacity, else a step for
+   * each block before it. */
   at(index: number): T | undefined;
   clear(): void;
   forEach(fn: (value: T, index: number) => void): void;
