@@ -312,12 +312,11 @@ function list(names: readonly string[]): string {
   return names.length > 12 ? `${shown.join(', ')} … (${names.length} names)` : shown.join(', ');
 }
 
+/** Something that can be read twice: once here, once when it is stored. An iterator cannot. */
 function isSequence(value: unknown): value is Iterable<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function'
-  );
+  if (typeof value !== 'object' || value === null) return false;
+  const { [Symbol.iterator]: iterate } = value as { [Symbol.iterator]?: () => unknown };
+  return typeof iterate === 'function' && iterate.call(value) !== value;
 }
 
 function isU32(value: unknown): boolean {

@@ -569,6 +569,16 @@ describe('what is refused', () => {
     store.log.rollback();
   });
 
+  it('iterators, which can be read only once', () => {
+    const box = s.boxes.create({ m: [[1, 1]] });
+    expect(() => (s.map = box.m.entries())).toThrow(code('SCHEMA_RANGE'));
+    expect(() => (s.row = [1, 2].values())).toThrow(code('SCHEMA_RANGE'));
+    s.map = [...box.m.entries()];
+    s.row = new Set([1, 2]);
+    expect([s.map.size, s.row.length]).toEqual([1, 2]);
+    store.log.rollback();
+  });
+
   it('writes outside a transaction', () => {
     s.map.set(1, 1);
     s.row.push(1);
