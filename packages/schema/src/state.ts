@@ -16,7 +16,7 @@ export interface PoolOptions {
   /** Most records at a time, 1..2^30. Default: the pool grows, in the heap, up to 2^30 records. */
   readonly capacity?: number;
   /** When records have their `onResume` in a life that found them: `slices` (default) = after the first message, some at a
-   * time, and each before its first use; `eager` = all before the first message, 0.2 s a million. No part of the layout. */
+   * time, and each before its first use; `eager` = all before the first message, about a second a million. No part of the layout. */
   readonly resume?: 'eager' | 'slices';
   /** What the pool was called before; what segments hold under an old name is found again. No part of the layout. */
   readonly was?: Former;
