@@ -46,13 +46,16 @@ export function fitPlan<P extends StorePlan>(segment: Segment, plan: P): P {
   return fitted;
 }
 
-/** Make the segment say what the plan says. By its owner, between transactions. */
+/** Make the segment say what the plan says. By its owner, between transactions.
+ * @throws as `fitPlan` */
 export function adoptPlan(segment: Segment, plan: StorePlan): void {
   const region = segment.regions.get(CATALOGS);
   if (region === undefined || segment.catalog.length === 0) return;
   const active = catalogBytes(segment);
   const known = fromDescription(JSON.parse(new TextDecoder().decode(active)));
   if (hashOf(known) === plan.layoutHash) return;
+  // Since a standby looked, the owner may have made records of a class that this code does not have.
+  fitPlan(segment, plan);
   const text = new TextEncoder().encode(plan.catalog);
   const half = region.bytes / 2;
   if (text.length + HALF_HEADER > half) {

@@ -138,6 +138,29 @@ describe('a family', () => {
     );
   });
 
+  it('is looked at again at the takeover: a standby without a class is refused once there are records of it', () => {
+    const store = open();
+    const less = storePlan(state({ animals: pool(variants({ Wolf, Sheep })), best: ref<Wolf>('animals') }), {
+      logWords: 1 << 14,
+      heapBytes: 1 << 20,
+    });
+    expect(less.layouts.pools[0]!.layout.bytes).toBe(plan.layouts.pools[0]!.layout.bytes);
+    const segment = memorySegment({
+      ...parts,
+      layoutHash: plan.layoutHash,
+      bytes: new Uint8Array(store.segment.buffer),
+    });
+    // As a standby does: made before, recovered when the lock is held.
+    const standby = openStore(segment, less);
+    const owner = openStore(segment, plan);
+    owner.recover();
+    tx(owner, () => owner.state.animals.create('Stone'));
+    expect(() => standby.recover()).toThrow(expect.objectContaining({ code: 'STATE_CLASS_GONE' }));
+    tx(owner, () => owner.state.animals.destroy(owner.state.animals.get(0)!));
+    standby.recover();
+    expect(standby.state.animals.size).toBe(0);
+  });
+
   it('finds a record of no class', () => {
     const store = open();
     tx(store, () => store.state.animals.create('Wolf'));
