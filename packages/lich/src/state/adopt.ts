@@ -25,7 +25,9 @@ export function fitPlan<P extends StorePlan>(segment: Segment, plan: P): P {
   const families = plan.layouts.pools.some(pool => pool.variants !== undefined);
   const untouched = segment.i32[CATALOG] === 0 && segment.layoutHash === plan.layoutHash;
   if (untouched && !families) return plan;
-  const said = fromDescription(JSON.parse(new TextDecoder().decode(catalogBytes(segment))));
+  const text = new TextDecoder().decode(catalogBytes(segment));
+  if (text === plan.catalog) return plan;
+  const said = fromDescription(JSON.parse(text));
   const known = seenBack(said, plan.layouts);
   const fitted = plan.knowing(known) as P;
   if (untouched || hashOf(said) === plan.layoutHash) return fitted;
@@ -39,7 +41,7 @@ export function fitPlan<P extends StorePlan>(segment: Segment, plan: P): P {
     const what = moved[0]?.sentence ?? `a slot of pool \`${resized!.name}\` has another size`;
     throw new ShmError(
       'SHM_LAYOUT',
-      `${segment.path || segment.name} was made by code with another layout: ${what}${moved.length > 1 ? `, and ${moved.length - 1} more` : ''}. Migrate it, or start the old code; the file was left as it is`,
+      `${segment.path || segment.name} was made by code with another layout: ${what}${moved.length > 1 ? `, and ${moved.length - 1} more` : ''}. Bring it into the layout of this code with \`lich migrate\`, or start the old code; the file was left as it is`,
     );
   }
   for (const { pool, name } of changes.filter(isGone)) refuseGone(segment, pool!, name);
@@ -51,9 +53,8 @@ export function fitPlan<P extends StorePlan>(segment: Segment, plan: P): P {
 export function adoptPlan(segment: Segment, plan: StorePlan): void {
   const region = segment.regions.get(CATALOGS);
   if (region === undefined || segment.catalog.length === 0) return;
-  const active = catalogBytes(segment);
-  const known = fromDescription(JSON.parse(new TextDecoder().decode(active)));
-  if (hashOf(known) === plan.layoutHash) return;
+  const active = new TextDecoder().decode(catalogBytes(segment));
+  if (active === plan.catalog || hashOf(fromDescription(JSON.parse(active))) === plan.layoutHash) return;
   // Since a standby looked, the owner may have made records of a class that this code does not have.
   fitPlan(segment, plan);
   const text = new TextEncoder().encode(plan.catalog);
@@ -61,7 +62,7 @@ export function adoptPlan(segment: Segment, plan: StorePlan): void {
   if (text.length + HALF_HEADER > half) {
     throw new ShmError(
       'SHM_LAYOUT',
-      `${segment.path || segment.name}: the catalog of this code has ${text.length} bytes, the segment has room for ${half - HALF_HEADER}: migrate it`,
+      `${segment.path || segment.name}: the catalog of this code has ${text.length} bytes, the segment has room for ${half - HALF_HEADER}: make room with \`lich migrate\``,
     );
   }
   segment.reserve(region.offset, region.bytes);
