@@ -60,9 +60,10 @@ export default function ours({ size }: TickWork): Measured {
       idle: () => prepared.prepare(sizes.births),
       sum() {
         let sum = 0;
-        units.forEach(({ hp, gold, x, y, stats, items }) => {
+        units.forEach(unit => {
+          const { hp, gold, x, y } = unit;
           sum = (sum + hp + gold + x + y) % 1e9;
-          if (gold % 1_000 === 0) sum += stats.level + items.get(3).count;
+          if (gold % 1_000 === 0) sum += unit.stats.level + unit.items.get(3).count;
         });
         return sum;
       },

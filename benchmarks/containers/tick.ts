@@ -18,7 +18,7 @@ export interface TickSizes {
 
 export const tickSizes: Record<Size, TickSizes> = {
   small: { records: 2_000, changes: 100, births: 10, warm: 5, ticks: 20 },
-  full: { records: 1_000_000, changes: 1_000, births: 100, warm: 300, ticks: 6_000 },
+  full: { records: 1_000_000, changes: 1_000, births: 1_000, warm: 300, ticks: 6_000 },
 };
 
 /** Said to one record. */

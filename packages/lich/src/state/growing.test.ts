@@ -21,7 +21,7 @@ class Unit extends struct({
   main: optional(Item),
   mates: array(ref<Unit>('units')),
 }) {}
-const Schema = state({ units: pool(Unit, { capacity: 4 }), home: optional(int) });
+const Schema = state({ units: pool(Unit, { capacity: 4 }), home: optional(int), ladder: sorted(int, text()) });
 const plan = storePlan(Schema, { logWords: 1 << 20 });
 const code = (value: string) => expect.objectContaining({ code: value });
 
@@ -347,6 +347,23 @@ describe('memory', () => {
     });
     // 3 words an entry.
     expect(store.heap.usedWords - at).toBeLessThan(3000 * 3 * 1.25);
+  });
+});
+
+describe('a sorted map', () => {
+  it('is a ladder', () => {
+    const { ladder } = store.state;
+    const seen: string[] = [];
+    tx(() => {
+      for (const score of [900, 1_200, 2_100]) ladder.set(score, `of ${score}`);
+      ladder.set(1_500, 'Ann');
+      ladder.at(-1); // the highest score, and whose it is
+      ladder.rank(1_500); // how many are below
+      for (const [score, name] of ladder.range({ from: 1_000, to: 2_000, reverse: true }))
+        seen.push(`${name} ${score}`);
+    });
+    expect(seen).toEqual(['Ann 1500', 'of 1200 1200']);
+    expect([ladder.at(-1), ladder.rank(1_500)]).toEqual([[2_100, 'of 2100'], 2]);
   });
 });
 
