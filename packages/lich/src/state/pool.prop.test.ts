@@ -68,6 +68,13 @@ class World {
     this.store = openStore(this.segment, this.plan) as Store<any>;
     this.store.recover();
     this.store.log.begin();
+    if (capacity !== undefined) return;
+    // Chunks are made where something else was.
+    const { heap } = this.store;
+    const words = 50_000;
+    const link = heap.alloc(words);
+    this.segment.u32.fill(0xa5a5_a5a5, heap.base + link, heap.base + link + words);
+    heap.free(link);
   }
 
   get pool(): any {
