@@ -19,7 +19,15 @@
  *   (0.8 ns less); most writes of a busy record find it so (stamping in each transaction cost 6 ns more);
  * - fields are own accessors of each view, so that keys, spread and deep equality see them; they cost 0.1 µs a field once
  *   per view, and nothing at use. */
-import { type AnyKind, type FieldLayout, ownsHeap, type RecordRef, type StructLayout, zeroOf } from '@lich/schema';
+import {
+  type AnyKind,
+  type FieldLayout,
+  isContainer,
+  ownsHeap,
+  type RecordRef,
+  type StructLayout,
+  zeroOf,
+} from '@lich/schema';
 import { isView } from './door.ts';
 import type { Journal } from './journal.ts';
 import type { Arrays, Stamp } from './memory.ts';
@@ -168,9 +176,9 @@ class Writer {
       const { kind } = field;
       const key = JSON.stringify(field.name);
       if (isView(kind)) views.push(no);
-      // Who reads a mirror brings what is in the heap; and its root ends with each snapshot.
+      // Who reads a mirror brings what is in the heap, and looks at it; and its root ends with each snapshot.
       let bring = '';
-      if (this.#plan.fetches && kind.tag !== 'struct' && ownsHeap(kind))
+      if (this.#plan.fetches && kind.tag !== 'struct' && (ownsHeap(kind) || isContainer(kind)))
         bring = `fetch(${no},${this.#place(field, '(this.$b||freed())', shift, mode, 4)});`;
       if (this.#plan.fetches && mode === 'root') bring = `this.$b||freed();${bring}`;
       body += `get ${key}(){${bring}${this.#getter(field, no, mode, shift, views.length - 1)}},\nset ${key}(v){${this.#setter(field, no, mode, shift, marker)}},\n`;

@@ -21,7 +21,7 @@ import type { Segment } from '../shm/index.ts';
 import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
 import { OWNER } from './cell.ts';
 import { type CheckContext, checkValue } from './check.ts';
-import { StateError } from './errors.ts';
+import { StateError, type Violation } from './errors.ts';
 import { variantAt } from './families.ts';
 import type { StorePlan } from './plan.ts';
 import type { Pool, PoolParts } from './pool.ts';
@@ -52,20 +52,28 @@ class Views {
   readonly #state: object;
   #root!: ViewClass;
   readonly #pools: MirrorPool[] = [];
-  /** The walk of check(), which comes by every block that a value owns: here each one is brought, and nothing judged. */
+  /** The walk of check(), which comes by every block that a value owns: each one is brought. What the walk does not find
+   * sound is not handed out: its views might lead round in a circle. */
   readonly #walk: CheckContext;
+  readonly #wrong: Violation[] = [];
+  readonly #reached = new Set<number>();
   /** Words of values whose heap part is there, in this snapshot. */
   readonly #fetched = new Set<number>();
 
   constructor(reader: Reader, classes: ReadonlyMap<string, object>) {
     this.#reader = reader;
     const { segment, layouts, mirror } = reader;
-    const heap = { base: reader.heapWord, reach: (link: number) => reader.bringBlock(link) };
+    const reach = (link: number, words: number, where: string): boolean => {
+      const sound = !this.#reached.has(link) && reader.bringBlock(link, words);
+      this.#reached.add(link);
+      if (!sound) this.#wrong.push({ where, what: `link ${link} leads nowhere, or to a block that is another's` });
+      return sound;
+    };
     this.#walk = {
       mem: mirror,
-      out: { push: () => 0 } as unknown as CheckContext['out'],
-      capacityOf: () => 0,
-      heap: heap as unknown as CheckContext['heap'],
+      out: this.#wrong,
+      capacityOf: name => layouts.pools.find(pool => pool.name === name) && reader.partOf(name).slots.places.capacity,
+      heap: { base: reader.heapWord, reach } as unknown as CheckContext['heap'],
     };
     const { i8, u8, i16, u16, i32, u32, f32, f64, i64, u64 } = mirror;
     const arrays = { i8, u8, i16, u16, i32, u32, f32, f64, i64, u64 };
@@ -112,7 +120,17 @@ class Views {
 
   #fetch(kind: AnyKind, word: number): void {
     if (this.#fetched.has(word)) return;
-    checkValue(this.#walk, kind, word, 0, '');
+    this.#reached.clear();
+    this.#wrong.length = 0;
+    checkValue(this.#walk, kind, word, 0, describeKind(kind));
+    if (this.#wrong.length > 0) {
+      const { where, what } = this.#wrong[0]!;
+      throw new StateError(
+        'STATE_CORRUPT',
+        `${this.#reader.segment.name}: a value at word ${word} is damaged: ${where}: ${what}; run \`lich check\``,
+        { severity: 'fatal' },
+      );
+    }
     this.#fetched.add(word);
   }
 }

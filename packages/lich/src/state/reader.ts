@@ -318,14 +318,15 @@ export class Reader implements StoreReader {
     return this.#heap?.word ?? 0;
   }
 
-  /** @internal A block of the heap is there, all of it. @returns false when the link leads nowhere */
-  bringBlock(link: number): boolean {
+  /** @internal A block of the heap is there, all of it. @returns false when the link leads nowhere, or to less than `least`
+   * words */
+  bringBlock(link: number, least: number): boolean {
     const heap = this.#heap;
     if (heap === undefined || link < HEAP_HEAD || link >= heap.words) return false;
     const block = heap.word + link - BLOCK_HEADER;
     this.mirror.need(block, BLOCK_HEADER);
     const words = this.mirror.i32[block + 1] & SIZE;
-    if (words > heap.words - link) return false;
+    if (words < least + BLOCK_HEADER || words > heap.words - link + BLOCK_HEADER) return false;
     this.mirror.need(block, words);
     return true;
   }
