@@ -199,7 +199,7 @@ function verify({ trace, starts }: Run, step: number): { points: number; wrong: 
 }
 
 // Every store of a soak; else a part of them, another one in each run.
-const every = process.env.LICH_SOAK === '1' ? 1 : 7 + (process.pid % 5);
+const every = process.env.LICH_SOAK === '1' ? 1 : 13 + (process.pid % 7);
 
 describe('crash points', () => {
   for (const [name, steps] of Object.entries(work)) {
