@@ -70,6 +70,7 @@ test.each<[string, () => unknown, string, RegExp]>([
     /pool of Item: capacity takes 1\.\.1073741824, not 0/,
   ],
   ['capacity 1.5', () => pool(Item, { capacity: 1.5 }), 'SCHEMA_STATE', /not 1\.5/],
+  ['resume: late', () => pool(Item, { resume: 'late' as never }), 'SCHEMA_STATE', /'slices' or 'eager', not late/],
 ])('%s is refused', (_, declare, code, message) => {
   expect(declare).toThrow(coded(code, message));
 });
