@@ -255,8 +255,7 @@ export class Core {
     const suspect = countDeath(segment.i32, (code, pos, more) => this.#isStill(code, pos, more));
     this.blame = new Blame(suspect, this.lock, lastPid, performance.now());
     this.bus.resume();
-    const reason =
-      this.#born() === 0 ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
+    const reason = this.#born() === 0 ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
     this.life = { epoch, reason };
     if (undone > 0) this.log.info('a transaction was open and is undone', { epoch, words: undone });
     return reason;

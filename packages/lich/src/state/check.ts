@@ -1,5 +1,13 @@
 /** Walk values in memory by layout and say what is wrong with them. The structures' own walks are beside their code. */
-import { type AnyKind, type FieldLayout, mapLayout, type PoolLayout, setLayout, type StateLayout, type StructLayout } from '@lich/schema';
+import {
+  type AnyKind,
+  type FieldLayout,
+  mapLayout,
+  type PoolLayout,
+  setLayout,
+  type StateLayout,
+  type StructLayout,
+} from '@lich/schema';
 import { checkBits } from './bits-walk.ts';
 import { checkList, checkTable } from './chain-check.ts';
 import type { Violation } from './errors.ts';

@@ -300,13 +300,7 @@ class StoreImpl implements Store<object> {
       const base = cls.base(view);
       return base === 0 ? freed() : base + header;
     };
-    const dress = (
-      cls: ViewClass,
-      layout: StructLayout,
-      prototype: object,
-      header: number,
-      variant?: string,
-    ): void => {
+    const dress = (cls: ViewClass, layout: StructLayout, prototype: object, header: number, variant?: string): void => {
       const target = cls.prototype as object;
       // The views' prototype stands on the user's: methods and getters are found there, instanceof holds.
       Object.setPrototypeOf(target, prototype);
@@ -395,7 +389,15 @@ class StoreImpl implements Store<object> {
       if (!classes.some(each => typeof (each?.prototype as Resumable | undefined)?.onResume === 'function')) continue;
       const pool = this.pools.get(name)!;
       const eager = this.#schema.pools.find(entry => entry.name === name)?.resume === 'eager';
-      const resume = new PoolResume({ pool, log, journal: context.journal, position: context.position, reason, report, eager });
+      const resume = new PoolResume({
+        pool,
+        log,
+        journal: context.journal,
+        position: context.position,
+        reason,
+        report,
+        eager,
+      });
       pool.beginResume(resume);
       this.#resuming.push({ pool, resume });
     }
