@@ -1,4 +1,5 @@
 /** The typed arrays of one segment, and what every structure over it shares. */
+import { StateError } from './errors.ts';
 import type { LogCore } from './undo-log.ts';
 import type { Heap } from './heap.ts';
 import type { Journal } from './journal.ts';
@@ -62,7 +63,11 @@ export function heapRange(
 ): number {
   const at = (place.heapWord ?? 0) + link;
   if (place.heapWord === undefined || at + words > mem.u32.length)
-    throw new RangeError(`words ${at}..${at + words} of the heap are outside of ${mem.u32.length}`);
+    throw new StateError(
+      'STATE_CORRUPT',
+      `a link leads to words ${at}..${at + words} of ${mem.u32.length}; run \`lich check\``,
+      { severity: 'fatal' },
+    );
   place.need?.(at, words);
   return at;
 }

@@ -216,3 +216,64 @@ for (const flaw of ['noUndo', 'newestWins'] as const) {
     expect(fc.check(histories({ [flaw]: true }), { numRuns: 3_000, endOnFailure: true }).failed).toBe(true);
   });
 }
+
+/** What a reader makes of a state: 'ok' or the code of the error. */
+function outcome(read: () => unknown): string {
+  try {
+    read();
+    return 'ok';
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}
+
+it('a damaged state ends in values or in a coded error, and never goes round in circles', () => {
+  const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog });
+  const store = openStore(segment, plan) as Store<any>;
+  for (let at = 0; at < 8; at++) {
+    run(store, { writes: [{ do: 'create', at, v: at }], commit: true });
+    for (let v = 1; v < 40; v++) run(store, { writes: FIELDS.map(field => ({ do: field, at, v })), commit: true });
+  }
+  const I = segment.i32;
+  const clean = I.slice();
+  const heap = segment.regions.get('heap')!.offset / 4;
+  const used = clean[heap]! - 1024;
+  const reader = new Reader(segment, {});
+  const views = viewsOf(reader, schema);
+  const place = fc.nat(used - 1).map(k => heap + 1024 + k);
+  const damage = fc.array(
+    fc.tuple(
+      place,
+      fc.oneof(
+        fc.integer(),
+        fc.nat(64),
+        place.map(k => clean[k]!),
+      ),
+    ),
+    {
+      minLength: 1,
+      maxLength: 3,
+    },
+  );
+  fc.assert(
+    fc.property(damage, edits => {
+      I.set(clean);
+      for (const [at, value] of edits) I[at] = value;
+      const outcomes = [
+        outcome(() => reader.snapshot(s => [s.root(), s.entries('things')])),
+        outcome(() => reader.check()),
+        outcome(() =>
+          views.read((s: any) => {
+            for (const thing of s.things) {
+              for (const part of thing.parts) void part.note;
+              for (const [key] of thing.bag) void thing.bag.get(key);
+              void [...thing.row, ...thing.ranks, ...thing.seen, ...thing.due, ...thing.flags, thing.note, thing.maybe];
+            }
+          }),
+        ),
+      ];
+      for (const one of outcomes) expect(['ok', 'STATE_CORRUPT']).toContain(one);
+    }),
+    { numRuns: process.env.LICH_SOAK === '1' ? 20_000 : 150 },
+  );
+});
