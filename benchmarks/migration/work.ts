@@ -58,7 +58,7 @@ export function first(n: number) {
     gold: n * 1_000_003,
     mood: (['calm', 'angry', 'sad'] as const)[n % 3],
     x: n / 7,
-    y: -n / 3,
+    y: n / 3 - 1,
     marks: [n & 0xffff, 0, n & 0xff, 1],
     luck: 1 / (n + 1),
     level: n & 0xff,
@@ -86,4 +86,13 @@ export function mustEqual(found: unknown, wanted: unknown, where: string): void 
     for (const key of keys)
       mustEqual((found as Record<string, unknown>)[key], (wanted as Record<string, unknown>)[key], `${where}.${key}`);
   } else if (!Object.is(found, wanted)) throw new Error(`${where} is ${String(found)}, not ${String(wanted)}`);
+}
+
+/** JSON with keys in order. */
+export function sorted(value: object): string {
+  return JSON.stringify(value, (_, each) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : each,
+  );
 }

@@ -50,7 +50,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
     run: async args => (await import('./check.ts')).checkCommand(args),
   },
   migrate: {
-    usage: 'migrate <topology.ts> [node]… [--dry-run] [--dir DIR]',
+    usage: 'migrate <topology.ts> [node]… [--dry-run | --undo] [--dir DIR]',
     summary: 'bring the states of nodes that do not run into the layout of their code',
     run: async args => (await import('./migrate.ts')).migrateCommand(args),
   },

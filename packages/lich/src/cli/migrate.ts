@@ -1,10 +1,14 @@
 import { parseArgs } from 'node:util';
 import { buildTopology, loadService, nodePlan } from '../runtime/index.ts';
 import { listSegments } from '../shm/index.ts';
-import { examineNode, type MigrationOutlook, migrateNode, type StorePlan } from '../state/index.ts';
+import { examineNode, type MigrationOutlook, migrateNode, type StorePlan, undoMigration } from '../state/index.ts';
 import { Progress } from './progress.ts';
 import { useDir } from './source.ts';
+import { count, print, size } from './text.ts';
 import { UsageError } from './usage.ts';
+
+/** Values that do not fit are shown up to here. */
+const SHOWN = 8;
 
 /** `lich migrate`: bring the states of nodes that do not run into the layout of their code.
  * @returns 1 when one of them cannot be migrated */
@@ -12,12 +16,17 @@ export async function migrateCommand(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { dir: { type: 'string' }, 'dry-run': { type: 'boolean' } },
+    options: { dir: { type: 'string' }, 'dry-run': { type: 'boolean' }, undo: { type: 'boolean' } },
   });
   const [file, ...names] = positionals;
-  if (file === undefined) throw new UsageError('want a topology file: lich migrate topology.ts [node]… [--dry-run]');
+  if (file === undefined)
+    throw new UsageError('want a topology file: lich migrate topology.ts [node]… [--dry-run | --undo]');
+  const dryRun = values['dry-run'] === true;
+  if (dryRun && values.undo === true) throw new UsageError('want --dry-run or --undo, not both');
   const dir = useDir(values.dir);
-  const there = new Set(listSegments(dir).flatMap(node => (node.segments.some(s => s.kind === 'state') ? [node.name] : [])));
+  const there = new Set(
+    listSegments(dir).flatMap(node => (node.segments.some(s => s.kind === 'state') ? [node.name] : [])),
+  );
   const loaded = await buildTopology(file);
   const plans = new Map<string, StorePlan>();
   for (const [kind, entry] of loaded.topology.entries) {
@@ -26,42 +35,55 @@ export async function migrateCommand(args: readonly string[]): Promise<number> {
     for (let instance = 1; instance <= (entry.count ?? 1); instance++) plans.set(`${kind}-${instance}`, plan);
   }
   for (const name of names) {
-    if (!plans.has(name)) throw new UsageError(`${name} is no service of ${file}; there are ${[...plans.keys()].join(', ')}`);
+    if (!plans.has(name))
+      throw new UsageError(`${name} is no service of ${file}; there are ${[...plans.keys()].join(', ')}`);
     if (!there.has(name)) throw new UsageError(`${name} has no state in ${dir}`);
   }
-  let failed = 0;
-  for (const [name, plan] of plans) {
-    if (!there.has(name) || (names.length > 0 && !names.includes(name))) continue;
-    const outlook = examineNode({ dir, name, plan });
-    if (outlook.changes.length === 0) {
-      print(`${name}: nothing to do, the layouts are the same`);
-      continue;
+  const chosen = [...plans].filter(([name]) => there.has(name) && (names.length === 0 || names.includes(name)));
+  if (chosen.length === 0) print(`no service of ${file} has a state in ${dir}`);
+  if (values.undo === true) {
+    for (const [name] of chosen) {
+      const undone = undoMigration({ dir, name });
+      print(`${name}: ${undone ? 'is again what it was before its migration' : 'nothing to undo'}`);
     }
-    show(name, outlook);
-    if (outlook.unfit.count > 0) failed++;
-    if (values['dry-run'] === true || outlook.unfit.count > 0) continue;
+    return 0;
+  }
+  // All are looked at before one is changed: they belong together.
+  const wanted = chosen.map(([name, plan]) => ({ name, plan, outlook: examineNode({ dir, name, plan }) }));
+  for (const { name, outlook } of wanted) show(name, outlook);
+  const refused = wanted.filter(({ outlook }) => outlook.unfit.count > 0).length;
+  if (refused > 0) print(dryRun ? 'a migration would be refused' : 'refused: nothing was changed');
+  else if (dryRun) print('nothing was changed; without --dry-run it is done');
+  if (dryRun || refused > 0) return refused > 0 ? 1 : 0;
+  for (const { name, plan } of wanted) {
     const progress = new Progress(name);
     const report = migrateNode({ dir, name, plan, onProgress: progress.at });
     progress.end();
+    if (report === undefined) continue;
+    const through = report.rebuilt > 0 ? `, ${count(report.rebuilt, 'record')} of them through their views` : '';
     print(
-      `${name}: ${report!.records} records in ${(report!.ms / 1000).toFixed(1)} s, ${report!.rebuilt} of them written field by field; the old state is kept beside it`,
+      `${name}: ${count(report.records, 'record')} in ${duration(report.ms)}${through}; the state before is kept until the next migration or lich rm, --undo goes back to it`,
     );
   }
-  return failed === 0 ? 0 : 1;
+  return 0;
 }
 
-function show(name: string, { changes, records, unfit, usedBytes, ms }: MigrationOutlook): void {
-  print(`${name}: ${records} records, ${(usedBytes / 1_048_576).toFixed(1)} MiB in use`);
-  for (const { sentence, inverse } of changes) print(`  ${sentence}${inverse ? '' : '  (no exact way back)'}`);
-  for (const line of unfit.list) print(`  does not fit: ${line}`);
-  if (unfit.count > unfit.list.length) print(`  … and ${unfit.count - unfit.list.length} more that do not fit`);
-  print(
-    unfit.count > 0
-      ? `  refused: ${unfit.count} value${unfit.count === 1 ? '' : 's'} would be lost`
-      : `  every value fits (looked at in ${(ms / 1000).toFixed(1)} s; the copy takes about as long again, and as much memory as is in use)`,
-  );
+function show(name: string, { changes, sizes, records, unfit, usedBytes, ms }: MigrationOutlook): void {
+  if (changes.length === 0 && sizes.length === 0)
+    return print(`${name}: nothing to do, layout and sizes are those of the code`);
+  print(`${name}: ${count(records, 'record')}, ${size(usedBytes)} in use`);
+  const told = changes.filter(({ change, name }) => change !== 'moved' && !name.startsWith('$'));
+  for (const { sentence, inverse } of told) print(`  ${sentence}${inverse ? '' : ' (no exact way back)'}`);
+  const others = changes.length - told.length;
+  if (others > 0) print(`  ${count(others, 'field')} ${others === 1 ? 'lies' : 'lie'} at another place, or are the runtime's`);
+  for (const { region, from, to } of sizes) print(`  limits.${region}Bytes: ${size(from)} become ${size(to)}`);
+  for (const line of unfit.list.slice(0, SHOWN)) print(`  does not fit: ${line}`);
+  const more = unfit.count - Math.min(SHOWN, unfit.list.length);
+  if (more > 0) print(`  … and ${count(more, 'value')} more`);
+  if (unfit.count === 0)
+    print(`  every value fits; looked at in ${duration(ms)}. The new state takes up to ${size(usedBytes)} beside the old one`);
 }
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+function duration(ms: number): string {
+  return ms < 1_000 ? `${Math.ceil(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

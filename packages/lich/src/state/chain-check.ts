@@ -133,14 +133,24 @@ export function checkList(
   checkChain(walking, listShape(kind), home, where, (slot, nth) => each(slot, payload, walking.heap.named ? `${where}[${nth}]` : where));
 }
 
-// One form a kind and walk.
-const forms = new WeakMap<HeapAudit, Map<AnyKind, KeyForm>>();
-function formOf(heap: HeapAudit, mem: Arrays, kind: MapShape | SetShape, offset: number): KeyForm {
-  let known = forms.get(heap);
-  if (known === undefined) forms.set(heap, (known = new Map()));
-  let form = known.get(kind);
-  if (form === undefined) known.set(kind, (form = keyForm(mem, kind.key, offset, undefined, heap.base)));
-  return form;
+interface Table {
+  readonly form: KeyForm;
+  /** Bytes from an entry to its key. */
+  readonly key: number;
+  readonly bucketCount: number;
+}
+// One a kind and walk.
+const tables = new WeakMap<HeapAudit, Map<AnyKind, Table>>();
+function tableOf(heap: HeapAudit, mem: Arrays, kind: MapShape | SetShape): Table {
+  let known = tables.get(heap);
+  if (known === undefined) tables.set(heap, (known = new Map()));
+  let table = known.get(kind);
+  if (table === undefined) {
+    const { key, bucketCount } = kind.tag === 'map' ? mapLayout(kind) : setLayout(kind);
+    table = { form: keyForm(mem, kind.key, key, undefined, heap.base), key, bucketCount };
+    known.set(kind, table);
+  }
+  return table;
 }
 
 /** A map or a set.
@@ -155,9 +165,8 @@ export function checkTable(
   const { mem, out, heap } = walking;
   const U = mem.u32;
   const bad = (what: string) => void out.push({ where, what });
-  const layout = kind.tag === 'map' ? mapLayout(kind) : setLayout(kind);
   const shape = tableShape(kind);
-  const form = formOf(heap, mem, kind, layout.key);
+  const { form, key: offset, bucketCount } = tableOf(heap, mem, kind);
   let keys: Set<unknown> | undefined;
   let one: unknown;
   const chain = checkChain(walking, shape, home, where, entry => {
@@ -168,13 +177,13 @@ export function checkTable(
       if (keys.has(key)) bad(`key ${String(key)} twice`);
       keys.add(key);
     }
-    const here = heap.named ? `${where}[${String(decode(mem, kind.key, entry, layout.key, { heapWord: heap.base }))}]` : where;
+    const here = heap.named ? `${where}[${String(decode(mem, kind.key, entry, offset, { heapWord: heap.base }))}]` : where;
     each(entry, here);
   });
   if (chain === undefined) return;
   const { control, high, count, slotAt } = chain;
   const grows = kind.capacity === 0;
-  const buckets = grows ? U[control + TABLE.buckets] : layout.bucketCount;
+  const buckets = grows ? U[control + TABLE.buckets] : bucketCount;
   if (grows && (buckets > high || buckets < count)) return bad(`${buckets} buckets for ${count} entries, high ${high}`);
   if (!grows && U[control + TABLE.buckets] !== 0) bad(`reserved word is ${U[control + TABLE.buckets]}`);
   const places = { heapWord: heap.base, first: CHAIN_FIRST, stride: shape.stride, front: shape.front };

@@ -1,11 +1,12 @@
 /** Bring the state segment of a node that does not run into the layout of its code. */
 import { diff, type LayoutChange, type StateLayout } from '@lich/schema';
-import { attachSegment, createReplacement, OwnerLock, type Segment, ShmError } from '../shm/index.ts';
+import { attachSegment, createReplacement, OwnerLock, type Segment, ShmError, takeBack } from '../shm/index.ts';
 import { StateError } from './errors.ts';
 import { examineMigration, migrate, type MigrateReport } from './migrate.ts';
 import type { Unfits } from './migrate-source.ts';
+import type { Arrays } from './memory.ts';
 import { placesOf, type StorePlan } from './plan.ts';
-import { catalogOf } from './reader.ts';
+import { catalogOf, Reader } from './reader.ts';
 import { examineLog, undoLog } from './undo-log.ts';
 import { COM_POS, LOG_POS } from './words.ts';
 
@@ -18,10 +19,19 @@ export interface MigrateNodeOptions {
   readonly onProgress?: (done: number, all: number) => void;
 }
 
-/** What a migration would do. */
+/** A part of the segment that gets another size: bytes. */
+export interface SizeChange {
+  readonly region: 'log' | 'heap';
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a migration would do: nothing when there are neither changes nor sizes. */
 export interface MigrationOutlook {
   /** Empty: the layouts are the same. */
   readonly changes: readonly LayoutChange[];
+  /** Sizes are no part of the layout: limits.heapBytes and limits.logBytes, where the topology has others now. */
+  readonly sizes: readonly SizeChange[];
   readonly records: number;
   /** Values that do not fit: a migration is refused. */
   readonly unfit: Unfits;
@@ -31,39 +41,51 @@ export interface MigrationOutlook {
   readonly ms: number;
 }
 
-/** Look at what `migrateNode` would do; nothing is written. The node may run: then the figures are of a moment.
+/** Look at what `migrateNode` would do; nothing is written. The node may run: then it is looked at in a copy as of one
+ * commit, which takes as much memory as is in use until the end.
  * @throws ShmError as `attachSegment`; StateError `STATE_MIGRATION` when a field has nothing that leads to it */
 export function examineNode({ dir, name, plan }: MigrateNodeOptions): MigrationOutlook {
-  const segment = attachSegment({ dir, name, kind: 'state' });
+  const segment = attachSegment({ dir, name, kind: 'state', readOnly: true });
   try {
     const layouts = catalogOf(segment);
-    const { records, unfit, ms } = examineMigration(segment, plan, { layouts });
-    return { changes: diff(layouts, plan.layouts), records, unfit, ms, usedBytes: usedOf(segment) };
+    const examine = (memory?: Arrays) => examineMigration(segment, plan, { layouts }, memory);
+    // An owner writes, or has left a transaction open.
+    const isQuiet = OwnerLock.open(dir, name).owner() === undefined && segment.i32[LOG_POS] === segment.i32[COM_POS];
+    const { records, unfit, ms } = isQuiet
+      ? examine()
+      : new Reader(segment, { hidden: true }).whole(mirror => examine(mirror));
+    return { ...differences(segment, layouts, plan), records, unfit, ms, usedBytes: usedOf(segment) };
   } finally {
     segment.close();
   }
 }
 
+function differences(segment: Segment, layouts: StateLayout, plan: StorePlan) {
+  const changes = diff(layouts, plan.layouts);
+  const sizes: SizeChange[] = [];
+  for (const region of ['log', 'heap'] as const) {
+    const from = segment.regions.get(region)?.bytes ?? 0;
+    const to = plan.regions.find(each => each.name === region)?.bytes ?? 0;
+    if (from !== to) sizes.push({ region, from, to });
+  }
+  return { changes, sizes };
+}
+
 /** Migrate. The old segment stays beside the new one, as `.before-<node>.state`, until the next migration or `lich rm`: it
  * is where a way back finds what this one removed. An open transaction of a killed owner is rolled back first, as in any
  * next life.
- * @returns undefined when the layouts are the same: nothing is done
+ * @returns undefined when layouts and sizes are the same: nothing is done
  * @throws ShmError `SHM_OWNER_ALIVE` while the node runs, those of `createReplacement`; StateError `STATE_MIGRATION`. The
  * old segment is then as it was */
 export function migrateNode({ dir, name, plan, onProgress }: MigrateNodeOptions): MigrateReport | undefined {
-  const lock = OwnerLock.open(dir, name);
-  if (lock.tryAcquire() === 'busy') {
-    throw new ShmError(
-      'SHM_OWNER_ALIVE',
-      `\`${name}\` is owned by process ${lock.owner()?.pid ?? '(unknown)'}: stop it, then migrate`,
-    );
-  }
+  const lock = locked(dir, name);
   let old: Segment | undefined;
   let before: Segment | undefined;
   try {
     old = attachSegment({ dir, name, kind: 'state' });
-    if (old.layoutHash === plan.layoutHash) return undefined;
     const layouts = catalogOf(old);
+    const { changes, sizes } = differences(old, layouts, plan);
+    if (changes.length === 0 && sizes.length === 0) return undefined;
     rollBack(old, layouts);
     before = segmentBefore(dir, name);
     const fill = before && { segment: before, layouts: catalogOf(before) };
@@ -83,6 +105,38 @@ export function migrateNode({ dir, name, plan, onProgress }: MigrateNodeOptions)
     old?.close();
     lock.release();
   }
+}
+
+/** Give a node the state of before its last migration again, exactly, as long as nobody has worked on the new one.
+ * @returns false when there is none
+ * @throws ShmError `SHM_OWNER_ALIVE`; StateError `STATE_MIGRATION` when the node lived since: what it did would be lost */
+export function undoMigration({ dir, name }: { readonly dir: string; readonly name: string }): boolean {
+  const lock = locked(dir, name);
+  try {
+    const before = segmentBefore(dir, name);
+    if (before === undefined) return false;
+    const now = attachSegment({ dir, name, kind: 'state', readOnly: true });
+    const lives = now.epoch - before.epoch;
+    before.close();
+    now.close();
+    if (lives !== 0)
+      throw new StateError(
+        'STATE_MIGRATION',
+        `\`${name}\` has lived ${lives === 1 ? 'once' : `${lives} times`} since its migration: what it did would be lost. Migrate it with the old code instead`,
+      );
+    return takeBack({ dir, name, kind: 'state' });
+  } finally {
+    lock.release();
+  }
+}
+
+function locked(dir: string, name: string): OwnerLock {
+  const lock = OwnerLock.open(dir, name);
+  if (lock.tryAcquire() !== 'busy') return lock;
+  throw new ShmError(
+    'SHM_OWNER_ALIVE',
+    `\`${name}\` is owned by process ${lock.owner()?.pid ?? '(unknown)'}: stop it, then migrate`,
+  );
 }
 
 function rollBack(segment: Segment, layouts: StateLayout): void {
