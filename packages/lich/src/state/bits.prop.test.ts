@@ -118,12 +118,12 @@ describe('bits', () => {
     [70, 70],
     [5000, 5000],
   ])
-    tryOut(`${length === 0 ? 'bits()' : `bits(${length})`}, up to ${reach}`, bitsBed(length!, reach!), 68);
+    tryOut(`${length === 0 ? 'bits()' : `bits(${length})`}, up to ${reach}`, bitsBed(length!, reach!), 23);
 });
 
 /** Those that take longer to compare. */
-const often: Record<string, number> = { 'optional(Part)': 30, 'optional(list(text()))': 30 };
+const often: Record<string, number> = { 'optional(Part)': 10, 'optional(list(text()))': 10 };
 
 describe('optional', () => {
-  for (const name of Object.keys(OPTIONAL)) tryOut(name, optionalBed(OPTIONAL[name]!), often[name] ?? 100);
+  for (const name of Object.keys(OPTIONAL)) tryOut(name, optionalBed(OPTIONAL[name]!), often[name] ?? 36);
 });

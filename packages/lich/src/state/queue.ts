@@ -431,7 +431,7 @@ export class QueueView extends QueueBase {
   }
 
   #allGone(): void {
-    for (const slot of [...this.#byWord.keys()]) this.gone(slot);
+    for (const slot of this.#byWord.keys()) this.gone(slot);
   }
 
   override undoAdd(slot: number): void {
