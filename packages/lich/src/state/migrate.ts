@@ -245,8 +245,9 @@ class Migrator {
     const payload = toSlots.places.payloadWords;
     const [fromClass, toClass] = [classField(from), classField(to)];
     const steps = new Map([...classes].map(([id, struct]) => [id, stepsOf(struct, this.#room, false)]));
-    let free = 0;
-    for (let slot = high - 1; slot >= 0; slot--) {
+    let free = target + FREE;
+    T[free] = 0;
+    for (let slot = 0; slot < high; slot++) {
       const base = fromSlots.base(slot);
       const generation = U[base + SLOT_GENERATION];
       const live = (generation & 1) === 1;
@@ -265,8 +266,9 @@ class Migrator {
         T[toSlots.block(slot) + 1] = U[fromSlots.block(slot) + 1];
       }
       if (!live) {
-        T[at + SLOT_HEADER] = free;
-        free = slot + 1;
+        T[free] = slot + 1;
+        free = at + SLOT_HEADER;
+        T[free] = 0;
         continue;
       }
       const id = source.classOf(fromClass, base);
@@ -283,7 +285,6 @@ class Migrator {
     for (let k = SPREADS; k < BITMAP; k++) T[target + k] = U[word + k];
     T[target + HIGH] = most;
     T[target + LIVE] = U[word + LIVE];
-    T[target + FREE] = free;
   }
 
   #makeSlots(pool: Pool, count: number): void {
