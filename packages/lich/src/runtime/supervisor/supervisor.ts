@@ -52,6 +52,8 @@ interface Watched {
   readonly running: Set<Running>;
   lock: OwnerLock | undefined;
   state: Segment | undefined;
+  /** Epoch of the life that an earlier cluster left behind, -1 = none: killed, its segment still says that it serves */
+  readonly leftEpoch: number;
   /** pid that was last seen serving */
   serving: number;
   ready: boolean;
@@ -106,6 +108,7 @@ export class Supervisor {
         running: new Set(),
         lock: undefined,
         state: undefined,
+        leftEpoch: isService ? this.#leftEpoch(plan.name) : -1,
         serving: 0,
         ready: false,
         failures: 0,
@@ -238,9 +241,22 @@ export class Supervisor {
       if (pid === 0) return 0;
       node.state ??= attachSegment({ dir: this.dir, name: node.plan.name, kind: 'state', readOnly: true });
       const phase: Phase = phaseOf(node.state);
-      return phase === 'serving' ? pid : 0;
+      return phase === 'serving' && node.state.epoch !== node.leftEpoch ? pid : 0;
     } catch (error) {
       if (error instanceof ShmError) return 0;
+      throw error;
+    }
+  }
+
+  #leftEpoch(name: string): number {
+    try {
+      if (OwnerLock.open(this.dir, name).owner() !== undefined) return -1;
+      const segment = attachSegment({ dir: this.dir, name, kind: 'state', readOnly: true });
+      const { epoch } = segment;
+      segment.close();
+      return epoch;
+    } catch (error) {
+      if (error instanceof ShmError) return -1;
       throw error;
     }
   }
