@@ -3,7 +3,8 @@
  *
  * A former name is followed when the old layout has something of that name and does not know the new name yet. An old
  * thing of the new name is no obstacle unless it carries the same annotation: then the renaming is behind it already. So
- * annotations may stay for good, and two fields may swap their names. */
+ * annotations may stay for good, and two fields may swap their names. The way back is found too: an old thing that the new
+ * layout does not know, and that was called what nothing else leads to, is that one. */
 import { recordLayouts, type PoolLayout, type StateLayout } from './catalog.ts';
 import type { FieldLayout, StructLayout } from './layout.ts';
 
@@ -56,6 +57,15 @@ export function matchNames(from: readonly Named[], to: readonly Named[]): Readon
     if (names.has(name) || !old.has(name) || used.has(name)) continue;
     names.set(name, name);
     used.add(name);
+  }
+  // Earlier code, which comes back, does not know the later names; those say what they were before.
+  const known = new Set(to.map(each => each.name));
+  for (const { name } of to) {
+    if (names.has(name)) continue;
+    const later = from.find(each => !used.has(each.name) && !known.has(each.name) && each.was?.includes(name));
+    if (later === undefined) continue;
+    names.set(name, later.name);
+    used.add(later.name);
   }
   return names;
 }
