@@ -21,4 +21,4 @@ export function filesBelow(folder, keep = () => true) {
     });
 }
 
-export const isTest = path => /\.(test|test-d)\.ts$/.test(path);
+export const isTest = path => /\.(test|test-d|test-bed)\.ts$/.test(path);

@@ -28,7 +28,11 @@ export async function size(args: readonly string[]): Promise<number> {
     for (const row of plan.table()) {
       const each = `${row.recordBytes} bytes`;
       const detail =
-        row.capacity === undefined ? '' : row.capacity === 0 ? `grows in the heap, ${each} a record` : `${row.capacity} × ${each}`;
+        row.capacity === undefined
+          ? ''
+          : row.capacity === 0
+            ? `grows in the heap, ${each} a record`
+            : `${row.capacity} × ${each}`;
       print(`  ${row.name.padEnd(20)}${mib(row.bytes).padStart(12)}  ${detail}`);
     }
     print(`  ${'lanes'.padEnd(20)}${mib(lanes).padStart(12)}`);

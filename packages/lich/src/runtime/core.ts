@@ -192,7 +192,7 @@ export class Core {
       try {
         const id = { dir: this.dir, name: this.name };
         const state = attachSegment({ ...id, kind: 'state' });
-        const lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: this.#lanesHash() });
+        const lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: lanesHash(this.limits) });
         this.#build(state, lanes);
       } catch (error) {
         // The owner has not made them yet: look again in the next slice. All else is this process's end.
@@ -203,10 +203,6 @@ export class Core {
     this.store.segment.touchNew();
     this.lanes.touchNew();
     this.bus.warm();
-  }
-
-  #lanesHash(): string {
-    return `lanes 1, ${JSON.stringify(this.limits)}`;
   }
 
   #build(state: Segment, lanes: Segment): void {
@@ -289,7 +285,7 @@ export class Core {
 
   /** Lanes are copies of what the state says: where they are missing they are made again. */
   #openLanes(): Segment {
-    const id = { dir: this.dir, name: this.name, kind: 'lanes' as const, layoutHash: this.#lanesHash() };
+    const id = { dir: this.dir, name: this.name, kind: 'lanes' as const, layoutHash: lanesHash(this.limits) };
     try {
       return attachSegment(id);
     } catch (error) {
@@ -476,6 +472,11 @@ export class Core {
     this.bells.close();
     this.lock.release();
   }
+}
+
+/** What the layout of a lanes segment follows from. */
+export function lanesHash(limits: BusLimits): string {
+  return `lanes 1, ${JSON.stringify(limits)}`;
 }
 
 /** How the state segment of such a node is laid out. */

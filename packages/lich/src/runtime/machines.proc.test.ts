@@ -56,8 +56,6 @@ it('lamps blink on', { timeout: KILLS * 10_000 + 60_000 }, async () => {
     encoding: 'utf8',
   });
   expect(drawn).toMatch(/^sign {2}1 record\n/);
-  expect(drawn).toContain(
-    'lamps.light  40 records\n  ● dark ',
-  );
+  expect(drawn).toContain('lamps.light  40 records\n  ● dark ');
   expect(drawn).toMatch(/○ dim .*\n {2}├──► dark {4}to\n {2}└──► bright {2}after 3 ms\n/);
 });

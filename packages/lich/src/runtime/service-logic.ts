@@ -15,7 +15,7 @@ import {
   Writer,
   writeEpoch,
 } from '@lich/schema';
-import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf, typeOf } from '../bus/index.ts';
+import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import { setAside } from './aside.ts';

@@ -151,4 +151,3 @@ function makeUnnamed(options: CreateOptions, path: string, target = path): { seg
     return rethrow(error);
   }
 }
-

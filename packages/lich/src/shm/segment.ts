@@ -35,7 +35,6 @@ import {
   HEADER_BYTES,
   LAST_BOOT_OFFSET,
   PAGE_BYTES,
-  SEGMENT_BYTES_MAX,
   WORDS_OFFSET,
   decodeHeader,
   type Header,

@@ -67,7 +67,11 @@ describe('asArray', () => {
       fc.nat(30).map(length => (a: number[]) => {
         if (length <= a.length) a.length = length;
       }),
-      fc.tuple(number, number, number).map(([to, from, end]) => (a: number[]) => a.copyWithin(to, from, end).slice()),
+      fc.tuple(number, number, number).map(
+        ([to, from, end]) =>
+          (a: number[]) =>
+            a.copyWithin(to, from, end).slice(),
+      ),
       fc.tuple(number, number).map(([from, end]) => (a: number[]) => [
         a.slice(from, end),
         a.includes(from),

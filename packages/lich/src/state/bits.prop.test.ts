@@ -1,8 +1,8 @@
 /* oxlint-disable vitest/no-standalone-expect -- each operation compares while it runs */
-/** Bits against a Set of numbers, and optional fields against a variable, on the bed of testing/container-beds.ts. */
+/** Bits against a Set of numbers, and optional fields against a variable, on the bed of testing/containers.test-bed.ts. */
 import { bits } from '@lich/schema';
 import { describe, expect } from 'vitest';
-import { asGiven, type Bed, code, OPTIONAL, type Sort, tryOut } from '../testing/container-beds.ts';
+import { asGiven, type Bed, code, OPTIONAL, type Sort, tryOut } from '../testing/containers.test-bed.ts';
 
 interface Model {
   readonly on: ReadonlySet<number>;

@@ -2,11 +2,11 @@
  * arrays, lists and maps are cells; the fields of structs have generated code instead (accessors.ts).
  *
  * A cell counts in units of its own: bytes for u8, words for text, pairs of words for f64. */
-import { type AnyKind, RECORD_REF, type RecordRef, recordRefOf, refuse } from '@lich/schema';
-import { StateError } from './errors.ts';
+import type { AnyKind } from '@lich/schema';
 import { readLongBytes, readLongText, writeLongBytes, writeLongText } from './long-text.ts';
 import type { StoreContext } from './memory.ts';
 import { optionalCell } from './optional.ts';
+import { refWords } from './ref-words.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 
 export interface Cell {
@@ -17,31 +17,6 @@ export interface Cell {
   read(unit: number): unknown;
   /** Logged. The value was checked. */
   write(unit: number, value: unknown): void;
-}
-
-/** On records: the store that they belong to. */
-export const OWNER: unique symbol = Symbol('lich.owner');
-
-/** The two words of what a ref field is given. @throws StateError `STATE_FREED`, `STATE_FOREIGN`; SchemaError `SCHEMA_RANGE` */
-export function refWords(context: StoreContext, kind: AnyKind & { tag: 'ref' }, value: unknown): RecordRef | undefined {
-  if (value === undefined) return undefined;
-  const ref = recordRefOf(value);
-  if (ref === undefined) {
-    if (typeof value === 'object' && value !== null && RECORD_REF in value) {
-      throw new StateError('STATE_FREED', `a record that was destroyed cannot be stored as a ref to \`${kind.pool}\``);
-    }
-    return refuse('ref', `\`${kind.pool}\``, kind, value);
-  }
-  const owner = (value as { [OWNER]?: unknown })[OWNER];
-  if ((owner !== undefined && owner !== context) || (ref.pool !== undefined && ref.pool !== kind.pool)) {
-    throw new StateError(
-      'STATE_FOREIGN',
-      `a ref to \`${kind.pool}\` takes a record of that pool, not one of ${owner === context ? `\`${ref.pool}\`` : 'another store'}`,
-    );
-  }
-  if (ref.slot >>> 0 !== ref.slot || ref.generation >>> 0 !== ref.generation)
-    return refuse('ref', `\`${kind.pool}\``, kind, value);
-  return ref;
 }
 
 /** @returns undefined for the kinds that are views: struct, array and containers */

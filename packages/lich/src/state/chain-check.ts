@@ -1,5 +1,13 @@
 /** Walk the words of lists, maps and sets, with a capacity and in the heap. */
-import { type AnyKind, listLayout, type ListShape, mapLayout, type MapShape, setLayout, type SetShape } from '@lich/schema';
+import {
+  type AnyKind,
+  listLayout,
+  type ListShape,
+  mapLayout,
+  type MapShape,
+  setLayout,
+  type SetShape,
+} from '@lich/schema';
 import {
   CHAIN_FIRST,
   type ChainShape,
@@ -130,7 +138,9 @@ export function checkList(
   each: (slot: number, payload: number, where: string) => void,
 ): void {
   const { payload } = listLayout(kind);
-  checkChain(walking, listShape(kind), home, where, (slot, nth) => each(slot, payload, walking.heap.named ? `${where}[${nth}]` : where));
+  checkChain(walking, listShape(kind), home, where, (slot, nth) =>
+    each(slot, payload, walking.heap.named ? `${where}[${nth}]` : where),
+  );
 }
 
 interface Table {
@@ -177,7 +187,9 @@ export function checkTable(
       if (keys.has(key)) bad(`key ${String(key)} twice`);
       keys.add(key);
     }
-    const here = heap.named ? `${where}[${String(decode(mem, kind.key, entry, offset, { heapWord: heap.base }))}]` : where;
+    const here = heap.named
+      ? `${where}[${String(decode(mem, kind.key, entry, offset, { heapWord: heap.base }))}]`
+      : where;
     each(entry, here);
   });
   if (chain === undefined) return;

@@ -10,11 +10,12 @@ import {
 } from '@lich/schema';
 import { checkBits } from './bits-walk.ts';
 import { checkList, checkTable } from './chain-check.ts';
+import { type Decode, decode } from './decode.ts';
 import type { Violation } from './errors.ts';
 import { layoutAt } from './families.ts';
 import { HeapAudit, type HeapPlace } from './heap-check.ts';
 import type { Arrays } from './memory.ts';
-import { checkOptional } from './optional.ts';
+import { checkOptional } from './optional-walk.ts';
 import { checkPool } from './pool-check.ts';
 import { checkTimers } from './timers.ts';
 import { ROOT_FENCE, rootStampWord } from './plan.ts';
@@ -23,7 +24,11 @@ import { checkQueue } from './queue-walk.ts';
 import { checkSorted } from './sorted-walk.ts';
 import { checkVector } from './vector-walk.ts';
 
+/** What the walks of one kind are given, for what is inside. */
 export interface CheckContext {
+  /** Looks at a value of any kind. */
+  readonly value: typeof checkValue;
+  readonly decode: Decode;
   readonly mem: Arrays;
   readonly out: Violation[];
   /** Capacity of a pool, or undefined when there is none of that name. */
@@ -53,6 +58,8 @@ function walkState(mem: Arrays, layouts: StateLayout, places: StatePlaces, named
     layouts.pools.map(pool => [pool.name, poolPlaces(pool.layout, pool.capacity).capacity] as const),
   );
   const context: CheckContext = {
+    value: checkValue,
+    decode,
     mem,
     out,
     heap: new HeapAudit(mem, places.heap, out, named),

@@ -25,7 +25,7 @@ import {
 } from '@lich/schema';
 import { type ChainShape, chunkPlaces, HEAD_STAMP, listShape, tableShape } from './chain-shape.ts';
 import { CHUNK_LINKS, chunkFront, type ChunkPlaces, chunkSlots, chunkStart, chunkWord } from './chunks.ts';
-import { changeOf, sameKind, Unfit } from './convert.ts';
+import { changeOf, namePart, sameKind, Unfit } from './convert-values.ts';
 import { decode } from './decode.ts';
 import { densePlaces, type DenseShape, denseSlots } from './dense.ts';
 import type { Heap } from './heap.ts';
@@ -78,10 +78,14 @@ export function rawOf(from: AnyKind, to: AnyKind, names: LayoutNames): Bind | un
     case 'text':
     case 'bytes':
       if (from.tag === to.tag && from.length > 0 && to.length > 0) return texts(from, to);
+      break;
+    default:
   }
   if (innerKinds(from).length > 0 || innerKinds(to).length > 0 || ownsHeap(from) || ownsHeap(to)) return undefined;
   const change = changeOf(from, to, names);
-  return change && (wholes(from, to, change) ?? (room => (a, b) => encode(to, change(valueAt(room, from, a)), b, room.view)));
+  return (
+    change && (wholes(from, to, change) ?? (room => (a, b) => encode(to, change(valueAt(room, from, a)), b, room.view)))
+  );
 }
 
 function valueAt({ from: mem, fromHeap }: Room, kind: AnyKind, byte: number): unknown {
@@ -207,7 +211,7 @@ function structs(
         try {
           part.step(a + part.at, b + part.to);
         } catch (error) {
-          throw inPart(part.name, error);
+          throw namePart(part.name, error);
         }
       }
     };
@@ -229,8 +233,7 @@ function arrays(
     return (a, b) => {
       for (let k = 0; k < both; k++) step(a + k * from.stride, b + k * to.stride);
       if (to.element.initial !== undefined || to.element.tag === 'struct')
-        for (let k = both; k < to.length; k++)
-          encode(to.element, to.element.initial, b + k * to.stride, room.view);
+        for (let k = both; k < to.length; k++) encode(to.element, to.element.initial, b + k * to.stride, room.view);
       for (let k = both; k < from.length; k++) {
         for (let n = a + k * from.stride, end = n + used; n < end; n++)
           if (u8[n] !== 0) throw new Unfit(`element ${k} is in use, ${describeKind(to)} holds ${to.length}`);
@@ -277,7 +280,7 @@ function chains(from: Chain, to: Chain, names: LayoutNames): Bind | undefined {
         for (let k = 0; k < steps.length; k++) steps[k]!.step(slot * 4 + steps[k]!.at, at * 4 + steps[k]!.to);
       } catch (error) {
         const key = from.tag === 'list' ? index : valueAt(room, a[0]!.kind, slot * 4 + a[0]!.at);
-        throw inPart(`[${String(key)}]`, error);
+        throw namePart(`[${String(key)}]`, error);
       }
     };
     if (from.capacity > 0)
@@ -285,8 +288,7 @@ function chains(from: Chain, to: Chain, names: LayoutNames): Bind | undefined {
         const [control, target] = [home >>> 2, place >>> 2];
         for (let k = 0; k < front; k++) T[target + k] = U[control + k];
         const high = U[control + x.high];
-        for (let k = 0; k < high; k++)
-          convert(control + x.slots + k * x.stride, target + y.slots + k * y.stride, k);
+        for (let k = 0; k < high; k++) convert(control + x.slots + k * x.stride, target + y.slots + k * y.stride, k);
       };
     return (home, place) => {
       const link = U[home >>> 2];
@@ -302,8 +304,7 @@ function chains(from: Chain, to: Chain, names: LayoutNames): Bind | undefined {
           convert(slot, 0, k);
           continue;
         }
-        if (x.front === 1)
-          T[chunkFront(T, next, target + y.slots, k)] = U[chunkFront(U, old, control + x.slots, k)];
+        if (x.front === 1) T[chunkFront(T, next, target + y.slots, k)] = U[chunkFront(U, old, control + x.slots, k)];
         convert(slot, chunkWord(T, next, target + y.slots, k), k);
       }
     };
@@ -342,7 +343,7 @@ function vectors(from: VectorShape, to: VectorShape, names: LayoutNames): Bind |
       try {
         step(at, into);
       } catch (error) {
-        throw inPart(`[${index}]`, error);
+        throw namePart(`[${index}]`, error);
       }
     };
     return (home, place) => {
@@ -381,9 +382,4 @@ function vectors(from: VectorShape, to: VectorShape, names: LayoutNames): Bind |
 
 function byteOf(U: Uint32Array, shape: DenseShape, places: ChunkPlaces, dir: number, index: number): number {
   return chunkWord(U, places, dir, index >>> shape.shift) * 4 + (index & shape.mask) * shape.bytes;
-}
-
-/** Name the part in which a value did not fit. */
-export function inPart(part: string, error: unknown): unknown {
-  return error instanceof Unfit ? new Unfit(`${part}: ${error.message}`) : error;
 }

@@ -5,7 +5,7 @@ import { decodeBits } from './bits-walk.ts';
 import { chainSlots, listShape, tableShape } from './chain-shape.ts';
 import type { Arrays } from './memory.ts';
 import { readLongBytes, readLongText } from './long-text.ts';
-import { decodeOptional } from './optional.ts';
+import { decodeOptional } from './optional-walk.ts';
 import { decodeQueue } from './queue-walk.ts';
 import { decodeSorted } from './sorted-walk.ts';
 import { readBytes, readText } from './text.ts';
@@ -37,6 +37,9 @@ export function decodeStruct(
   }
   return out;
 }
+
+/** What reads a value of any kind: walks of one kind are given it for what is inside. */
+export type Decode = typeof decode;
 
 /** @param word even where the kind's align is 8
  * @param offset bytes from there */
@@ -113,14 +116,14 @@ export function decode(mem: Arrays, kind: AnyKind, word: number, offset: number,
       return out;
     }
     case 'vector':
-      return decodeVector(mem, kind, word + offset / 4, options);
+      return decodeVector(mem, kind, word + offset / 4, options, decode);
     case 'queue':
-      return decodeQueue(mem, kind, word + offset / 4, options);
+      return decodeQueue(mem, kind, word + offset / 4, options, decode);
     case 'sorted':
-      return decodeSorted(mem, kind, word + offset / 4, options);
+      return decodeSorted(mem, kind, word + offset / 4, options, decode);
     case 'bits':
       return decodeBits(mem, kind, word + offset / 4, options);
     case 'optional':
-      return decodeOptional(mem, kind, word, offset, options);
+      return decodeOptional(mem, kind, word, offset, options, decode);
   }
 }

@@ -132,7 +132,7 @@ export class Doors {
       }
       case 'sorted': {
         const spec = this.#spec(kind, kind.value, where);
-        const parts = new SortedParts(context, kind);
+        const parts = new SortedParts(context, kind, releaserOf);
         return this.#placed(kind, where, (word, stamp) => new SortedView(spec, parts, kind, word, stamp));
       }
       case 'bits': {

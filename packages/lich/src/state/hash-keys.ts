@@ -6,7 +6,7 @@
  *   oneOf                                                           mix(index of the name)
  *   text                                                            mix(FNV-1a over its units)                         */
 import type { AnyKind } from '@lich/schema';
-import { refWords } from './cell.ts';
+import { refWords } from './ref-words.ts';
 import { decode } from './decode.ts';
 import { equalsLongText, readLongText } from './long-text.ts';
 import type { Arrays, StoreContext } from './memory.ts';

@@ -2,7 +2,7 @@
  * use in each life; dropped when the record is destroyed, also where that is rolled back, and when the transaction in which
  * it was made is rolled back, because it may have been made from values that never were. */
 import { recordRefOf } from '@lich/schema';
-import { OWNER } from './cell.ts';
+import { OWNER } from './ref-words.ts';
 import { freed } from './door.ts';
 import type { StoreContext } from './memory.ts';
 import { OPEN } from './undo-log.ts';

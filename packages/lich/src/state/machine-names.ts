@@ -100,7 +100,9 @@ export class MachineNames {
     const { i32, u32 } = this.#mem;
     const slot = (i32[base] ^ FENCE) >>> 0;
     const place = placeAt(pool.layoutAt(slot), (word - base - SLOT_HEADER) * 4);
-    return place && { pool: nameHash(pool.name), path: place.hashes[0]!, slot, generation: u32[base + SLOT_GENERATION] };
+    return (
+      place && { pool: nameHash(pool.name), path: place.hashes[0]!, slot, generation: u32[base + SLOT_GENERATION] }
+    );
   }
 
   /** The machine with this name; undefined once its record is gone, or the code has no such machine any more. */

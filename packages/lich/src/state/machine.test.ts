@@ -65,7 +65,14 @@ class Guard extends struct({
 }) {}
 
 const Game = state({
-  guards: pool(Guard), npcs: pool(Npc), pairs: pool(Pair), phase: machine({ initial: 'lobby', states: { lobby: { to: ['war'], after: [60_000, 'war'] }, war: { to: ['lobby'] } } }) });
+  guards: pool(Guard),
+  npcs: pool(Npc),
+  pairs: pool(Pair),
+  phase: machine({
+    initial: 'lobby',
+    states: { lobby: { to: ['war'], after: [60_000, 'war'] }, war: { to: ['lobby'] } },
+  }),
+});
 
 /** Timers of a test: a sorted list, and a clock that goes where it is told to. */
 class Waiting implements MachineTimers {

@@ -191,7 +191,8 @@ export class MachineView implements Placed {
   #switch(target: string, why: Why, event: string | undefined): void {
     const machines = this.#machines;
     if (machines.leaving === this) this.#refuse(`to '${target}' in its own exit action`);
-    if (machines.depth >= CHAIN_MAX) this.#refuse(`to '${target}': ${CHAIN_MAX} entry actions switched again and again`);
+    if (machines.depth >= CHAIN_MAX)
+      this.#refuse(`to '${target}': ${CHAIN_MAX} entry actions switched again and again`);
     const from = this.#state();
     machines.whole(() => {
       machines.context.touch(this.#stamp);
@@ -232,7 +233,13 @@ export class MachineView implements Placed {
     }
   }
 
-  #act(action: (...args: any[]) => any, from: string | undefined, to: string, why: Why, event: string | undefined): void {
+  #act(
+    action: (...args: any[]) => any,
+    from: string | undefined,
+    to: string,
+    why: Why,
+    event: string | undefined,
+  ): void {
     action(this.#record, { from, to, why, event, nowMs: this.#machines.context.mem.f64[NOW >> 1] });
   }
 

@@ -2,7 +2,7 @@
 import { alignUp, type AnyKind, type FieldLayout, innerKinds, type PoolLayout, type StateLayout } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { SLOT_GENERATION, SLOT_HEADER } from './accessors.ts';
-import { Unfit } from './convert.ts';
+import { Unfit } from './convert-values.ts';
 import { copier, type Room, type Step } from './convert-raw.ts';
 import type { DecodeOptions } from './decode.ts';
 import { StateError } from './errors.ts';
@@ -109,7 +109,6 @@ export function goneClass(pool: PoolLayout, id: number): string {
   return `is a ${name}, which the new code does not have`;
 }
 
-
 /** What to do with the bytes of a struct, in some memories. */
 export interface StructSteps {
   /** @param where told when a value does not fit */
@@ -166,7 +165,8 @@ export function stepsOf(struct: StructMigration, room: Room, dry: boolean): Stru
 
 /** Where a dry run writes to: room for the largest value of a struct. */
 export function dryRoom(source: Source, { to }: StructMigration): Room {
-  const most = (kind: AnyKind): number => kind.bytes + 64 + innerKinds(kind).reduce((sum, inner) => sum + most(inner), 0);
+  const most = (kind: AnyKind): number =>
+    kind.bytes + 64 + innerKinds(kind).reduce((sum, inner) => sum + most(inner), 0);
   const bytes = to.fields.reduce((sum, { kind }) => sum + most(kind), to.bytes);
   const room = arraysOf(new ArrayBuffer(alignUp(bytes, 8)));
   const { memory: from, heap: fromHeap } = source;

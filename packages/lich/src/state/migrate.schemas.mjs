@@ -7,7 +7,13 @@ export const V1 = state({ players: pool(Player), round: int });
 
 export const V2 = (() => {
   class Item extends struct({ count: int, kind: u32 }) {}
-  class Player extends struct({ gold: int, rank: u16.was('level'), name: text(40), bag: map(int, Item), note: text() }) {}
+  class Player extends struct({
+    gold: int,
+    rank: u16.was('level'),
+    name: text(40),
+    bag: map(int, Item),
+    note: text(),
+  }) {}
   return state({ people: pool(Player, { was: 'players', capacity: 100_000 }), round: int });
 })();
 

@@ -43,7 +43,12 @@ class V1Player extends struct({
   old: f64,
   luck: optional(u8),
 }) {}
-const V1 = state({ players: pool(V1Player, { capacity: 500 }), round: i32, log: list(text(8)), gone: map(int, text()) });
+const V1 = state({
+  players: pool(V1Player, { capacity: 500 }),
+  round: i32,
+  log: list(text(8)),
+  gone: map(int, text()),
+});
 
 class V2Item extends struct({ bound: bool, count: int, kind: u32 }) {}
 class V2Player extends struct({
@@ -207,9 +212,10 @@ describe('migrate', () => {
     }
     const plan = (schema: StateSchema) => {
       const next = storePlan(schema, ROOM);
-      return () => migrate(v1.segment, room(next), next, {
-        layouts: catalogOf(v1.segment),
-      });
+      return () =>
+        migrate(v1.segment, room(next), next, {
+          layouts: catalogOf(v1.segment),
+        });
     };
     class NoHook extends struct({ name: text(24), level: text(8) }) {}
     expect(plan(state({ players: pool(NoHook) }))).toThrow(/field level was u8 and is text\(8\): nothing leads/);
@@ -220,7 +226,10 @@ describe('migrate', () => {
 
   it('machines: states are found by name, times and timeouts stay', () => {
     class Door extends struct({
-      lock: machine({ initial: 'open', states: { open: { to: ['shut'] }, shut: { to: ['open'], after: [10, 'open'] } } }),
+      lock: machine({
+        initial: 'open',
+        states: { open: { to: ['shut'] }, shut: { to: ['open'], after: [10, 'open'] } },
+      }),
     }) {}
     const from = made(state({ doors: pool(Door) }));
     const armed: object[] = [];
@@ -252,12 +261,19 @@ describe('migrate', () => {
       for (let n = 0; n < 64; n++) from.store.state.more.create({ gold: n, note: 'more of it' });
       from.store.state.more.destroy(from.store.state.more.get(7)!);
     });
-    const Next = state({ added: pool(V1Item), more: pool(V1Player, { capacity: 64 }), players: pool(V1Player), round: i32 });
+    const Next = state({
+      added: pool(V1Item),
+      more: pool(V1Player, { capacity: 64 }),
+      players: pool(V1Player),
+      round: i32,
+    });
     const { store, report } = migrated(from.segment, Next);
     expect(report.rebuilt).toBe(0);
     expect(store.check()).toEqual([]);
     expect(store.state.players.size).toBe(300);
-    expect([...store.state.more].map(player => plain(player))).toEqual([...from.store.state.more].map(player => plain(player)));
+    expect([...store.state.more].map(player => plain(player))).toEqual(
+      [...from.store.state.more].map(player => plain(player)),
+    );
   });
 
   it('any history, there and back: every field as it was', () => {

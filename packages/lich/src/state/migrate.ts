@@ -15,7 +15,8 @@
 import { type AnyKind, layoutNames, ownsHeap, type PoolLayout, type StateLayout } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP } from './accessors.ts';
-import { convertStruct, Unfit } from './convert.ts';
+import { convertStruct } from './convert.ts';
+import { Unfit } from './convert-values.ts';
 import type { Room } from './convert-raw.ts';
 import { decode, decodeStruct } from './decode.ts';
 import { StateError } from './errors.ts';
@@ -172,7 +173,13 @@ class Migrator {
     for (const pool of pools) this.#pool(pool);
     this.#unfit.refuse();
     this.#makeScratch();
-    this.#rebuild(root, () => this.#store.state as object, this.#source.root, undefined, () => 'the root');
+    this.#rebuild(
+      root,
+      () => this.#store.state as object,
+      this.#source.root,
+      undefined,
+      () => 'the root',
+    );
     for (const pool of pools) this.#rebuildPool(pool);
     for (const { pool, index } of removed) this.#end(pool, index);
     for (const { fromIndex, same } of pools) if (!same) this.#endChunks(fromIndex);

@@ -1,6 +1,7 @@
 /** What `migrate` will do, worked out from two layouts before anything is read. */
 import type { FieldLayout, LayoutNames, PoolLayout, StateLayout, StructLayout } from '@lich/schema';
-import { convertStruct, type FieldConversion, type StructConversion, Unfit } from './convert.ts';
+import { convertStruct, type FieldConversion, type StructConversion } from './convert.ts';
+import { Unfit } from './convert-values.ts';
 import { StateError } from './errors.ts';
 
 /** `static migrate(record, old)` of a record class: fills what no rule leads to. It runs once for each record whose layout
@@ -90,8 +91,7 @@ export function migrationOf(from: StateLayout, to: StateLayout, names: LayoutNam
       // A pool of one class on both sides holds that class, whatever it is called.
       const one = old.variants === undefined && pool.variants === undefined;
       const next = members.find(member => one || names.struct(member.layout.name) === layout.name);
-      if (next !== undefined)
-        classes.set(id, { ...structOf(layout, next.layout, next.struct?.migrate), id: next.id });
+      if (next !== undefined) classes.set(id, { ...structOf(layout, next.layout, next.struct?.migrate), id: next.id });
     }
     const same =
       old.capacity === pool.capacity &&

@@ -19,8 +19,9 @@ import {
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
 import { SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
-import { OWNER } from './cell.ts';
+import { OWNER } from './ref-words.ts';
 import { type CheckContext, checkValue } from './check.ts';
+import { decode } from './decode.ts';
 import { StateError, type Violation } from './errors.ts';
 import { variantAt } from './families.ts';
 import type { StorePlan } from './plan.ts';
@@ -70,6 +71,8 @@ class Views {
       return sound;
     };
     this.#walk = {
+      value: checkValue,
+      decode,
       mem: mirror,
       out: this.#wrong,
       capacityOf: name => layouts.pools.find(pool => pool.name === name) && reader.partOf(name).slots.places.capacity,

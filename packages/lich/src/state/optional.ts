@@ -8,8 +8,6 @@
  * when undefined is assigned, and the next value has another one. */
 import type { OptionalShape } from '@lich/schema';
 import type { Cell } from './cell.ts';
-import { type CheckContext, checkValue } from './check.ts';
-import { decode, type DecodeOptions } from './decode.ts';
 import { type Door, FREED_STAMP, freed, type Placed } from './door.ts';
 import type { ViewOwner } from './journal.ts';
 import type { Arrays, Stamp, StoreContext } from './memory.ts';
@@ -146,37 +144,5 @@ export class OptionalView implements Placed, ViewOwner {
     this.#word = this.#homeWord;
     this.#stamp = this.#homeStamp;
     if (this.#view !== undefined) this.#inner.revive(this.#view);
-  }
-}
-
-export function decodeOptional(
-  mem: Arrays,
-  kind: OptionalShape,
-  word: number,
-  offset: number,
-  options: DecodeOptions,
-): unknown {
-  return mem.u8[word * 4 + offset + kind.flag] === 0 ? undefined : decode(mem, kind.value, word, offset, options);
-}
-
-export function checkOptional(
-  context: CheckContext,
-  kind: OptionalShape,
-  word: number,
-  offset: number,
-  where: string,
-): void {
-  const { mem, out } = context;
-  const byte = word * 4 + offset;
-  const wide = kind.bytes - kind.flag >= 4;
-  const flag = wide ? mem.u32[(byte + kind.flag) / 4] : mem.u8[byte + kind.flag];
-  if (flag > 1) return void out.push({ where, what: `its flag is ${flag}` });
-  if (flag === 1) checkValue(context, kind.value, word, offset, where);
-  const from = flag === 1 ? kind.flag + (wide ? 4 : 1) : 0;
-  for (let k = from; k < kind.bytes; k++) {
-    if (mem.u8[byte + k] !== 0) {
-      out.push({ where, what: `byte ${k} of ${flag === 0 ? 'no value' : 'an optional value'} is ${mem.u8[byte + k]}` });
-      return;
-    }
   }
 }

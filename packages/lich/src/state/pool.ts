@@ -25,7 +25,7 @@
 import { type PoolLayout, type Ref, RECORD_REF, type RecordRef, type StructLayout } from '@lich/schema';
 import type { Pool as PoolFace } from '@lich/schema';
 import { FENCE, SLOT_GENERATION, SLOT_HEADER, SLOT_STAMP, type ViewClass } from './accessors.ts';
-import { OWNER } from './cell.ts';
+import { OWNER } from './ref-words.ts';
 import { StateError } from './errors.ts';
 import type { StoreContext } from './memory.ts';
 import { partsSince, type StampedPart, stampedParts } from './parts.ts';

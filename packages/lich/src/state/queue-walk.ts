@@ -1,9 +1,9 @@
 /** Queues as memory: release, decode, check. The bytes are drawn in queue.ts. */
 import { queueLayout, type QueueShape } from '@lich/schema';
-import { type CheckContext, checkValue } from './check.ts';
-import { decode, type DecodeOptions } from './decode.ts';
+import type { CheckContext } from './check.ts';
+import type { Decode, DecodeOptions } from './decode.ts';
 import type { Arrays, StoreContext } from './memory.ts';
-import { type Release, releaserOf } from './release.ts';
+import type { Release, ReleaserOf } from './release.ts';
 import { slotStride } from './slots.ts';
 
 export const RING_FIRST = 0;
@@ -55,7 +55,7 @@ export function freeBlocks({ mem, heap }: StoreContext, head: number): void {
   }
 }
 
-export function releaseQueue(context: StoreContext, kind: QueueShape): Release {
+export function releaseQueue(context: StoreContext, kind: QueueShape, releaserOf: ReleaserOf): Release {
   const { mem, heap } = context;
   const u32 = mem.u32;
   const release = releaserOf(kind.element, context);
@@ -78,7 +78,13 @@ export function releaseQueue(context: StoreContext, kind: QueueShape): Release {
   };
 }
 
-export function decodeQueue(mem: Arrays, kind: QueueShape, word: number, options: DecodeOptions): unknown[] {
+export function decodeQueue(
+  mem: Arrays,
+  kind: QueueShape,
+  word: number,
+  options: DecodeOptions,
+  decode: Decode,
+): unknown[] {
   const u32 = mem.u32;
   const out: unknown[] = [];
   if (kind.capacity > 0) {
@@ -127,7 +133,7 @@ export function checkQueue(context: CheckContext, kind: QueueShape, word: number
       return bad(`first ${first}, count ${count} with capacity ${kind.capacity}`);
     for (let k = 0; k < count; k++) {
       const slot = (first + k) % kind.capacity;
-      checkValue(context, kind.element, word + RING_SLOTS + slot * stride, 0, `${where}[${k}]`);
+      context.value(context, kind.element, word + RING_SLOTS + slot * stride, 0, `${where}[${k}]`);
     }
     return;
   }
@@ -149,7 +155,7 @@ export function checkQueue(context: CheckContext, kind: QueueShape, word: number
     const end = at === u32[head + LAST] ? to : capacity;
     if (index > end || end > capacity) return bad(`a block of ${capacity} elements holds ${index}..${end}`);
     for (; index < end; index++)
-      checkValue(context, kind.element, block + ELEMENTS + index * stride, 0, `${where}[${seen++}]`);
+      context.value(context, kind.element, block + ELEMENTS + index * stride, 0, `${where}[${seen++}]`);
     if (count === 0 && capacity > CAPACITY_KEPT) bad(`it is empty and keeps a block of ${capacity} elements`);
     index = 0;
     last = at;

@@ -13,6 +13,8 @@ import { releaseVector } from './vector-walk.ts';
 
 /** Gives back what the value at a word owns. */
 export type Release = (word: number) => void;
+/** Walks of one kind are given it for what is inside. */
+export type ReleaserOf = (kind: AnyKind, context: StoreContext) => Release | undefined;
 
 const byContext = new WeakMap<StoreContext, Map<AnyKind, Release | undefined>>();
 
@@ -70,11 +72,11 @@ function makeRelease(kind: AnyKind, context: StoreContext): Release | undefined 
         { at: setLayout(kind).key >> 2, release: releaserOf(kind.key, context) },
       ]);
     case 'vector':
-      return releaseVector(context, kind);
+      return releaseVector(context, kind, releaserOf);
     case 'queue':
-      return releaseQueue(context, kind);
+      return releaseQueue(context, kind, releaserOf);
     case 'sorted':
-      return releaseSorted(context, kind);
+      return releaseSorted(context, kind, releaserOf);
     case 'bits':
       return releaseBits(context);
     case 'optional':

@@ -1,8 +1,8 @@
 /* oxlint-disable vitest/no-standalone-expect -- each operation compares while it runs */
-/** Growing arrays and queues against the Array of JavaScript, on the bed of testing/container-beds.ts. */
+/** Growing arrays and queues against the Array of JavaScript, on the bed of testing/containers.test-bed.ts. */
 import { array, queue } from '@lich/schema';
 import { describe, expect } from 'vitest';
-import { asGiven, type Bed, code, OPTIONAL, type Sort, SORTS, tryOut } from '../testing/container-beds.ts';
+import { asGiven, type Bed, code, OPTIONAL, type Sort, SORTS, tryOut } from '../testing/containers.test-bed.ts';
 
 const ALL: Record<string, Sort> = { ...SORTS, ...OPTIONAL };
 

@@ -1,13 +1,13 @@
 /** Sorted maps as memory: what their stores share, release, decode, check. */
 import type { AnyKind, SortedShape } from '@lich/schema';
-import { refWords } from './cell.ts';
-import { type CheckContext, checkValue } from './check.ts';
+import { refWords } from './ref-words.ts';
+import type { CheckContext } from './check.ts';
 import { chunkParts } from './chunks.ts';
-import { decode, type DecodeOptions } from './decode.ts';
+import type { Decode, DecodeOptions } from './decode.ts';
 import { isView } from './door.ts';
 import { StateError } from './errors.ts';
 import type { Arrays, StoreContext } from './memory.ts';
-import { type Release, releaserOf } from './release.ts';
+import type { Release, ReleaserOf } from './release.ts';
 import {
   checkSlots,
   slotPlaces,
@@ -58,7 +58,7 @@ export class SortedParts {
   /** Gives back the units of a text() key. */
   readonly releaseKey: Release | undefined;
 
-  constructor(context: StoreContext, kind: SortedShape) {
+  constructor(context: StoreContext, kind: SortedShape, releaserOf: ReleaserOf) {
     const refs = {
       words: (ref: AnyKind & { tag: 'ref' }, key: unknown) => refWords(context, ref, key),
       resolve: (pool: string, slot: number, generation: number) => context.resolve(pool, slot, generation),
@@ -85,9 +85,9 @@ export function clearEntries(parts: SortedParts, head: number, u32: Uint32Array,
   slots?.release(head + SLOTS);
 }
 
-export function releaseSorted(context: StoreContext, kind: SortedShape): Release {
+export function releaseSorted(context: StoreContext, kind: SortedShape, releaserOf: ReleaserOf): Release {
   const { mem, heap } = context;
-  const parts = new SortedParts(context, kind);
+  const parts = new SortedParts(context, kind, releaserOf);
   const release = releaserOf(kind.value, context);
   return word => {
     const link = mem.u32[word];
@@ -102,6 +102,7 @@ export function decodeSorted(
   kind: SortedShape,
   word: number,
   options: DecodeOptions,
+  decode: Decode,
 ): [unknown, unknown][] {
   const { heapWord = 0 } = options;
   const u32 = mem.u32;
@@ -139,13 +140,13 @@ export function checkSorted(context: CheckContext, kind: SortedShape, word: numb
   const slots = inSlots(kind.value)
     ? checkSlots(context, head + SLOTS, slotStride(kind.value.bytes, kind.value.align), where)
     : undefined;
-  const place = (key: number) => `${where}[${String(decode(mem, kind.key, key, 0, { heapWord: heap.base }))}]`;
+  const place = (key: number) => `${where}[${String(context.decode(mem, kind.key, key, 0, { heapWord: heap.base }))}]`;
   const sound = checkTree(context, shapeOf(kind, order.words), order, head, where, (key, value) => {
     // Text keys are looked at before they are compared.
-    checkValue(context, kind.key, key, 0, `${where} key`);
-    if (!inSlots(kind.value)) checkValue(context, kind.value, value, 0, place(key));
+    context.value(context, kind.key, key, 0, `${where} key`);
+    if (!inSlots(kind.value)) context.value(context, kind.value, value, 0, place(key));
     else if (slots?.take(mem.u32[value]) === true)
-      checkValue(context, kind.value, slotWord(mem.u32, slots.places, head + SLOTS, mem.u32[value]), 0, place(key));
+      context.value(context, kind.value, slotWord(mem.u32, slots.places, head + SLOTS, mem.u32[value]), 0, place(key));
   });
   if (sound) slots?.end();
 }

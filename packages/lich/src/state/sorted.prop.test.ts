@@ -1,5 +1,5 @@
 /* oxlint-disable vitest/no-standalone-expect -- each operation compares while it runs */
-/** Sorted maps against a sorted array, on the bed of testing/container-beds.ts. Keys of which a node holds eight make trees
+/** Sorted maps against a sorted array, on the bed of testing/containers.test-bed.ts. Keys of which a node holds eight make trees
  * of several levels out of a few hundred entries. */
 import { sorted, text } from '@lich/schema';
 import { describe, expect } from 'vitest';
@@ -13,7 +13,7 @@ import {
   SORTS,
   tryOut,
   type World,
-} from '../testing/container-beds.ts';
+} from '../testing/containers.test-bed.ts';
 
 type Entries = [key: any, value: any][];
 

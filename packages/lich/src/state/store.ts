@@ -27,7 +27,8 @@ import {
   type ViewClass,
 } from './accessors.ts';
 import { adoptPlan, fitPlan } from './adopt.ts';
-import { type Cell, cellOf, refWords } from './cell.ts';
+import { type Cell, cellOf } from './cell.ts';
+import { refWords } from './ref-words.ts';
 import { checkState, type StatePlaces } from './check.ts';
 import { type Door, freed } from './door.ts';
 import { Doors } from './doors.ts';

@@ -33,7 +33,8 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
       const watched: [number, number][] = [];
       for (const [name, { offset, bytes }] of state.regions) {
         if (name === 'root' || /^p\d+:/.test(name)) watched.push([offset / 4, Math.min(bytes / 4, 2_500)]);
-        if (name === 'heap') watched.push([offset / 4, Math.min(state.u32[offset / 4 + HEAP_HIGH]! + 4_000, HEAP_MOST)]);
+        if (name === 'heap')
+          watched.push([offset / 4, Math.min(state.u32[offset / 4 + HEAP_HIGH]! + 4_000, HEAP_MOST)]);
       }
       state.close();
       const found = await step({

@@ -320,7 +320,8 @@ export function examineLog(I: Int32Array, F: Float64Array, area: LogArea): numbe
         corrupt(area, `the range entry at ${q >>> 0} with ${count} words begins before comPos ${comPos >>> 0}`);
     }
     if (index < from || index + count > to) {
-      corrupt(area, 
+      corrupt(
+        area,
         `the entry at ${q >>> 0} names words ${index}..${index + count - 1}, logged are ${from}..${to - 1}`,
       );
     }

@@ -1,12 +1,12 @@
 /** Growing arrays as memory: what their stores share, release, decode, check. The bytes are drawn in vector.ts. */
 import type { AnyKind, VectorShape } from '@lich/schema';
-import { type CheckContext, checkValue } from './check.ts';
+import type { CheckContext } from './check.ts';
 import { CHUNK_LINKS, chunkParts, chunkStart, chunkWord } from './chunks.ts';
-import { decode, type DecodeOptions } from './decode.ts';
+import type { Decode, DecodeOptions } from './decode.ts';
 import { Dense, densePlaces, type DenseShape, denseShape, denseSlots } from './dense.ts';
 import { isView } from './door.ts';
 import type { Arrays, StoreContext } from './memory.ts';
-import { type Release, releaserOf } from './release.ts';
+import type { Release, ReleaserOf } from './release.ts';
 import {
   checkSlots,
   slotPlaces,
@@ -52,7 +52,7 @@ export class VectorParts {
   }
 }
 
-export function releaseVector(context: StoreContext, kind: VectorShape): Release {
+export function releaseVector(context: StoreContext, kind: VectorShape, releaserOf: ReleaserOf): Release {
   const { dense, slots } = new VectorParts(context, kind);
   const { mem, heap } = context;
   const release = releaserOf(kind.element, context);
@@ -73,7 +73,13 @@ export function releaseVector(context: StoreContext, kind: VectorShape): Release
   };
 }
 
-export function decodeVector(mem: Arrays, kind: VectorShape, word: number, options: DecodeOptions): unknown[] {
+export function decodeVector(
+  mem: Arrays,
+  kind: VectorShape,
+  word: number,
+  options: DecodeOptions,
+  decode: Decode,
+): unknown[] {
   const { heapWord = 0 } = options;
   const { element } = kind;
   const link = mem.u32[word];
@@ -133,9 +139,10 @@ export function checkVector(context: CheckContext, kind: VectorShape, word: numb
   if (!sound || (inSlots(element) && slots === undefined)) return;
   for (let k = 0; k < length; k++) {
     const at = chunkWord(mem.u32, places, dir, k >>> shape.shift);
-    if (slots === undefined) checkValue(context, element, at, (k & shape.mask) * shape.bytes, heap.named ? `${where}[${k}]` : where);
+    if (slots === undefined)
+      context.value(context, element, at, (k & shape.mask) * shape.bytes, heap.named ? `${where}[${k}]` : where);
     else if (slots.take(mem.u32[at]))
-      checkValue(context, element, slotWord(mem.u32, slots.places, head + SLOTS, mem.u32[at]), 0, `${where}[${k}]`);
+      context.value(context, element, slotWord(mem.u32, slots.places, head + SLOTS, mem.u32[at]), 0, `${where}[${k}]`);
   }
   slots?.end();
 }

@@ -4,7 +4,8 @@ import * as schema from '@lich/schema';
 import { createSegment, OwnerLock } from '../../../dist/shm/index.js';
 import { EventQueue, openStore, storePlan, timerFields, timerPlaces, TimerWheel } from '../../../dist/state/index.js';
 
-const { array, bits, int, list, machine, map, optional, pool, queue, ref, set, sorted, state, struct, text, u16 } = schema;
+const { array, bits, int, list, machine, map, optional, pool, queue, ref, set, sorted, state, struct, text, u16 } =
+  schema;
 
 class Item extends struct({ kind: u16, name: text() }) {}
 class Wolf extends struct({ teeth: int, prey: list(u16) }) {}
@@ -100,7 +101,10 @@ const OPERATIONS = {
   destroyUnit: () => rare(97) && units.destroy(unit()),
   family: () =>
     flock.size < 12
-      ? flock.create(n % 2 === 0 ? 'Wolf' : 'Sheep', n % 2 === 0 ? { teeth: n, prey: [1, 2] } : { wool: 'w'.repeat(n % 40) })
+      ? flock.create(
+          n % 2 === 0 ? 'Wolf' : 'Sheep',
+          n % 2 === 0 ? { teeth: n, prey: [1, 2] } : { wool: 'w'.repeat(n % 40) },
+        )
       : flock.destroy([...flock][n % flock.size]),
   timerAdd: () => timers.push(wheel.handleOf(wheel.add(now, now + ((n * 37) % 5_000), 1, 2, 0))),
   timerCancel: () => {
