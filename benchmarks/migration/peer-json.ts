@@ -54,7 +54,10 @@ export default function json({ size }: TrialInput): Measured {
     const before = read('v1', from);
     write('v3', from, n => {
       const { rank: level, hp: _, marks, bag, ...rest } = all[n - from];
-      const items = bag.map(([key, { kind, count }]: [number, { kind: number; count: number }]) => [key, { kind, count }]);
+      const items = bag.map(([key, { kind, count }]: [number, { kind: number; count: number }]) => [
+        key,
+        { kind, count },
+      ]);
       return { ...rest, level, luck: before[n - from].luck, marks: marks.slice(0, 4), bag: items };
     });
   });

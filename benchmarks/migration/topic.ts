@@ -1,9 +1,14 @@
-import { compare, defineTopic, hold, INFO, type Metric } from '../lib/bench.ts';
+import { compare, defineTopic, hold, type Metric } from '../lib/bench.ts';
 
 const s = { unit: 's', better: 'less' } as const;
 
 const held: Metric[] = [
-  { ...s, figure: 'there', metric: '1 M records: renamed, widened, reordered, added, removed and resized fields', goal: 1 },
+  {
+    ...s,
+    figure: 'there',
+    metric: '1 M records: renamed, widened, reordered, added, removed and resized fields',
+    goal: 1,
+  },
   { ...s, figure: 'back', metric: 'and back again, what was removed from the state before', goal: 1 },
 ];
 const beside: Metric[] = [

@@ -1,6 +1,21 @@
 /** Two versions of one game, and what every record of it holds: a function of its number, so that each field can be checked
  * after a migration without keeping what was there before. */
-import { array, bool, f64, int, map, oneOf, pool, type StateSchema, state, struct, text, u16, u32, u8 } from '@lich/schema';
+import {
+  array,
+  bool,
+  f64,
+  int,
+  map,
+  oneOf,
+  pool,
+  type StateSchema,
+  state,
+  struct,
+  text,
+  u16,
+  u32,
+  u8,
+} from '@lich/schema';
 import type { Size } from '../lib/bench.ts';
 
 export const sizes: Readonly<Record<Size, number>> = { small: 2_000, full: 1_000_000 };
@@ -82,7 +97,8 @@ export function second(n: number, wide: boolean) {
 export function mustEqual(found: unknown, wanted: unknown, where: string): void {
   if (typeof wanted === 'object' && wanted !== null && typeof found === 'object' && found !== null) {
     const keys = Object.keys(wanted);
-    if (keys.length !== Object.keys(found).length) throw new Error(`${where} has ${Object.keys(found)}, not ${keys}`);
+    if (keys.length !== Object.keys(found).length)
+      throw new Error(`${where} has ${Object.keys(found).join(', ')}, not ${keys.join(', ')}`);
     for (const key of keys)
       mustEqual((found as Record<string, unknown>)[key], (wanted as Record<string, unknown>)[key], `${where}.${key}`);
   } else if (!Object.is(found, wanted)) throw new Error(`${where} is ${String(found)}, not ${String(wanted)}`);

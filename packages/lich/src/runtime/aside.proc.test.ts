@@ -62,6 +62,7 @@ describe('a message that ends its process', () => {
     expect(numberIn(found[0]!)).toBe(120);
     expect(endsOf('victim-1', how)).toBe(deaths);
     expect(endsOf('victim-1', '')).toBe(deaths);
+    await up.logged('victim-1', 'a message was set aside');
     expect(up.log('victim-1').filter(({ msg }) => msg.startsWith('a message was set aside')).length).toBe(1);
     await until(() =>
       up

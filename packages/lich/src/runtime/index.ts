@@ -40,4 +40,4 @@ export {
   type TopologyEntry,
   topology,
 } from './topology.ts';
-export { nodePlan } from './node-plan.ts';
+export { lanesOf, nodePlan } from './node-plan.ts';

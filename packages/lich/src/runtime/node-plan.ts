@@ -1,6 +1,6 @@
 import { DEFAULT_LIMITS } from '../bus/index.ts';
 import { type StorePlan } from '../state/index.ts';
-import { planOf } from './core.ts';
+import { lanesHash, planOf } from './core.ts';
 import { coreLimits } from './node-process.ts';
 import type { Service } from './service.ts';
 import { serviceLayout } from './service-logic.ts';
@@ -10,4 +10,9 @@ import type { NodeLimits } from './topology.ts';
 export function nodePlan(service: Service, limits: NodeLimits): StorePlan {
   const layout = serviceLayout(service, DEFAULT_LIMITS.nodes);
   return planOf({ state: service.state, ...layout, ...coreLimits(limits) });
+}
+
+/** What the lanes segment of a node says under these limits. */
+export function lanesOf(limits: NodeLimits): string {
+  return lanesHash({ ...DEFAULT_LIMITS, ...coreLimits(limits).bus });
 }

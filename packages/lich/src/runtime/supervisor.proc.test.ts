@@ -195,18 +195,8 @@ describe('the end', () => {
     await until(() => rootOf(two.reader('pong-1')).last! > last);
     expect(rootOf(two.reader('pong-1')).wrong).toBe(0);
     // In order: closed clean, so the new lives are restarts.
-    expect(
-      two
-        .log('pong-1')
-        .filter(({ msg }) => msg === 'serving')
-        .at(-1),
-    ).toMatchObject({ reason: 'restart' });
-    expect(
-      two
-        .log('ping-1')
-        .filter(({ msg }) => msg === 'serving')
-        .at(-1),
-    ).toMatchObject({ reason: 'restart' });
+    for (const node of ['pong-1', 'ping-1'])
+      expect(await two.logged(node, 'serving', ({ epoch }) => epoch === 2)).toMatchObject({ reason: 'restart' });
   });
 
   it('a node whose supervisor died before it had begun ends in order', async () => {

@@ -131,8 +131,9 @@ describe('containers', () => {
             thing.items.assign(s.items);
             for (const each of s.vector) thing.list.push(each);
             // Free slots between those in use.
-            thing.list.delete?.(s.drop % (thing.list.length + 1));
-            while (thing.list.length > 5) thing.list.shift?.() ?? thing.list.clear();
+            const gone = thing.list.cursor(s.drop % (thing.list.length + 1));
+            if (gone !== undefined) thing.list.removeAt(gone);
+            while (thing.list.length > 5) thing.list.shift();
             thing.few.clear();
             for (const each of s.few) thing.few.push(each);
             for (const [key, each] of s.byName) thing.byName.set(key, each);

@@ -143,7 +143,13 @@ function rollBack(segment: Segment, layouts: StateLayout): void {
   const I = segment.i32;
   if (I[LOG_POS] === I[COM_POS]) return;
   const places = placesOf(segment, layouts);
-  const area = { base: places.log, words: places.logWords, from: places.root, to: segment.sizeBytes / 4, name: segment.name };
+  const area = {
+    base: places.log,
+    words: places.logWords,
+    from: places.root,
+    to: segment.sizeBytes / 4,
+    name: segment.name,
+  };
   segment.makeWritable();
   examineLog(I, segment.f64, area);
   undoLog(I, area, I[COM_POS]);
@@ -165,6 +171,7 @@ function segmentBefore(dir: string, name: string): Segment | undefined {
 function usedOf(segment: Segment): number {
   const { offset, bytes } = segment.regions.get('reserved')!;
   let granules = 0;
-  for (let k = offset; k < offset + bytes; k++) for (let bits = segment.u8[k]!; bits !== 0; bits &= bits - 1) granules++;
+  for (let k = offset; k < offset + bytes; k++)
+    for (let bits = segment.u8[k]!; bits !== 0; bits &= bits - 1) granules++;
   return granules * 65_536;
 }

@@ -76,8 +76,17 @@ export class LichUp {
     return fs
       .readFileSync(`${this.dir}/logs/${name}.log`, 'utf8')
       .split('\n')
+      .slice(0, -1)
       .filter(line => line.startsWith('{'))
       .map(line => JSON.parse(line));
+  }
+
+  /** The first line of a node's log that begins with `words`, once it is there: what it did is seen in the segment before
+   * its line has reached the file. */
+  async logged(name: string, words: string, which: (line: any) => boolean = () => true): Promise<any> {
+    const find = () => this.log(name).find(line => line.msg?.startsWith(words) && which(line));
+    await until(() => find() !== undefined);
+    return find();
   }
 }
 
