@@ -11,7 +11,9 @@ export type RuntimeCode =
   | 'RUNTIME_SET_ASIDE'
   | 'RUNTIME_UNKNOWN_MESSAGE'
   | 'RUNTIME_HANDLER_FAILED'
-  | 'RUNTIME_IN_USE';
+  | 'RUNTIME_IN_USE'
+  | 'RUNTIME_NO_SUPERVISOR'
+  | 'RUNTIME_CONTROL';
 
 /** A service, topology or config that cannot be, or a handler that may not do what it does. */
 export class RuntimeError extends CodedError<RuntimeCode> {}

@@ -28,6 +28,15 @@ export {
   REFUSED,
   tagOfProtocol,
 } from './system-messages.ts';
+export {
+  askSupervisor,
+  type ControlCall,
+  type ControlServer,
+  type ControlVerb,
+  controlPath,
+  serveControl,
+  SupervisorError,
+} from './supervisor/control.ts';
 export { Supervisor, type SupervisorEvent, type SupervisorOptions } from './supervisor/supervisor.ts';
 export {
   isTopology,
