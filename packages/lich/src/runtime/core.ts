@@ -1,66 +1,24 @@
 /** A running node: its lock, its two segments, its end of the bus, and the loop. What it does with messages is the
  * `Logic` it is given: a user's service, or a gateway.
  *
- * The first process of a node takes the lock and owns it; further ones map everything read-only and wait in the lock:
- * that is all that makes a standby. Taking over is the same as resuming after a restart, only warm:
- *
- *   lock → writable → roll back what was open → epoch + 1 → blame → show all lanes → resumed() → loop */
-import { type Fields, type StateSchema, u32 } from '@lich/schema';
-import {
-  Bus,
-  busFields,
-  type Deliver,
-  Directory,
-  DEFAULT_LIMITS,
-  lanesRegions,
-  rootWord,
-  type BusLimits,
-  type NodeEntry,
-} from '../bus/index.ts';
-import {
-  attachSegment,
-  Bells,
-  createSegment,
-  Doorbell,
-  OwnerLock,
-  type Segment,
-  ShmError,
-  SWEEP_MS,
-} from '../shm/index.ts';
-import { openStore, type Store, storePlan, type StorePlan, WORDS } from '../state/index.ts';
-import { Blame, CUR, countDeath, OWN, QUEUED, suspectWords } from './blame.ts';
+ * The first process of a node takes the lock and owns it; further ones wait in the lock (standby.ts). Whoever gets the
+ * lock makes the state its own (take-over.ts), warm or not. */
+import { Bus, type Deliver, Directory, DEFAULT_LIMITS, type BusLimits, type NodeEntry } from '../bus/index.ts';
+import { Bells, Doorbell, OwnerLock, type Segment, SWEEP_MS } from '../shm/index.ts';
+import { openStore, type Store, type StorePlan } from '../state/index.ts';
+import { type Blame, CUR, suspectWords } from './blame.ts';
 import { errorData, type Log } from './log.ts';
-import type { Life, LifeReason } from './service.ts';
-
-const WORDS_PAGE = 4096 / 4;
-const PHASE = WORDS_PAGE + 48;
-const HEARTBEAT = WORDS_PAGE + 64;
-/** f64 index */
-const NOW = (WORDS_PAGE + 112) / 2;
-
-/** What the words page says about a node's life, for those who look from outside. */
-export const PHASES = ['none', 'recovering', 'starting', 'serving', 'closed'] as const;
-/** Where a node's life is at. */
-export type Phase = (typeof PHASES)[number];
-
-/** @returns the phase of a node, from its state segment */
-export function phaseOf(state: Segment): Phase {
-  return PHASES[Atomics.load(state.i32, PHASE)] ?? 'none';
-}
+import { type LayoutOptions, planOf } from './node-layout.ts';
+import { HEARTBEAT, NOW, setPhase } from './node-words.ts';
+import type { Life } from './service.ts';
+import { Standby } from './standby.ts';
+import { beginLife, takeOver } from './take-over.ts';
 
 /** What a node is made of. */
-export interface CoreOptions {
+export interface CoreOptions extends LayoutOptions {
   readonly dir: string;
   readonly name: string;
   readonly id: number;
-  readonly state: StateSchema;
-  /** Fields added to records of pools, by pool name. */
-  readonly hidden?: Readonly<Record<string, Fields>>;
-  /** Root fields added by the logic. */
-  readonly fields?: Fields;
-  readonly logBytes?: number;
-  readonly heapBytes?: number;
-  readonly bus?: Partial<BusLimits>;
   readonly log: Log;
 }
 
@@ -112,7 +70,6 @@ export class Core {
   #nowOffset: number | undefined;
   #stopping = false;
   #stopped: (() => void) | undefined;
-  #ownerBefore = 0;
   #phaseStart = 0;
   /** How long each phase of the last takeover took, in ms. */
   readonly takeoverMs: Record<string, number> = {};
@@ -133,27 +90,38 @@ export class Core {
     this.plan = planOf(o);
   }
 
+  /** @internal Set once the segments are mapped. */
+  get logic(): Logic {
+    return this.#logic;
+  }
+
+  /** @internal It was told to end. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Become the owner, now or when the present owner is gone, and run until `stop`.
    * @param onRole told once when this process waits as a standby, and once when it serves */
   async run(onRole: (role: 'standby' | 'owner') => void = () => {}): Promise<void> {
     let lastPid = this.lock.lastOwner()?.pid ?? 0;
     let took = this.lock.tryAcquire();
     if (took === 'busy') {
-      this.#prepare();
+      const standby = new Standby(this);
+      standby.prepare();
       onRole('standby');
-      const waited = await this.#standBy();
+      const waited = await standby.wait();
       if (waited === 'stopped') return;
       took = waited;
-      lastPid = this.#ownerBefore;
+      lastPid = standby.ownerBefore;
     }
     this.#phase('lock');
-    const reason = this.#takeOver(took === 'died', lastPid);
+    takeOver(this, took === 'died', lastPid);
     this.#phase('recover');
-    this.#begin(reason);
+    beginLife(this);
     this.#phase('resume');
     const opened = this.#logic.open();
     if (opened !== undefined) await opened;
-    Atomics.store(this.store.segment.i32, PHASE, PHASES.indexOf('serving'));
+    setPhase(this.store.segment, 'serving');
     const stopped = new Promise<void>(resolve => (this.#stopped = resolve));
     // Tidying can wait; the first messages have waited already.
     this.#tidiedAt = this.now;
@@ -172,40 +140,8 @@ export class Core {
     this.#phaseStart = now;
   }
 
-  /** Map what the owner has made, warm it, and block in its lock. The wait is cut into slices: in between, lanes and
-   * pages that are new since are mapped too. */
-  async #standBy(): Promise<'acquired' | 'died' | 'stopped'> {
-    for (;;) {
-      if (this.#stopping) return 'stopped';
-      this.#prepare();
-      // Afterwards the lock says who we are: whom we wait for is asked before.
-      this.#ownerBefore = this.lock.lastOwner()?.pid ?? 0;
-      const took = this.lock.acquire(STANDBY_SLICE_MS);
-      if (took !== 'timeout') return took;
-      await new Promise(resolve => setImmediate(resolve));
-    }
-  }
-
-  /** Map both segments read-only, if they exist, and build all that stands on them. */
-  #prepare(): void {
-    if (this.store === undefined) {
-      try {
-        const id = { dir: this.dir, name: this.name };
-        const state = attachSegment({ ...id, kind: 'state' });
-        const lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: lanesHash(this.limits) });
-        this.#build(state, lanes);
-      } catch (error) {
-        // The owner has not made them yet: look again in the next slice. All else is this process's end.
-        if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return;
-        throw error;
-      }
-    }
-    this.store.segment.touchNew();
-    this.lanes.touchNew();
-    this.bus.warm();
-  }
-
-  #build(state: Segment, lanes: Segment): void {
+  /** Build all that stands on the two segments. @internal */
+  build(state: Segment, lanes: Segment): void {
     this.lanes = lanes;
     this.store = openStore(state, this.plan) as Store<unknown>;
     this.bus = new Bus({
@@ -226,103 +162,6 @@ export class Core {
         }),
     });
     this.#logic = this.#makeLogic(this);
-  }
-
-  /** The lock is held: make the segments this process's own, and the state what the last commit left. */
-  #takeOver(died: boolean, lastPid: number): LifeReason {
-    const wasThere = this.store !== undefined || this.#attachForWriting();
-    if (!wasThere) this.#create();
-    const { segment } = this.store;
-    const clean = segment.clean;
-    segment.makeWritable();
-    this.lanes.makeWritable();
-    Atomics.store(segment.i32, PHASE, PHASES.indexOf('recovering'));
-    const { undone } = this.store.recover();
-    const epoch = segment.nextEpoch();
-    this.lanes.nextEpoch();
-    this.bells.claim(this.self.index);
-    this.bus.outbox.reload();
-    const restored = segment.i32[WORDS.RESTORED] !== 0;
-    if (segment.i32[WORDS.RESTORED] === WORDS.RESTORED_WHOLE) {
-      // Killed in between, it is done again: nothing of it was shown.
-      this.bus.forgetAll();
-      segment.i32[WORDS.RESTORED] = WORDS.RESTORED_ALONE;
-    }
-    const suspect = countDeath(segment.i32, (code, pos, more) => this.#isStill(code, pos, more));
-    this.blame = new Blame(suspect, this.lock, lastPid, performance.now());
-    this.bus.resume();
-    const reason = this.#born() === 0 ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
-    this.life = { epoch, reason };
-    if (undone > 0) this.log.info('a transaction was open and is undone', { epoch, words: undone });
-    return reason;
-  }
-
-  /** Does the node's earlier life still have segments? Opens them for writing. */
-  #attachForWriting(): boolean {
-    const id = { dir: this.dir, name: this.name };
-    let state: Segment;
-    try {
-      state = attachSegment({ ...id, kind: 'state' });
-    } catch (error) {
-      if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return false;
-      throw error;
-    }
-    this.#build(state, this.#openLanes());
-    return true;
-  }
-
-  #create(): void {
-    const state = createSegment({
-      dir: this.dir,
-      name: this.name,
-      kind: 'state',
-      layoutHash: this.plan.layoutHash,
-      regions: this.plan.regions,
-      catalog: this.plan.catalog,
-    });
-    this.#build(state, this.#openLanes());
-  }
-
-  /** Lanes are copies of what the state says: where they are missing they are made again. */
-  #openLanes(): Segment {
-    const id = { dir: this.dir, name: this.name, kind: 'lanes' as const, layoutHash: lanesHash(this.limits) };
-    try {
-      return attachSegment(id);
-    } catch (error) {
-      if (!(error instanceof ShmError) || error.code !== 'SHM_NOT_FOUND') throw error;
-      return createSegment({ ...id, regions: lanesRegions(this.limits) });
-    }
-  }
-
-  #isStill(code: number, pos: number, more: number): boolean {
-    if (code === OWN || code === QUEUED) return this.#logic.isWaiting(code, pos, more);
-    return code >= 1 && code <= this.limits.nodes && this.bus.inbox.headOf(code - 1) === pos;
-  }
-
-  #bornWord(): number {
-    const { layouts, segment } = this.store;
-    return rootWord(layouts.root, segment.regions.get('root')!.offset, '$born');
-  }
-
-  #born(): number {
-    return this.store.segment.i32[this.#bornWord()];
-  }
-
-  #begin(reason: LifeReason): void {
-    Atomics.store(this.store.segment.i32, PHASE, PHASES.indexOf('starting'));
-    const fromMs = this.now;
-    const toMs = Math.max(fromMs, Date.now());
-    if (reason !== 'created' && toMs > fromMs) this.#logic.outage?.(fromMs, toMs);
-    this.updateNow();
-    if (reason === 'created') {
-      this.transact(() => {
-        this.store.log.write(this.#bornWord(), 1);
-        this.store.enterRoot();
-        this.#logic.created();
-      });
-    } else this.#logic.resumed();
-    this.store.segment.i32[WORDS.RESTORED] = 0;
-    this.bus.publish();
   }
 
   /** Service time in ms: the clock's, but it never goes back, over lives too. Fixed until the next call. */
@@ -465,7 +304,7 @@ export class Core {
     this.#runHooks();
     this.bus.publish();
     this.#doorbell?.close();
-    Atomics.store(this.store.segment.i32, PHASE, PHASES.indexOf('closed'));
+    setPhase(this.store.segment, 'closed');
     this.bus.close();
     this.lanes.close(true);
     this.store.segment.close(true);
@@ -474,24 +313,6 @@ export class Core {
   }
 }
 
-/** What the layout of a lanes segment follows from. */
-export function lanesHash(limits: BusLimits): string {
-  return `lanes 1, ${JSON.stringify(limits)}`;
-}
-
-/** How the state segment of such a node is laid out. */
-export function planOf(
-  o: Pick<CoreOptions, 'state' | 'hidden' | 'fields' | 'logBytes' | 'heapBytes' | 'bus'>,
-): StorePlan {
-  return storePlan(o.state, {
-    ...(o.logBytes === undefined ? {} : { logWords: o.logBytes / 4 }),
-    ...(o.heapBytes === undefined ? {} : { heapBytes: o.heapBytes }),
-    ...(o.hidden === undefined ? {} : { hidden: o.hidden }),
-    system: { $born: u32, ...busFields({ ...DEFAULT_LIMITS, ...o.bus }), ...o.fields },
-  });
-}
-
-const STANDBY_SLICE_MS = 100;
 const TIDY_MS = 250;
 /** A node that had nothing to do for so long looks for itself less often: each look is a wake-up, and a ring that was
  * lost with its sender is rung again when that sender is back. */

@@ -1,6 +1,13 @@
-export { Core, type CoreOptions, type Logic, type Phase, phaseOf, PHASES } from './core.ts';
+export { Core, type CoreOptions, type Logic } from './core.ts';
 export { type RuntimeCode, RuntimeError } from './errors.ts';
-export { buildTopology, loadConfig, loadService, type LoadedTopology, loadTopology } from './load.ts';
+export {
+  type BuiltTopology,
+  buildTopology,
+  loadConfig,
+  loadService,
+  type LoadedTopology,
+  loadTopology,
+} from './load.ts';
 export { createLog, errorData, type Log } from './log.ts';
 export { coreLimits, type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
 export type { Random } from './random.ts';
@@ -50,3 +57,4 @@ export {
   topology,
 } from './topology.ts';
 export { lanesOf, nodePlan } from './node-plan.ts';
+export { type Phase, phaseOf, PHASES } from './node-words.ts';

@@ -1,6 +1,6 @@
 import { DEFAULT_LIMITS } from '../bus/index.ts';
 import { type StorePlan } from '../state/index.ts';
-import { lanesHash, planOf } from './core.ts';
+import { lanesHash, planOf } from './node-layout.ts';
 import { coreLimits } from './node-process.ts';
 import type { Service } from './service.ts';
 import { serviceLayout } from './service-logic.ts';

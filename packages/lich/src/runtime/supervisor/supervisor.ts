@@ -12,9 +12,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEFAULT_LIMITS, Directory, nodeId } from '../../bus/index.ts';
 import { attachSegment, OwnerLock, type Segment, ShmError } from '../../shm/index.ts';
-import { type Phase, phaseOf } from '../core.ts';
 import { type LoadedTopology, buildTopology } from '../load.ts';
 import { type NodeSpec, START_FAILED, statusPath } from '../node-process.ts';
+import { type Phase, phaseOf } from '../node-words.ts';
 import { type NodePlan, nodesOf } from '../topology.ts';
 
 /** What a supervisor saw; pids are of this host. */

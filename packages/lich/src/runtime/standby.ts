@@ -1,0 +1,58 @@
+/** Waiting to own a node: everything of the owner's is mapped read-only and kept warm, and the thread sleeps in the lock. */
+import { attachSegment, ShmError } from '../shm/index.ts';
+import type { Core } from './core.ts';
+import { lanesHash } from './node-layout.ts';
+
+/** The wait is cut into slices: in between, lanes and pages that are new since are mapped too. */
+const SLICE_MS = 100;
+
+/** One process that waits. */
+export class Standby {
+  readonly #core: Core;
+  /** Pid of the owner that was waited for. */
+  ownerBefore = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Block in the lock until it is this process's, and follow what the owner makes meanwhile.
+   * @returns how the lock came, or 'stopped' */
+  async wait(): Promise<'acquired' | 'died' | 'stopped'> {
+    const core = this.#core;
+    for (;;) {
+      if (core.stopping) return 'stopped';
+      this.prepare();
+      // Afterwards the lock says who we are: whom we wait for is asked before.
+      this.ownerBefore = core.lock.lastOwner()?.pid ?? 0;
+      const took = core.lock.acquire(SLICE_MS);
+      if (took !== 'timeout') return took;
+      await new Promise(resolve => setImmediate(resolve));
+    }
+  }
+
+  /** Map both segments read-only, if they exist, and build all that stands on them; enter what is new since the last call
+   * into the page table. */
+  prepare(): void {
+    const core = this.#core;
+    if (core.store === undefined && !this.#attach()) return;
+    core.store.segment.touchNew();
+    core.lanes.touchNew();
+    core.bus.warm();
+  }
+
+  #attach(): boolean {
+    const core = this.#core;
+    try {
+      const id = { dir: core.dir, name: core.name };
+      const state = attachSegment({ ...id, kind: 'state' });
+      const lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: lanesHash(core.limits) });
+      core.build(state, lanes);
+      return true;
+    } catch (error) {
+      // The owner has not made them yet: look again in the next slice. All else is this process's end.
+      if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return false;
+      throw error;
+    }
+  }
+}
