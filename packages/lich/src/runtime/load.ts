@@ -12,23 +12,41 @@ export interface LoadedTopology {
   /** The source, absolute. */
   readonly file: string;
   readonly topology: Topology;
+  /** Directory of the build that it and its services are loaded from. */
+  readonly build: string;
+}
+
+/** A topology that was just compiled. */
+export interface BuiltTopology extends LoadedTopology {
+  /** By kind, of entries that name files: what the service and its config became. Equal = the same code. */
+  readonly hashes: ReadonlyMap<string, string>;
+  /** All files that were read. */
+  readonly sources: readonly string[];
 }
 
 /** Compile a topology file and all files that it names, so that nothing is left to compile when a node starts.
  * @throws RuntimeError `RUNTIME_COMPILE`, `RUNTIME_BAD_TOPOLOGY` */
-export async function buildTopology(file: string): Promise<LoadedTopology> {
-  await compile(file);
-  const loaded = await loadTopology(file);
-  for (const [, entry] of loaded.topology.entries) {
-    for (const named of filesOf(entry)) await compile(sibling(loaded, named));
-  }
-  return loaded;
+export async function buildTopology(file: string): Promise<BuiltTopology> {
+  // Which files there are is in the topology itself.
+  const alone = await compile([file]);
+  const { file: source, topology } = await loadTopology(file, alone.dir);
+  const named = (entry: TopologyEntry): string[] => filesOf(entry).map(each => resolve(dirname(source), each));
+  const entries = [...topology.entries];
+  const build = await compile([file, ...entries.flatMap(([, entry]) => named(entry))]);
+  const hashes = new Map(
+    entries.flatMap(([kind, entry]) => {
+      const files = named(entry);
+      return files.length === 0 ? [] : [[kind, files.map(each => build.hashOf(each)).join(' ')] as const];
+    }),
+  );
+  return { file: source, topology, build: build.dir, hashes, sources: build.sources };
 }
 
-/** Load a topology that was compiled. */
-export async function loadTopology(file: string): Promise<LoadedTopology> {
+/** Load a topology that was compiled.
+ * @param build directory of the build */
+export async function loadTopology(file: string, build: string): Promise<LoadedTopology> {
   const source = resolve(file);
-  const module = await importFile(source);
+  const module = await importFile(source, build);
   const found = Object.values(module).filter(isTopology);
   if (found.length !== 1) {
     throw new RuntimeError(
@@ -36,7 +54,7 @@ export async function loadTopology(file: string): Promise<LoadedTopology> {
       `${source} exports ${found.length} topologies; want one: export const zone = topology({…})`,
     );
   }
-  return { file: source, topology: found[0]! };
+  return { file: source, topology: found[0]!, build };
 }
 
 function filesOf(entry: TopologyEntry): string[] {
@@ -57,8 +75,8 @@ export function sibling(loaded: LoadedTopology, file: string): string {
 }
 
 /** Import a source file's compiled twin (or the file itself where it is JavaScript). */
-export async function importFile(source: string): Promise<Record<string, unknown>> {
-  return (await import(pathToFileURL(compiledPath(source)).href)) as Record<string, unknown>;
+export async function importFile(source: string, build: string): Promise<Record<string, unknown>> {
+  return (await import(pathToFileURL(compiledPath(source, build)).href)) as Record<string, unknown>;
 }
 
 /** The service of an entry. @throws RuntimeError `RUNTIME_BAD_TOPOLOGY` when its file exports none, or one of another name */
@@ -66,7 +84,7 @@ export async function loadService(loaded: LoadedTopology, kind: string): Promise
   const entry = loaded.topology.entries.get(kind);
   if (typeof entry?.run !== 'string')
     throw new RuntimeError('RUNTIME_BAD_TOPOLOGY', `topology ${kind}.run is no service file`);
-  const { default: found } = await importFile(sibling(loaded, entry.run));
+  const { default: found } = await importFile(sibling(loaded, entry.run), loaded.build);
   if (!isService(found)) {
     throw new RuntimeError(
       'RUNTIME_BAD_TOPOLOGY',
@@ -89,5 +107,5 @@ export async function loadConfig(loaded: LoadedTopology, kind: string, service: 
   if (given === undefined) return mergeConfig(defaults, {}, `service ${kind}`);
   if (typeof given !== 'string') return mergeConfig(defaults, given, `topology ${kind}.config`);
   const file = sibling(loaded, given);
-  return mergeConfig(defaults, await loadConfigFile(compiledPath(file)), file);
+  return mergeConfig(defaults, await loadConfigFile(compiledPath(file, loaded.build)), file);
 }

@@ -16,6 +16,8 @@ import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
 /** Which node a process is to be. */
 export interface NodeSpec {
   readonly topologyFile: string;
+  /** Directory of the build that it runs: `buildTopology`. */
+  readonly build: string;
   readonly dir: string;
   readonly kind: string;
   readonly instance: number;
@@ -39,7 +41,7 @@ export async function runNode(spec: NodeSpec): Promise<void> {
   // A core dump is written before the lock is let go: it would cost the players half a second and more.
   setCoreLimit(1);
   try {
-    const loaded = await loadTopology(spec.topologyFile);
+    const loaded = await loadTopology(spec.topologyFile, spec.build);
     const entry = loaded.topology.entries.get(spec.kind)!;
     endWithSupervisor(spec.supervisor, end);
     if (typeof entry.run === 'string') await runService(spec, loaded, name, log, stop.signal, end);
@@ -163,7 +165,7 @@ async function runRunnable(
     announce: address => announce(spec.dir, name, address),
   };
   const module = isRelative(run.module)
-    ? await importFile(sibling(loaded, run.module))
+    ? await importFile(sibling(loaded, run.module), loaded.build)
     : ((await import(run.module)) as Record<string, unknown>);
   // One that only waits for its signal has nothing else that keeps the process.
   const alive = setInterval(() => {}, 60_000);

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { removeTestDirs, testDir } from '../testing/children.ts';
 import { LichUp, processesOf, rootOf, until } from '../testing/lich-up.ts';
+import { buildTopology } from './load.ts';
 
 const PAIR = fileURLToPath(new URL('../testing/fixtures/pair/topology.ts', import.meta.url));
 const ENTRY = fileURLToPath(new URL('../../dist/runtime/entry.js', import.meta.url));
@@ -204,7 +205,8 @@ describe('the end', () => {
     const up = start(PAIR, dir);
     await up.said('ready after');
     await up.stop();
-    const spec = { topologyFile: PAIR, dir, kind: 'pong', instance: 1, supervisor: 1 };
+    const { build } = await buildTopology(PAIR);
+    const spec = { topologyFile: PAIR, build, dir, kind: 'pong', instance: 1, supervisor: 1 };
     const child = spawn(process.execPath, [ENTRY, JSON.stringify(spec)], { stdio: 'ignore' });
     const code = await new Promise(resolve => child.once('exit', resolve));
     expect(code).toBe(0);

@@ -49,9 +49,9 @@ describe('compiling', () => {
       'src/effect.mjs': 'globalThis.effect = 1;',
       'src/e.ts': 'export enum_; declare const enum_: 1;'.replace(/.*/, 'export const e = "e";'),
     });
-    const path = await compile(`${dir}/src/a.ts`);
-    expect(path).toBe(`${dir}/.lich/build/src/a.js`);
-    expect(compiledPath(`${dir}/src/a.ts`)).toBe(path);
+    const build = await compile([`${dir}/src/a.ts`]);
+    const path = compiledPath(`${dir}/src/a.ts`, build.dir);
+    expect(path).toMatch(/\/\.lich\/build\/[0-9a-f]{20}\/src\/a\.js$/);
     const loaded = (await load(path)) as any;
     expect(loaded.value.all.map((x: unknown) => (typeof x === 'function' ? 'fn' : x))).toEqual([
       101,
@@ -61,14 +61,17 @@ describe('compiling', () => {
       "import './not.ts'",
     ]);
     expect([loaded.e, loaded.g, await loaded.late()]).toEqual(['e', 'f', 100]);
-    expect(fs.existsSync(`${dir}/.lich/build/src/types.js`)).toBe(false);
+    expect(fs.existsSync(`${build.dir}/src/types.js`)).toBe(false);
+    expect(build.sources.map(file => file.slice(dir.length)).sort()).toEqual(
+      ['/lib/c.mts', '/lib/f.ts', '/src/a.ts', '/src/b.ts', '/src/d.js', '/src/e.ts', '/src/effect.mjs', '/src/late.ts'],
+    );
   });
 
   it('keeps lines and columns, so that stack traces are right', async () => {
     const dir = project({
       'a.ts': 'interface A {\n  a: number;\n}\nexport function fail(x: A): never {\n  throw new Error(`at ${x}`);\n}\n',
     });
-    const { fail } = await load(await compile(`${dir}/a.ts`));
+    const { fail } = await load(compiledPath(`${dir}/a.ts`, (await compile([`${dir}/a.ts`])).dir));
     try {
       (fail as (x: unknown) => void)(1);
     } catch (error) {
@@ -117,7 +120,7 @@ describe('compiling', () => {
     const outside = `${dir}/../outside-${process.pid}.ts`;
     fs.writeFileSync(outside, '');
     try {
-      await expect(compile(`${dir}/a.ts`)).rejects.toMatchObject({
+      await expect(compile([`${dir}/a.ts`])).rejects.toMatchObject({
         code: 'RUNTIME_COMPILE',
         message: expect.stringMatching(message) as string,
       });
@@ -126,17 +129,43 @@ describe('compiling', () => {
     }
   });
 
-  it('writes again only what changed', async () => {
-    const dir = project({ 'a.ts': importing('./b.ts'), 'b.ts': 'export const b = 1;' });
-    await compile(`${dir}/a.ts`);
-    const inode = (name: string) => fs.statSync(`${dir}/.lich/build/${name}`).ino;
-    const before = [inode('a.js'), inode('b.js')];
-    await compile(`${dir}/a.ts`);
-    expect([inode('a.js'), inode('b.js')]).toEqual(before);
+  it('a build never changes: other code is another build, the same code the same one', async () => {
+    const dir = project({ 'a.ts': importing('./b.ts'), 'b.ts': 'export const b = 1;', 'c.ts': 'export const c = 1;' });
+    const all = [`${dir}/a.ts`, `${dir}/c.ts`];
+    const first = await compile(all);
+    const inode = (build: string) => fs.statSync(`${build}/b.js`).ino;
+    const before = inode(first.dir);
+    expect((await compile(all)).dir).toBe(first.dir);
+    expect(inode(first.dir)).toBe(before);
     fs.writeFileSync(`${dir}/b.ts`, 'export const b = 2;');
-    await compile(`${dir}/a.ts`);
-    expect(inode('a.js')).toBe(before[0]);
-    expect(inode('b.js')).not.toBe(before[1]);
+    const second = await compile(all);
+    expect(second.dir).not.toBe(first.dir);
+    expect(inode(first.dir)).toBe(before);
+    expect(fs.readFileSync(`${first.dir}/b.js`, 'utf8')).toContain('b = 1');
+    expect(fs.readFileSync(`${second.dir}/b.js`, 'utf8')).toContain('b = 2');
+    expect(second.hashOf(`${dir}/a.ts`)).not.toBe(first.hashOf(`${dir}/a.ts`));
+    expect(second.hashOf(`${dir}/c.ts`)).toBe(first.hashOf(`${dir}/c.ts`));
+    fs.writeFileSync(`${dir}/b.ts`, 'export const b: number = 1;'.replace(': number', ''));
+    expect((await compile(all)).dir).toBe(first.dir);
+  });
+
+  it('a build that fails leaves nothing', async () => {
+    const dir = project({ 'a.ts': importing('./b.ts'), 'b.ts': 'const = 1;' });
+    await expect(compile([`${dir}/a.ts`])).rejects.toMatchObject({ code: 'RUNTIME_COMPILE' });
+    expect(fs.existsSync(`${dir}/.lich`)).toBe(false);
+  });
+
+  it('old builds that nobody looked at are removed, but for the newest', async () => {
+    const dir = project({ 'a.ts': 'export const a = 0;' });
+    const built: string[] = [];
+    for (let k = 0; k < 23; k++) {
+      fs.writeFileSync(`${dir}/a.ts`, `export const a = ${k};`);
+      built.push((await compile([`${dir}/a.ts`])).dir);
+      if (k !== 1) fs.utimesSync(built[k]!, k, k);
+    }
+    fs.writeFileSync(`${dir}/a.ts`, 'export const last = 1;');
+    await compile([`${dir}/a.ts`]);
+    expect(built.map(each => fs.existsSync(each)).slice(0, 6)).toEqual([false, true, false, false, false, true]);
   });
 
   it('the project is where the nearest package.json is', () => {
@@ -154,14 +183,16 @@ describe('compiling', () => {
     );
     const dir = project(files);
     const code = `import { compile } from ${JSON.stringify(fileURLToPath(new URL('../../../dist/runtime/supervisor/compile.js', import.meta.url)))};
-      await Promise.all(Array.from({ length: 8 }, () => compile(${JSON.stringify(`${dir}/f0.ts`)})));
-      const { end } = await import(${JSON.stringify(`${dir}/.lich/build/f0.js`)}); if (end !== 0) process.exit(2);`;
+      const builds = await Promise.all(Array.from({ length: 8 }, () => compile([${JSON.stringify(`${dir}/f0.ts`)}])));
+      const { end } = await import(builds[0].dir + '/f0.js'); if (end !== 0 || builds[7].dir !== builds[0].dir) process.exit(2);`;
     await Promise.all(
       Array.from({ length: 8 }, () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code])),
     );
-    const built = fs.readdirSync(`${dir}/.lich/build`).sort();
+    const [build, ...others] = fs.readdirSync(`${dir}/.lich/build`);
+    expect(others).toEqual([]);
+    const built = fs.readdirSync(`${dir}/.lich/build/${build}`).sort();
     expect(built).toEqual([...Array.from({ length: 20 }, (_, k) => `f${k}.js`), 'package.json'].sort());
     for (let k = 0; k < 20; k++)
-      expect(fs.readFileSync(`${dir}/.lich/build/f${k}.js`, 'utf8')).toMatch(new RegExp(`end = ${k};$`));
+      expect(fs.readFileSync(`${dir}/.lich/build/${build}/f${k}.js`, 'utf8')).toMatch(new RegExp(`end = ${k};$`));
   });
 });

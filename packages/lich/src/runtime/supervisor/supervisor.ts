@@ -136,6 +136,7 @@ export class Supervisor {
     const { plan } = node;
     const spec: NodeSpec = {
       topologyFile: this.#loaded!.file,
+      build: this.#loaded!.build,
       dir: this.dir,
       kind: plan.kind,
       instance: plan.instance,
