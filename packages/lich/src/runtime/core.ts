@@ -7,6 +7,7 @@ import { Bus, type Deliver, Directory, DEFAULT_LIMITS, type BusLimits, type Node
 import { Bells, Doorbell, OwnerLock, type Segment, SWEEP_MS } from '../shm/index.ts';
 import { openStore, type Store, type StorePlan } from '../state/index.ts';
 import { type Blame, CUR, suspectWords } from './blame.ts';
+import { handOver } from './let-go.ts';
 import { errorData, type Log } from './log.ts';
 import { type LayoutOptions, planOf } from './node-layout.ts';
 import { HEARTBEAT, NOW, setPhase } from './node-words.ts';
@@ -69,6 +70,8 @@ export class Core {
   /** service time less that of the monotonic clock */
   #nowOffset: number | undefined;
   #stopping = false;
+  #lettingGo = false;
+  #reserving: Promise<void> | undefined;
   #stopped: (() => void) | undefined;
   #phaseStart = 0;
   /** How long each phase of the last takeover took, in ms. */
@@ -100,7 +103,7 @@ export class Core {
     return this.#stopping;
   }
 
-  /** Become the owner, now or when the present owner is gone, and run until `stop`.
+  /** Become the owner, now or when the present owner is gone, and run until `stop` or `letGo`.
    * @param onRole told once when this process waits as a standby, and once when it serves */
   async run(onRole: (role: 'standby' | 'owner') => void = () => {}): Promise<void> {
     let lastPid = this.lock.lastOwner()?.pid ?? 0;
@@ -266,9 +269,11 @@ export class Core {
       this.#tidiedAt = nowMs;
       this.bus.lookForNewPeers();
       this.bus.outbox.tidy(nowMs, LANE_IDLE_MS);
-      void this.store
+      const before = this.#reserving;
+      this.#reserving = this.store
         .reserveAhead()
-        .catch((error: unknown) => this.log.error('no pages could be reserved ahead', errorData(error)));
+        .catch((error: unknown) => this.log.error('no pages could be reserved ahead', errorData(error)))
+        .then(() => before);
     }
     if (done > 0) this.#busyAt = nowMs;
     if (done > 0 || this.bus.waiting) this.kick();
@@ -299,11 +304,25 @@ export class Core {
     this.kick();
   }
 
+  /** It was told to let go. */
+  get lettingGo(): boolean {
+    return this.#lettingGo;
+  }
+
+  /** End in order, but leave the state to the process that waits for the lock: see let-go.ts. */
+  letGo(): void {
+    this.#lettingGo = true;
+    this.stop();
+  }
+
   async #shutDown(): Promise<void> {
     await this.#logic.close();
     this.#runHooks();
     this.bus.publish();
     this.#doorbell?.close();
+    // Of what is being reserved a note is made in the segment.
+    if (this.#lettingGo) await this.#reserving;
+    if (this.#lettingGo) return handOver(this);
     setPhase(this.store.segment, 'closed');
     this.bus.close();
     this.lanes.close(true);

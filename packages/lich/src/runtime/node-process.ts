@@ -7,6 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
 import { setCoreLimit } from '../shm/index.ts';
 import { Core, type CoreOptions, type Logic } from './core.ts';
+import { successorCame } from './let-go.ts';
 import { isRelative, importFile, loadConfig, loadService, loadTopology, type LoadedTopology, sibling } from './load.ts';
 import { createLog, errorData, type Log } from './log.ts';
 import { ServiceLogic, serviceLayout } from './service-logic.ts';
@@ -56,6 +57,10 @@ export async function runNode(spec: NodeSpec): Promise<void> {
 /** Signals are only taken over by who owns: a standby blocks in a lock, where no handler of ours can run. */
 function onSignals(end: () => void): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, end);
+}
+
+function offSignals(end: () => void): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, end);
 }
 
 /** The supervisor starts what is to be a standby at a lower priority: from here on it has to be quick. */
@@ -123,23 +128,38 @@ async function runService(
   const config = await loadConfig(loaded, spec.kind, service);
   const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
   const limits = loaded.topology.entries.get(spec.kind)!.limits ?? {};
-  const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits });
-  await runCore(core, signal, end);
+  for (;;) {
+    const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits });
+    await runCore(core, signal, end);
+    if (!core.lettingGo) return;
+    offSignals(end);
+    // From here on this process waits in the lock like any standby, and is the way back of a deploy.
+    if (!(await successorCame(core.lock))) log.warn('nobody came for the lock that was let go: it is taken back');
+  }
 }
 
-/** Run a node until it is told to end. */
+/** Run a node until it is told to end, or lets go of it at SIGUSR2. */
 export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
   if (signal.aborted) return;
-  signal.addEventListener('abort', () => core.stop(), { once: true });
-  await core.run(role => {
-    raisePriority();
-    core.log.info(
-      role === 'owner' ? 'serving' : 'standing by',
-      role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {},
-    );
-    if (role === 'owner') onSignals(end);
-    if (role === 'owner' && signal.aborted) core.stop();
-  });
+  const stop = (): void => core.stop();
+  const letGo = (): void => core.letGo();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await core.run(role => {
+      raisePriority();
+      core.log.info(
+        role === 'owner' ? 'serving' : 'standing by',
+        role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {},
+      );
+      if (role !== 'owner') return;
+      onSignals(end);
+      process.on('SIGUSR2', letGo);
+      if (signal.aborted) core.stop();
+    });
+  } finally {
+    signal.removeEventListener('abort', stop);
+    process.off('SIGUSR2', letGo);
+  }
 }
 
 async function runRunnable(

@@ -8,6 +8,7 @@ import { attachSegment, createSegment, type Segment, ShmError } from '../shm/ind
 import { WORDS } from '../state/index.ts';
 import { Blame, countDeath, OWN, QUEUED } from './blame.ts';
 import type { Core } from './core.ts';
+import { takeHanded } from './let-go.ts';
 import { lanesHash } from './node-layout.ts';
 import { setPhase } from './node-words.ts';
 
@@ -38,7 +39,9 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   core.blame = new Blame(suspect, core.lock, lastPid, performance.now());
   core.bus.resume();
   const created = segment.i32[bornWord(core)] === 0;
-  const reason = created ? 'created' : restored ? 'restore' : died || !clean ? 'crash' : 'restart';
+  const handed = takeHanded(core);
+  const ended = handed && !died ? 'deploy' : died || !clean ? 'crash' : 'restart';
+  const reason = created ? 'created' : restored ? 'restore' : ended;
   core.life = { epoch, reason };
   if (undone > 0) core.log.info('a transaction was open and is undone', { epoch, words: undone });
 }

@@ -62,9 +62,16 @@ describe('compiling', () => {
     ]);
     expect([loaded.e, loaded.g, await loaded.late()]).toEqual(['e', 'f', 100]);
     expect(fs.existsSync(`${build.dir}/src/types.js`)).toBe(false);
-    expect(build.sources.map(file => file.slice(dir.length)).sort()).toEqual(
-      ['/lib/c.mts', '/lib/f.ts', '/src/a.ts', '/src/b.ts', '/src/d.js', '/src/e.ts', '/src/effect.mjs', '/src/late.ts'],
-    );
+    expect(build.sources.map(file => file.slice(dir.length)).sort()).toEqual([
+      '/lib/c.mts',
+      '/lib/f.ts',
+      '/src/a.ts',
+      '/src/b.ts',
+      '/src/d.js',
+      '/src/e.ts',
+      '/src/effect.mjs',
+      '/src/late.ts',
+    ]);
   });
 
   it('keeps lines and columns, so that stack traces are right', async () => {

@@ -133,7 +133,10 @@ function prune(builds: string): void {
 }
 
 /** What files became, while their text is the same: a build after an edit compiles what was edited. */
-const known = new Map<string, { readonly text: string; readonly output: string; readonly imports: readonly Import[] }>();
+const known = new Map<
+  string,
+  { readonly text: string; readonly output: string; readonly imports: readonly Import[] }
+>();
 const KNOWN_MAX = 4096;
 
 function compileFile(source: string, project: string, done: Map<string, Compiled>): void {
