@@ -17,7 +17,18 @@ import type { Arrays } from './memory.ts';
 import { LAPPED, Mirror } from './mirror.ts';
 import { placesOf } from './plan.ts';
 import { catalogOf } from './reader.ts';
-import { COM_POS, COMMIT_NO, CUR, FORMATTED, LOG_POS, PHASE, SUSPECT_MORE, WORDS_PAGE } from './words.ts';
+import {
+  ACCUSED_GENERATION,
+  COM_POS,
+  COMMIT_NO,
+  CUR,
+  FORMATTED,
+  LOG_POS,
+  PHASE,
+  SUSPECT_MORE,
+  VISIT_POOL,
+  WORDS_PAGE,
+} from './words.ts';
 
 /** What `dumpSegment` takes. */
 export interface DumpOptions {
@@ -172,6 +183,7 @@ function quiet(words: Int32Array): void {
   words[LOG_POS - WORDS_PAGE] = 0;
   words[COM_POS - WORDS_PAGE] = 0;
   words.fill(0, CUR - WORDS_PAGE, SUSPECT_MORE - WORDS_PAGE + 1);
+  words.fill(0, VISIT_POOL - WORDS_PAGE, ACCUSED_GENERATION - WORDS_PAGE + 1);
   words[PHASE - WORDS_PAGE] = 0;
 }
 

@@ -33,8 +33,9 @@ import { FREE, HIGH, LIVE, type PoolPlaces, PoolSlots, poolPlaces, SPREADS } fro
 import { type Pages, PoolRoom } from './pool-room.ts';
 import { type RecordClass, RecordClasses } from './record-classes.ts';
 import type { PoolResume, ResumePool } from './resume.ts';
-import { Spreads } from './spread.ts';
+import { siteOfSpread, Spreads } from './spread.ts';
 import { OPEN } from './undo-log.ts';
+import { type PoolVisits, SITE_WALK } from './visits.ts';
 
 export { BITMAP, HIGH, poolPlaces } from './pool-places.ts';
 export type { PoolPlaces } from './pool-places.ts';
@@ -50,6 +51,7 @@ export interface PoolParts {
   /** Word of the region. */
   readonly word: number;
   readonly pages: Pages;
+  readonly visits: PoolVisits;
 }
 
 /** Most views that are made ahead at a time: a millisecond or two. */
@@ -62,6 +64,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   readonly capacity: number;
   /** Layout of a record, hidden fields included. */
   readonly layout: StructLayout;
+  /** @internal */
+  readonly visits: PoolVisits;
   readonly #context: StoreContext;
   readonly #classes: RecordClasses;
   /** Of the first class: what is the same for all. */
@@ -86,6 +90,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   /** Called for the view of each record that is destroyed. */
   readonly #afterDestroy: ((view: T) => void)[] = [];
   readonly #parts = new Map<StructLayout, StampedPart[]>();
+  readonly #generations = (slot: number): number => this.generationOf(slot);
   /** Views made since `prepareAgain`. */
   #made = 0;
 
@@ -95,6 +100,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.name = pool.name;
     this.capacity = pool.capacity === 0 ? Number.POSITIVE_INFINITY : pool.capacity;
     this.layout = pool.layout;
+    this.visits = parts.visits;
     this.#context = context;
     this.#classes = new RecordClasses(pool, parts.classes, context);
     this.#view = parts.classes[0]!.view;
@@ -292,9 +298,20 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   /** Visit live records in slot order. One created during the walk may or may not be visited; one destroyed during it is
    * not visited after. */
   forEach(fn: (record: T, slot: number) => void): void {
+    const visits = this.visits.walks ? this.visits : undefined;
+    const before = visits?.enter(SITE_WALK) ?? 0;
+    try {
+      this.#each(fn, visits);
+    } finally {
+      visits?.leave(before);
+    }
+  }
+
+  #each(fn: (record: T, slot: number) => void, visits: PoolVisits | undefined): void {
     const I = this.#I;
     const at = this.#at;
     const views = this.#views;
+    const generations = this.#generations;
     for (let start = 0; start < this.#U[this.#word + HIGH]; start += 32) {
       const word = at.bits(start);
       let bits = I[word];
@@ -303,6 +320,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
         bits &= bits - 1;
         if (((I[word] >>> bit) & 1) === 0) continue;
         const slot = start | bit;
+        if (visits !== undefined && !visits.visit(slot, generations)) continue;
         const record = views[slot] ?? this.#use(slot, at.base(slot));
         if (record !== undefined) fn(record, slot);
       }
@@ -313,23 +331,40 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
    * @throws StateError `STATE_SPREAD` */
   spread(everyMs: number, fn: (record: T, slot: number) => void, name = ''): void {
     const views = this.#views;
-    this.#spreads.run(everyMs, name, slot => {
-      const record = views[slot] ?? this.#use(slot, this.#at.base(slot));
-      if (record !== undefined) fn(record, slot);
-    });
+    const { visits } = this;
+    const generations = this.#generations;
+    const before = visits.enter(siteOfSpread(everyMs, name));
+    try {
+      this.#spreads.run(everyMs, name, slot => {
+        if (!visits.visit(slot, generations)) return;
+        const record = views[slot] ?? this.#use(slot, this.#at.base(slot));
+        if (record !== undefined) fn(record, slot);
+      });
+    } finally {
+      visits.leave(before);
+    }
   }
 
   /** In slot order, as forEach. */
-  *[Symbol.iterator](): Generator<T, undefined> {
-    for (let slot = 0; slot < this.#U[this.#word + HIGH]; slot++) {
-      const bits = this.#I[this.#at.bits(slot)];
-      if (bits === 0) {
-        slot |= 31;
-        continue;
+  [Symbol.iterator](): Generator<T, undefined> {
+    return this.#records(this.visits.walks ? this.visits : undefined);
+  }
+
+  *#records(visits: PoolVisits | undefined): Generator<T, undefined> {
+    const before = visits?.enter(SITE_WALK) ?? 0;
+    try {
+      for (let slot = 0; slot < this.#U[this.#word + HIGH]; slot++) {
+        const bits = this.#I[this.#at.bits(slot)];
+        if (bits === 0) {
+          slot |= 31;
+          continue;
+        }
+        if (((bits >>> (slot & 31)) & 1) === 0 || visits?.visit(slot, this.#generations) === false) continue;
+        const record = this.get(slot);
+        if (record !== undefined) yield record;
       }
-      if (((bits >>> (slot & 31)) & 1) === 0) continue;
-      const record = this.get(slot);
-      if (record !== undefined) yield record;
+    } finally {
+      visits?.leave(before);
     }
     return undefined;
   }

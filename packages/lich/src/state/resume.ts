@@ -12,6 +12,7 @@
  * Nothing here grows with the state before it is used: bits of 65,536 slots are made when one of them is met. */
 import type { Journal, ViewOwner } from './journal.ts';
 import type { UndoLog } from './undo-log.ts';
+import { type PoolVisits, SITE_RESUME } from './visits.ts';
 
 /** Slots in one piece of the bits. */
 const PIECE_LOG2 = 16;
@@ -35,6 +36,7 @@ export interface ResumePool extends ViewOwner {
   readonly name: string;
   /** Slots that were ever used. */
   readonly high: number;
+  generationOf(slot: number): number;
   /** Bits of the 32 slots from this one on. */
   bitsAt(slot: number): number;
   /** Use a record. */
@@ -54,6 +56,7 @@ export class PoolResume implements ViewOwner {
   readonly #position: () => number;
   readonly #reason: string;
   readonly #report: ResumeReport;
+  readonly #visits: PoolVisits;
   /** Slots below had been used when the life began. */
   readonly #high: number;
   readonly #bits: (Uint32Array | undefined)[] = [];
@@ -69,6 +72,7 @@ export class PoolResume implements ViewOwner {
     readonly reason: string;
     readonly report: ResumeReport;
     readonly eager: boolean;
+    readonly visits: PoolVisits;
   }) {
     this.#pool = parts.pool;
     this.#log = parts.log;
@@ -76,6 +80,7 @@ export class PoolResume implements ViewOwner {
     this.#position = parts.position;
     this.#reason = parts.reason;
     this.#report = parts.report;
+    this.#visits = parts.visits;
     this.eager = parts.eager;
     this.#high = parts.pool.high;
   }
@@ -97,9 +102,20 @@ export class PoolResume implements ViewOwner {
   run(slot: number, record: { onResume?: (reason: string) => unknown }): void {
     this.#mark(slot);
     if (typeof record.onResume !== 'function') return;
+    const visits = this.#visits;
+    const before = visits.enter(SITE_RESUME);
+    try {
+      // A suspended record is used as it is.
+      if (visits.visit(slot, of => this.#pool.generationOf(of))) this.#run(slot, record);
+    } finally {
+      visits.leave(before);
+    }
+  }
+
+  #run(slot: number, record: { onResume?: (reason: string) => unknown }): void {
     const savepoint = this.#log.savepoint();
     try {
-      const result = record.onResume(this.#reason);
+      const result = record.onResume!(this.#reason);
       if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
         throw new TypeError(`onResume of ${this.#pool.name} returned a promise: it is synchronous, as handlers are`);
       // What it changed may have used up what the commit needs.

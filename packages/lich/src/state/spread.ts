@@ -30,6 +30,7 @@ import type { Violation } from './errors.ts';
 import { StateError } from './errors.ts';
 import type { StoreContext } from './memory.ts';
 import { HIGH, LIVE, type PoolSlots, SPREAD_AREA, SPREAD_WORDS, SPREADS, SPREADS_MAX } from './pool-places.ts';
+import { SITE_SPREAD } from './visits.ts';
 import { COMMIT_NO, NOW } from './words.ts';
 import { OPEN } from './undo-log.ts';
 
@@ -70,6 +71,11 @@ function hashOfName(name: string): readonly [number, number] {
     names.set(name, found);
   }
   return found;
+}
+
+/** What tells a spread from others over the same records, where it says what it visits. */
+export function siteOfSpread(everyMs: number, name: string): number {
+  return SITE_SPREAD + (((hashOfName(name)[0] ^ Math.imul(everyMs, 0x9e37_79b1)) >>> 8) % (256 - SITE_SPREAD));
 }
 
 export interface SpreadParts {

@@ -49,6 +49,7 @@ import { layoutReleaser } from './release.ts';
 import { PoolResume, type ResumeReport } from './resume.ts';
 import { readBytes, readText, writeBytes, writeText } from './text.ts';
 import { OPEN, UndoLog } from './undo-log.ts';
+import { PoolVisits, Visits } from './visits.ts';
 import { FIRST_STAMP, FORMATTED, LOG_POS, STAMP_HI, STAMP_LO } from './words.ts';
 
 interface Resumable {
@@ -72,6 +73,8 @@ export interface Store<S = unknown> {
   readonly machines: Machines;
   /** @internal */
   readonly machineNames: MachineNames;
+  /** Which record the code of the service is at. @internal */
+  readonly visits: Visits;
   /** Enter the first states of the root's machines: in the transaction that fills a new state. */
   enterRoot(): void;
   /** Call `fn` after each rollback and rollbackTo: to drop what was derived from words. */
@@ -132,6 +135,7 @@ class StoreImpl implements Store<object> {
   readonly context: StoreContext;
   readonly machines: Machines;
   readonly machineNames: MachineNames;
+  readonly visits: Visits;
   readonly #places: StatePlaces;
   readonly #rootWord: number;
   readonly #rootStamp: number;
@@ -154,6 +158,8 @@ class StoreImpl implements Store<object> {
     this.#rootStamp = rootStampWord(plan.layouts, places.root);
 
     const mem = segment;
+    const visits = new Visits(mem.i32);
+    this.visits = visits;
     const journal = new Journal();
     const nested = [...plan.layouts.structs.values()];
     const refs = new Map(poolLayouts.map(pool => [pool.name, { pool: undefined as Pool<any> | undefined }]));
@@ -332,6 +338,7 @@ class StoreImpl implements Store<object> {
         pool,
         word: words[k]!,
         pages,
+        visits: new PoolVisits(visits, mem.i32, k),
       };
       return outside?.pool(parts) ?? new Pool(parts);
     });
@@ -398,6 +405,7 @@ class StoreImpl implements Store<object> {
         reason,
         report,
         eager,
+        visits: pool.visits,
       });
       pool.beginResume(resume);
       this.#resuming.push({ pool, resume });

@@ -20,6 +20,11 @@
  *    144  formatted  owner   1 once the root holds its initial values
  *    160  restored   owner   RESTORED_* : made from a dump, and no life has begun since
  *    176  catalog    owner   which catalog is in force                    | adopt.ts
+ *    192  visitPool  owner   which record is being visited                | visits.ts
+ *    194  visitSlot  owner                                                |
+ *    196  accusedPool owner  which record its deaths are counted against  | runtime/suspects.ts
+ *    198  accusedSlot owner                                               |
+ *    200  accusedGeneration owner                                         |
  *   1008  …          shm     clean mark, epoch
  *
  * `cut` is followed by the words that the keeper needs with it. */
@@ -45,6 +50,11 @@ export const STAMP_HI = WORDS_PAGE + 129;
 export const FORMATTED = WORDS_PAGE + 144;
 export const CATALOG = WORDS_PAGE + 176;
 export const RESTORED = WORDS_PAGE + 160;
+export const VISIT_POOL = WORDS_PAGE + 192;
+export const VISIT_SLOT = WORDS_PAGE + 194;
+export const ACCUSED_POOL = WORDS_PAGE + 196;
+export const ACCUSED_SLOT = WORDS_PAGE + 198;
+export const ACCUSED_GENERATION = WORDS_PAGE + 200;
 
 /** Values of `restored`: what the streams to and from other nodes were is to be forgotten; it is forgotten. */
 export const RESTORED_WHOLE = 1;
