@@ -2,7 +2,7 @@
 /** Bits against a Set of numbers, and optional fields against a variable, on the bed of testing/containers.test-bed.ts. */
 import { bits } from '@lich/schema';
 import { describe, expect } from 'vitest';
-import { asGiven, type Bed, code, OPTIONAL, type Sort, tryOut } from '../testing/containers.test-bed.ts';
+import { asGiven, atLeast, type Bed, code, OPTIONAL, type Sort, tryOut } from '../testing/containers.test-bed.ts';
 
 interface Model {
   readonly on: ReadonlySet<number>;
@@ -109,6 +109,7 @@ function optionalBed(sort: Sort): Bed<{ value: any }> {
 
 // Each `describe` does more than 100,000 operations.
 describe('bits', () => {
+  atLeast(100_000);
   for (const [length, reach] of [
     [0, 100],
     [0, 5000],
@@ -118,12 +119,13 @@ describe('bits', () => {
     [70, 70],
     [5000, 5000],
   ])
-    tryOut(`${length === 0 ? 'bits()' : `bits(${length})`}, up to ${reach}`, bitsBed(length!, reach!), 23);
+    tryOut(`${length === 0 ? 'bits()' : `bits(${length})`}, up to ${reach}`, bitsBed(length!, reach!), 31);
 });
 
 /** Those that take longer to compare. */
-const often: Record<string, number> = { 'optional(Part)': 10, 'optional(list(text()))': 10 };
+const often: Record<string, number> = { 'optional(Part)': 13, 'optional(list(text()))': 13 };
 
 describe('optional', () => {
-  for (const name of Object.keys(OPTIONAL)) tryOut(name, optionalBed(OPTIONAL[name]!), often[name] ?? 36);
+  atLeast(100_000);
+  for (const name of Object.keys(OPTIONAL)) tryOut(name, optionalBed(OPTIONAL[name]!), often[name] ?? 49);
 });

@@ -2,7 +2,16 @@
 /** Growing arrays and queues against the Array of JavaScript, on the bed of testing/containers.test-bed.ts. */
 import { array, queue } from '@lich/schema';
 import { describe, expect } from 'vitest';
-import { asGiven, type Bed, code, OPTIONAL, type Sort, SORTS, tryOut } from '../testing/containers.test-bed.ts';
+import {
+  asGiven,
+  atLeast,
+  type Bed,
+  code,
+  OPTIONAL,
+  type Sort,
+  SORTS,
+  tryOut,
+} from '../testing/containers.test-bed.ts';
 
 const ALL: Record<string, Sort> = { ...SORTS, ...OPTIONAL };
 
@@ -187,15 +196,17 @@ function queueBed(sort: Sort, capacity: number): Bed<any[]> {
   };
 }
 
-// Each `describe` does more than 100,000 operations, most of them on elements that are quick to compare.
+/** Most operations are on elements that are quick to compare. */
 const often = (sort: Sort, count: number) => (sort.change === undefined ? count : Math.ceil(count / 4));
 
 describe('array', () => {
-  for (const name of Object.keys(ALL)) tryOut(`of ${name}`, arrayBed(ALL[name]!), often(ALL[name]!, 13));
+  atLeast(100_000);
+  for (const name of Object.keys(ALL)) tryOut(`of ${name}`, arrayBed(ALL[name]!), often(ALL[name]!, 18));
 });
 
 describe('queue', () => {
-  for (const name of Object.keys(ALL)) tryOut(`of ${name}`, queueBed(ALL[name]!, 0), often(ALL[name]!, 10));
+  atLeast(100_000);
+  for (const name of Object.keys(ALL)) tryOut(`of ${name}`, queueBed(ALL[name]!, 0), often(ALL[name]!, 15));
   for (const name of ['i32', 'text()', 'Part', 'ref', 'optional(Part)', 'list(text())'])
-    tryOut(`of ${name}, at most 5`, queueBed(ALL[name]!, 5), often(ALL[name]!, 10));
+    tryOut(`of ${name}, at most 5`, queueBed(ALL[name]!, 5), often(ALL[name]!, 15));
 });

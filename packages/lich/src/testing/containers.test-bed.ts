@@ -23,8 +23,9 @@ import {
   u32,
   u8,
 } from '@lich/schema';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { openStore, plain, type Store, storePlan } from '../state/index.ts';
 import { memorySegment } from './memory-segment.ts';
 
@@ -185,6 +186,29 @@ export interface Bed<M> {
   apply(real: any, model: M, op: Op, world: World, put: (value: unknown) => void): M;
 }
 
+/** As expect(…).toBe(…), which takes its time. */
+export function same(real: unknown, model: unknown): void {
+  if (!Object.is(real, model)) expect(real).toBe(model);
+}
+
+/** As expect(…).toEqual(…). */
+export function equal(real: unknown, model: unknown): void {
+  if (!Object.is(real, model) && !isDeepStrictEqual(real, model)) expect(real).toEqual(model);
+}
+
+/** Operations so far in this `describe`. */
+let operations = 0;
+
+/** Said in a `describe`: all of its beds together do at least so many operations. */
+export function atLeast(count: number): void {
+  operations = 0;
+  afterAll(() => {
+    const here = operations;
+    operations = 0;
+    expect(here).toBeGreaterThan(count);
+  });
+}
+
 const runs = process.env.LICH_SOAK === '1' ? 10_000 : undefined;
 
 /** @param count runs of this bed; each has about 650 operations: making a store costs more than a few hundred of them */
@@ -228,10 +252,10 @@ export function tryOut<M>(name: string, bed: Bed<M>, count: number): void {
         let models: M[] = Array.from({ length: 4 }, () => bed.empty());
         const holder = (k: number) => (k === 3 ? s : s.boxes.get(k));
         const compare = (...which: number[]) => {
-          for (const k of which) expect((plain(holder(k)) as any).it).toEqual(bed.plain(models[k]!));
+          for (const k of which) equal((plain(holder(k)) as any).it, bed.plain(models[k]!));
         };
         for (const { steps, rollback, recreate } of history) {
-          const before = structuredClone(models);
+          const before = rollback ? structuredClone(models) : models;
           log.begin();
           if (recreate < 3) {
             // The last slot that was given back is the first that is taken.
@@ -240,7 +264,7 @@ export function tryOut<M>(name: string, bed: Bed<M>, count: number): void {
             models[recreate] = bed.empty();
           }
           for (const { where, ops, undo } of steps) {
-            const here = structuredClone(models[where]!);
+            const here = undo ? structuredClone(models[where]!) : models[where]!;
             const savepoint = log.savepoint();
             for (const one of ops) {
               done++;
@@ -280,6 +304,6 @@ export function tryOut<M>(name: string, bed: Bed<M>, count: number): void {
       }),
       { numRuns: runs ?? count, endOnFailure: process.env.LICH_SHRINK === '0' },
     );
-    expect(done).toBeGreaterThan(0);
+    operations += done;
   });
 }
