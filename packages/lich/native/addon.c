@@ -2,6 +2,7 @@
  *
  * The order of the verbs, file by file, is the order of src/shm/native.ts:
  *   mapping.c   mapOver unmapOver protect sync populate allocate allocateAsync linkFd memoryFile makeFifo
+ *   shadow.c   shadowMap shadowPopulate shadowTake shadowDrop
  *   lock.c      lockFormat lockMap lockTry lockWait lockRelease lockWord lockWatch lockFile
  *   doorbell.c  futexWait futexWake ringFd
  *   process.c   nowNs threadId setCoreLimit pinCpu libc */
@@ -122,7 +123,7 @@ napi_value lich_undefined(napi_env env) {
 }
 
 NAPI_MODULE_INIT() {
-  const lich_verb *tables[] = {lich_mapping_verbs, lich_lock_verbs, lich_doorbell_verbs, lich_process_verbs};
+  const lich_verb *tables[] = {lich_mapping_verbs, lich_shadow_verbs, lich_lock_verbs, lich_doorbell_verbs, lich_process_verbs};
   for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
     for (const lich_verb *verb = tables[t]; verb->name; verb++) {
       napi_value call;

@@ -48,6 +48,7 @@ typedef struct {
 
 /* One table per file, ended by {NULL, NULL}. */
 extern const lich_verb lich_mapping_verbs[];
+extern const lich_verb lich_shadow_verbs[];
 extern const lich_verb lich_lock_verbs[];
 extern const lich_verb lich_doorbell_verbs[];
 extern const lich_verb lich_process_verbs[];

@@ -258,6 +258,12 @@ export class Inbox {
     this.#markDirty(sender);
   }
 
+  /** Forget what was seen of the senders' lanes: at boot. */
+  reload(): void {
+    this.#held.fill(undefined);
+    this.#failed.fill(0);
+  }
+
   /** What is published for that node changed by other means. */
   touch(sender: number): void {
     this.#markDirty(sender);

@@ -16,6 +16,11 @@ export interface Watch {
   readonly cancel: () => void;
 }
 
+/** A second, writable mapping of a segment's file; opaque. */
+export interface Shadow {
+  readonly __brand: 'Shadow';
+}
+
 /** 0 = acquired, 1 = acquired from a dead owner, 2 = busy, 3 = time is over. */
 export type LockOutcome = 0 | 1 | 2 | 3;
 
@@ -31,6 +36,12 @@ export interface Native {
   linkFd(fd: number, path: string): boolean;
   memoryFile(bytes: number): number;
   makeFifo(path: string): boolean;
+  // shadow.c
+  shadowMap(view: View, fd: number, bytes: number, path: string): Shadow;
+  /** false: this kernel cannot. */
+  shadowPopulate(shadow: Shadow, offset: number, bytes: number, path: string): boolean;
+  shadowTake(shadow: Shadow, view: View, path: string): void;
+  shadowDrop(shadow: Shadow): void;
   // lock.c
   lockFormat(fd: number, path: string): number;
   lockMap(fd: number, path: string): number;

@@ -230,6 +230,12 @@ export class UndoLog {
     return { undone };
   }
 
+  /** @internal The segment cannot be written any more: as before `recover`. */
+  shut(): void {
+    this.#journal.clear();
+    this.#core.setState(READ_ONLY);
+  }
+
   /** Step R1: is the open part of the log one that can be undone? Writes nothing.
    * @returns its words
    * @throws StateError `STATE_CORRUPT` */
