@@ -2,8 +2,8 @@
 // the segment. It runs the built dist/.
 import { array, int, pool, ref, state, struct } from '@lich/schema';
 import TinyQueue from 'tinyqueue';
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { asArray, openStore, storePlan } from '../../dist/state/index.js';
+import { asArray, storePlan } from '../../dist/state/index.js';
+import { killedOwner, violations } from '../testing/owner.mjs';
 
 const UNITS = 60;
 class Unit extends struct({ at: int, turns: int }) {}
@@ -11,12 +11,10 @@ const schema = state({ units: pool(Unit, { capacity: 256 }), turns: array(ref('u
 const plan = storePlan(schema, { logWords: 1 << 16, heapBytes: 4 << 20 });
 const byTime = (a, b) => a.at - b.at;
 
-let store;
 let queue;
 
 /** What a life begins with: the package's own fields are made anew over what is in the segment. */
-function begin() {
-  const { log, state: s } = store;
+function begin({ log, state: s }) {
   log.begin();
   while (s.turns.length < UNITS) s.turns.push(s.units.create({ at: s.turns.length }));
   queue = new TinyQueue(asArray(s.turns), byTime);
@@ -25,9 +23,9 @@ function begin() {
   log.onRollback(() => (queue.length = s.turns.length));
 }
 
-function audit() {
+function audit(store) {
   const { state: s } = store;
-  const wrong = store.check().map(({ where, what }) => `${where}: ${what}`);
+  const wrong = violations(store);
   const all = s.turns.toArray().length === s.turns.length ? [...s.turns] : [];
   if (new Set(all).size !== s.units.size)
     wrong.push(`${s.units.size} units, ${new Set(all).size} of them in ${all.length} turns`);
@@ -43,36 +41,18 @@ function audit() {
   return { wrong, done: s.done, units: s.units.size };
 }
 
-const orders = {
-  open({ dir }) {
-    const lock = OwnerLock.open(dir, 'turns');
-    const took = lock.tryAcquire();
-    const id = { dir, name: 'turns', kind: 'state', layoutHash: plan.layoutHash };
-    let segment;
-    try {
-      segment = attachSegment({ ...id, write: true });
-    } catch (error) {
-      if (error.code !== 'SHM_NOT_FOUND') throw error;
-      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
-    }
-    store = openStore(segment, plan);
-    const { undone } = store.recover();
+killedOwner({
+  name: 'turns',
+  plan,
+  times: 200,
+  open(store) {
     // First what was left, then what a life begins with.
-    const found = audit();
-    begin();
-    return { took, undone, ...found };
+    const found = audit(store);
+    begin(store);
+    return found;
   },
-  churn({ seed }) {
-    let x = seed >>> 0 || 1;
-    const random = n => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return (x >>> 0) % n;
-    };
-    const { log, state: s } = store;
-    const transact = () => {
-      log.begin();
+  churn({ state: s }, random) {
+    return () => {
       const unit = queue.pop();
       s.now = unit.at;
       s.done++;
@@ -80,23 +60,6 @@ const orders = {
       if (random(40) === 0 && s.units.size < 200) queue.push(s.units.create({ at: s.now + random(50) }));
       unit.at += 1 + random(100);
       queue.push(unit);
-      if (random(5) === 0) log.rollback();
-      else log.commit();
     };
-    const loop = () => {
-      for (let k = 0; k < 200; k++) transact();
-      setImmediate(loop);
-    };
-    setImmediate(loop);
-    return {};
   },
-};
-
-process.on('message', order => {
-  try {
-    process.send(orders[order.do](order));
-  } catch (error) {
-    process.send({ error: { name: error.name, code: error.code, message: error.message } });
-  }
 });
-process.on('disconnect', () => process.exit(0));

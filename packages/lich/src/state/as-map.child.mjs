@@ -2,8 +2,8 @@
 // the segment. It runs the built dist/.
 import { f64, int, map, state, struct, text } from '@lich/schema';
 import memoize, { memoizeClear } from 'memoize';
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { openStore, storePlan } from '../../dist/state/index.js';
+import { storePlan } from '../../dist/state/index.js';
+import { killedOwner, violations } from '../testing/owner.mjs';
 
 /** What memoize keeps for each key. */
 class Answer extends struct({ data: f64, maxAge: f64 }) {}
@@ -11,14 +11,12 @@ const schema = state({ answers: map(text(), Answer), worked: int, asked: int });
 const plan = storePlan(schema, { logWords: 1 << 16, heapBytes: 4 << 20 });
 const PLACES = 60;
 
-let store;
 let costOf;
 
 const cost = (from, to) => Math.hypot((from % 8) - (to % 8), (from >> 3) - (to >> 3)) * (1 + ((from ^ to) & 3));
 
 /** What a life begins with: the package's function, over the map as it is. */
-function begin() {
-  const { state: s } = store;
+function begin({ state: s }) {
   const work = (from, to) => {
     s.worked++;
     return cost(from, to);
@@ -26,47 +24,29 @@ function begin() {
   costOf = memoize(work, { cache: s.answers, cacheKey: ([from, to]) => `${from} to ${to}` });
 }
 
-function audit() {
+function audit(store) {
   const { state: s } = store;
-  const wrong = store.check().map(({ where, what }) => `${where}: ${what}`);
+  const wrong = violations(store);
   // Each answer was worked out once, and none was lost.
   if (s.answers.size !== s.worked) wrong.push(`${s.answers.size} answers, ${s.worked} worked out`);
   for (const [key, { data }] of s.answers) {
     const [from, to] = key.split(' to ').map(Number);
     if (data !== cost(from, to)) wrong.push(`${key}: ${data}, not ${cost(from, to)}`);
   }
-  return { wrong, asked: s.asked, answers: s.answers.size };
+  return { wrong, done: s.asked };
 }
 
-const orders = {
-  open({ dir }) {
-    const lock = OwnerLock.open(dir, 'walks');
-    const took = lock.tryAcquire();
-    const id = { dir, name: 'walks', kind: 'state', layoutHash: plan.layoutHash };
-    let segment;
-    try {
-      segment = attachSegment({ ...id, write: true });
-    } catch (error) {
-      if (error.code !== 'SHM_NOT_FOUND') throw error;
-      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
-    }
-    store = openStore(segment, plan);
-    const { undone } = store.recover();
-    const found = audit();
-    begin();
-    return { took, undone, ...found };
+killedOwner({
+  name: 'walks',
+  plan,
+  times: 200,
+  open(store) {
+    const found = audit(store);
+    begin(store);
+    return found;
   },
-  churn({ seed }) {
-    let x = seed >>> 0 || 1;
-    const random = n => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return (x >>> 0) % n;
-    };
-    const { log, state: s } = store;
-    const transact = () => {
-      log.begin();
+  churn({ state: s }, random) {
+    return () => {
       for (let k = 1 + random(4); k > 0; k--) {
         const from = random(PLACES);
         const to = random(PLACES);
@@ -77,23 +57,6 @@ const orders = {
         memoizeClear(costOf);
         s.worked = 0;
       }
-      if (random(5) === 0) log.rollback();
-      else log.commit();
     };
-    const loop = () => {
-      for (let k = 0; k < 200; k++) transact();
-      setImmediate(loop);
-    };
-    setImmediate(loop);
-    return {};
   },
-};
-
-process.on('message', order => {
-  try {
-    process.send(orders[order.do](order));
-  } catch (error) {
-    process.send({ error: { name: error.name, code: error.code, message: error.message } });
-  }
 });
-process.on('disconnect', () => process.exit(0));

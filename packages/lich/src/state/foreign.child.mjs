@@ -2,8 +2,8 @@
 // It runs the built dist/.
 import { readFileSync } from 'node:fs';
 import { array, f64, state, u32 } from '@lich/schema';
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { foreign, foreignModule, openStore, storePlan } from '../../dist/state/index.js';
+import { foreign, foreignModule, storePlan } from '../../dist/state/index.js';
+import { killedOwner, violations } from '../testing/owner.mjs';
 
 const NAMES = 200;
 const wasm = readFileSync(new URL('../testing/fixtures/foreign/board.wasm', import.meta.url));
@@ -11,7 +11,7 @@ const wasm = readFileSync(new URL('../testing/fixtures/foreign/board.wasm', impo
 const schema = state({ scores: array(f64, NAMES), done: u32 });
 const plan = storePlan(schema, { logWords: 1 << 18, heapBytes: 4 << 20 });
 
-let store;
+let segment;
 let memory;
 let lib;
 /** Where names are handed over. */
@@ -19,13 +19,13 @@ let scratch;
 
 function name(k) {
   const bytes = Buffer.from(`player number ${k}`);
-  store.segment.u8.set(bytes, scratch);
+  segment.u8.set(bytes, scratch);
   return [scratch, bytes.length];
 }
 
 /** Do both hold the same? */
-function audit() {
-  const wrong = store.check().map(({ where, what }) => `${where}: ${what}`);
+function audit(store) {
+  const wrong = violations(store);
   const faults = lib.board_check(memory.root);
   if (faults !== 0) wrong.push(`the board has ${faults} faults`);
   let on = 0;
@@ -41,44 +41,27 @@ function audit() {
   return { wrong, on, done: store.state.done, blocks: memory.size.blocks };
 }
 
-const orders = {
-  open({ dir }) {
-    const lock = OwnerLock.open(dir, 'board');
-    const took = lock.tryAcquire();
-    const id = { dir, name: 'board', kind: 'state', layoutHash: plan.layoutHash };
-    let segment;
-    try {
-      segment = attachSegment({ ...id, write: true });
-    } catch (error) {
-      if (error.code !== 'SHM_NOT_FOUND') throw error;
-      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
-    }
-    store = openStore(segment, plan);
-    const { undone } = store.recover();
+killedOwner({
+  name: 'board',
+  plan,
+  times: 100,
+  open(store) {
+    segment = store.segment;
     store.log.begin();
     memory = foreign(store, 'board');
     lib = foreignModule(memory, wasm);
     scratch = memory.malloc(64);
     if (memory.root === 0) memory.root = lib.board_new() >>> 0;
     store.log.commit();
-    const found = audit();
+    const found = audit(store);
     // Names are handed over inside of transactions only: the next life takes its own room.
     store.log.begin();
     memory.free(scratch);
     store.log.commit();
-    return { took, undone, ...found };
+    return found;
   },
-  churn({ seed }) {
-    let x = seed >>> 0 || 1;
-    const random = n => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return (x >>> 0) % n;
-    };
-    const { log, state: s } = store;
-    const transact = () => {
-      log.begin();
+  churn({ state: s }, random) {
+    return () => {
       memory.guard('all', () => {
         scratch = memory.malloc(64);
         for (let n = 1 + random(4); n > 0; n--) {
@@ -95,23 +78,6 @@ const orders = {
         memory.free(scratch);
       });
       s.done = (s.done + 1) >>> 0;
-      if (random(5) === 0) log.rollback();
-      else log.commit();
     };
-    const loop = () => {
-      for (let k = 0; k < 100; k++) transact();
-      setImmediate(loop);
-    };
-    setImmediate(loop);
-    return {};
   },
-};
-
-process.on('message', order => {
-  try {
-    process.send(orders[order.do](order));
-  } catch (error) {
-    process.send({ error: { name: error.name, code: error.code, message: error.message } });
-  }
 });
-process.on('disconnect', () => process.exit(0));

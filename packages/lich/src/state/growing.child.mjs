@@ -17,8 +17,8 @@ import {
   struct,
   text,
 } from '@lich/schema';
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { openStore, storePlan } from '../../dist/state/index.js';
+import { storePlan } from '../../dist/state/index.js';
+import { killedOwner, violations } from '../testing/owner.mjs';
 
 class Item extends struct({ kind: int, label: text(), charges: array(int) }) {}
 class Unit extends struct({
@@ -45,8 +45,6 @@ const schema = state({
 });
 const plan = storePlan(schema, { logWords: 1 << 18, heapBytes: 16 << 20 });
 
-let store;
-
 /** All that can be added up, beside `sum`, which every transaction keeps. */
 function sumOf(s) {
   let sum = 0;
@@ -57,38 +55,21 @@ function sumOf(s) {
   return sum + s.names.size + s.scores.size + s.items.length + s.words.length + s.things.length + s.raw.length;
 }
 
-const orders = {
-  open({ dir }) {
-    const lock = OwnerLock.open(dir, 'growing');
-    const took = lock.tryAcquire();
-    const id = { dir, name: 'growing', kind: 'state', layoutHash: plan.layoutHash };
-    let segment;
-    try {
-      segment = attachSegment({ ...id, write: true });
-    } catch (error) {
-      if (error.code !== 'SHM_NOT_FOUND') throw error;
-      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
-    }
-    store = openStore(segment, plan);
-    const { undone } = store.recover();
+killedOwner({
+  name: 'growing',
+  plan,
+  times: 50,
+  open(store) {
+    const { state: s } = store;
     // With the audit: a block of the heap that nothing owns is a violation.
-    const wrong = store.check().map(({ where, what }) => `${where}: ${what}`);
-    const s = store.state;
+    const wrong = violations(store);
     if (sumOf(s) !== s.sum) wrong.push(`the sum over all is ${sumOf(s)}, ${s.sum} was committed`);
-    return { took, undone, wrong, done: s.done, used: store.heap.usedWords };
+    return { wrong, done: s.done };
   },
-  /** Random changes until killed; one transaction in five is rolled back. */
-  churn({ seed }) {
-    let x = seed >>> 0 || 1;
-    const random = n => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return (x >>> 0) % n;
-    };
+  churn(store, random) {
     const word = () => 'abcdefghij'.repeat(1 + random(12)).slice(random(10));
     const item = () => ({ kind: random(99), label: word(), charges: Array.from({ length: random(9) }, (_, k) => k) });
-    const { log, state: s } = store;
+    const { state: s } = store;
     const change = () => {
       const units = s.units.size;
       if (units < 10 || (units < 60 && random(20) === 0)) s.units.create({ name: word() });
@@ -164,28 +145,10 @@ const orders = {
           }
       }
     };
-    const transact = () => {
-      log.begin();
+    return () => {
       for (let n = 1 + random(6); n > 0; n--) change();
       s.sum = sumOf(s);
       s.done++;
-      if (random(5) === 0) log.rollback();
-      else log.commit();
     };
-    const loop = () => {
-      for (let k = 0; k < 50; k++) transact();
-      setImmediate(loop);
-    };
-    setImmediate(loop);
-    return {};
   },
-};
-
-process.on('message', order => {
-  try {
-    process.send(orders[order.do](order));
-  } catch (error) {
-    process.send({ error: { name: error.name, code: error.code, message: error.message } });
-  }
 });
-process.on('disconnect', () => process.exit(0));

@@ -1,7 +1,7 @@
 // A child process of the tests: an owner that takes and gives back blocks of the heap. It runs the built dist/.
 import { array, state, struct, u32 } from '@lich/schema';
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { openStore, storePlan } from '../../dist/state/index.js';
+import { storePlan } from '../../dist/state/index.js';
+import { killedOwner, violations } from '../testing/owner.mjs';
 
 const SLOTS = 512;
 /** Each slot owns a block, or none: its link, its words, what it is filled with. */
@@ -9,15 +9,10 @@ class Slot extends struct({ link: u32, words: u32, fill: u32 }) {}
 const schema = state({ slots: array(Slot, SLOTS), done: u32 });
 const plan = storePlan(schema, { logWords: 1 << 16, heapBytes: 4 << 20 });
 
-let store;
-
 /** What the heap has and what the slots say, as one walk. */
-function audit() {
+function audit(store) {
   const { heap, segment, state: s } = store;
-  const wrong = store
-    .check()
-    .map(({ where, what }) => `${where}: ${what}`)
-    .filter(line => !line.includes('leaked'));
+  const wrong = violations(store).filter(line => !line.includes('leaked'));
   const owned = new Map();
   for (const slot of s.slots) if (slot.link !== 0) owned.set(slot.link, slot);
   let leaked = 0;
@@ -42,31 +37,13 @@ function audit() {
   return { blocks, leaked, wrong, done: s.done, used: heap.usedWords, high: heap.highWords };
 }
 
-const orders = {
-  open({ dir }) {
-    const lock = OwnerLock.open(dir, 'heap');
-    const took = lock.tryAcquire();
-    const id = { dir, name: 'heap', kind: 'state', layoutHash: plan.layoutHash };
-    let segment;
-    try {
-      segment = attachSegment({ ...id, write: true });
-    } catch (error) {
-      if (error.code !== 'SHM_NOT_FOUND') throw error;
-      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
-    }
-    store = openStore(segment, plan);
-    const { undone } = store.recover();
-    return { took, undone, ...audit() };
-  },
-  /** Transactions of 1 to 12 operations until killed; one in five is rolled back. */
-  churn({ seed }) {
-    let x = seed >>> 0 || 1;
-    const random = n => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return (x >>> 0) % n;
-    };
+killedOwner({
+  name: 'heap',
+  plan,
+  times: 500,
+  open: audit,
+  /** 1 to 12 operations a transaction. */
+  churn(store, random) {
     const { heap, log, segment, state: s } = store;
     const slots = [...s.slots];
     const fill = (slot, words) => {
@@ -76,8 +53,7 @@ const orders = {
       for (let k = 0; k < words; k++) segment.u32[heap.base + slot.link + k] = slot.fill ^ k;
     };
     const size = () => (random(20) === 0 ? random(1500) : random(4) === 0 ? random(120) : random(24));
-    const transact = () => {
-      log.begin();
+    return () => {
       for (let k = 1 + random(12); k > 0; k--) {
         const slot = slots[random(SLOTS)];
         if (slot.link === 0) {
@@ -94,23 +70,6 @@ const orders = {
         }
       }
       s.done = (s.done + 1) >>> 0;
-      if (random(5) === 0) log.rollback();
-      else log.commit();
     };
-    const loop = () => {
-      for (let k = 0; k < 500; k++) transact();
-      setImmediate(loop);
-    };
-    setImmediate(loop);
-    return {};
   },
-};
-
-process.on('message', order => {
-  try {
-    process.send(orders[order.do](order));
-  } catch (error) {
-    process.send({ error: { name: error.name, code: error.code, message: error.message } });
-  }
 });
-process.on('disconnect', () => process.exit(0));

@@ -1,7 +1,7 @@
 // A child process of the tests: the owner of a state. It runs the built dist/ and obeys orders sent over IPC.
 import { i32, int, map, pool, state, struct, text } from '@lich/schema';
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { openStore, storePlan } from '../../dist/state/index.js';
+import { storePlan } from '../../dist/state/index.js';
+import { obey, own } from '../testing/owner.mjs';
 
 class Account extends struct({ up: int, down: int, twin: i32, label: text(20), items: map(int, i32, 6) }) {}
 const schema = state({
@@ -18,19 +18,10 @@ const orders = {
   /** Become the owner: make the segment, or take over what is there. */
   open({ dir, logWords }) {
     const plan = storePlan(schema, { logWords });
-    const lock = OwnerLock.open(dir, 'bank');
-    const took = lock.tryAcquire();
-    const id = { dir, name: 'bank', kind: 'state', layoutHash: plan.layoutHash };
-    let segment;
-    try {
-      segment = attachSegment({ ...id, write: true });
-    } catch (error) {
-      if (error.code !== 'SHM_NOT_FOUND') throw error;
-      segment = createSegment({ ...id, regions: plan.regions, catalog: plan.catalog });
-    }
-    store = openStore(segment, plan);
-    const { undone } = store.recover();
-    return { took, outcome: segment.outcome, undone, violations: store.check() };
+    const owned = own(dir, 'bank', plan);
+    store = owned.store;
+    const { took, undone } = owned;
+    return { took, outcome: store.segment.outcome, undone, violations: store.check() };
   },
   put({ key, value }) {
     store.log.begin();
@@ -100,11 +91,4 @@ const orders = {
   },
 };
 
-process.on('message', order => {
-  try {
-    process.send(orders[order.do](order));
-  } catch (error) {
-    process.send({ error: { name: error.name, code: error.code, message: error.message } });
-  }
-});
-process.on('disconnect', () => process.exit(0));
+obey(orders);
