@@ -12,6 +12,7 @@ import { errorData, type Log } from './log.ts';
 import { type LayoutOptions, planOf } from './node-layout.ts';
 import { HEARTBEAT, NOW, setPhase } from './node-words.ts';
 import type { Life } from './service.ts';
+import { Report } from './report/report.ts';
 import { Standby } from './standby.ts';
 import { beginLife, takeOver } from './take-over.ts';
 
@@ -39,6 +40,8 @@ export interface Logic {
   isWaiting(code: number, pos: number, more: number): boolean;
   /** No process ran between these times. Outside transactions, before service time moves on and before `resumed`. */
   outage?(fromMs: number, toMs: number): void;
+  /** What it counts since its process began, shown as `lich_messages_total`. */
+  readonly counts?: Readonly<Record<string, number>>;
   /** Before the loop's first turn, and after its last. */
   open(): void | Promise<void>;
   close(): void | Promise<void>;
@@ -51,6 +54,7 @@ export class Core {
   readonly self: NodeEntry;
   readonly log: Log;
   readonly lock: OwnerLock;
+  readonly report: Report;
   readonly directory: Directory;
   readonly bells: Bells;
   readonly limits: BusLimits;
@@ -90,6 +94,7 @@ export class Core {
     this.self = this.directory.ensure(o.name, o.id);
     this.bells = Bells.open(o.dir, this.limits.nodes);
     this.lock = OwnerLock.open(o.dir, o.name);
+    this.report = new Report(o.dir, o.name);
     this.plan = planOf(o);
   }
 
@@ -265,6 +270,7 @@ export class Core {
     done += this.#logic.step(this.updateNow());
     this.bus.publish();
     this.#runHooks();
+    this.report.publish(nowMs);
     if (nowMs - this.#tidiedAt >= TIDY_MS) {
       this.#tidiedAt = nowMs;
       this.bus.lookForNewPeers();
@@ -322,6 +328,8 @@ export class Core {
     this.#doorbell?.close();
     // Of what is being reserved a note is made in the segment.
     if (this.#lettingGo) await this.#reserving;
+    this.log.lead?.(undefined);
+    this.report.close(!this.#lettingGo);
     if (this.#lettingGo) return handOver(this);
     setPhase(this.store.segment, 'closed');
     this.bus.close();

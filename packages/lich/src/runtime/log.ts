@@ -1,12 +1,20 @@
-/** Log lines of a service: one JSON object a line (pino's format) on standard output, which the supervisor leads to a
- * file. Written at once, so that a process's last words are on disk before it dies. */
+/** Log lines of a node: one JSON object a line, in pino's format. Those of an owner go into its ring in shared memory, as
+ * parts of transactions (report/line-ring.ts); those of a process that owns nothing go to standard output, which the
+ * supervisor leads to a file. The host's collector brings both into `logs/<node>.log`. */
 import { writeSync } from 'node:fs';
+import { AUDIT, SURVIVES } from './report/line-ring.ts';
+import type { LineSink } from './report/report.ts';
 
-/** What handlers and nodes log with. At most five lines of one message in a second; the rest is counted. */
+/** What handlers and nodes log with. At most five lines of one message in a second; the rest is counted. A line is part of
+ * the transaction that says it: what is rolled back has said nothing, but for its errors. */
 export interface Log {
   info(message: string, data?: Readonly<Record<string, unknown>>): void;
   warn(message: string, data?: Readonly<Record<string, unknown>>): void;
   error(message: string, data?: Readonly<Record<string, unknown>>): void;
+  /** For the audit file; never left out for there being many. Without it `info` is used. @internal */
+  audit?(event: string, data?: Readonly<Record<string, unknown>>): void;
+  /** Where lines go from here on; `undefined` = standard output. @internal */
+  lead?(sink: LineSink | undefined): void;
 }
 
 const LEVELS = { info: 30, warn: 40, error: 50 } as const;
@@ -15,9 +23,21 @@ type Level = keyof typeof LEVELS;
 /** Lines of one message in one second; what comes beyond is counted, and said with the next line. */
 const LINES_PER_SECOND = 5;
 
-/** @param write takes a finished line */
+/** Longer lines are cut: they would fill the ring. */
+const LINE_BYTES_MAX = 32_768;
+
+/** @param write takes a finished line where no ring does */
 export function createLog(name: string, write: (line: string) => void = toStandardOutput): Log {
   const recent = new Map<string, { sinceMs: number; lines: number; left: number }>();
+  let sink: LineSink | undefined;
+  const put = (level: Level, flags: number, head: object, message: string, data?: object): void => {
+    const line = { level: LEVELS[level], time: Date.now(), pid: process.pid, name, ...head, msg: message };
+    let text = textOf(line, data);
+    if (text.length > LINE_BYTES_MAX) {
+      text = textOf({ ...line, msg: message.slice(0, 1_000) }, { data: `${text.length} characters were too many` });
+    }
+    if (sink === undefined || !sink(text, flags)) write(`${text}\n`);
+  };
   const say = (level: Level, message: string, data?: Readonly<Record<string, unknown>>): void => {
     const time = Date.now();
     let seen = recent.get(message);
@@ -30,14 +50,16 @@ export function createLog(name: string, write: (line: string) => void = toStanda
       seen.left++;
       return;
     }
-    const more = seen.left > 0 ? { leftOut: seen.left } : {};
+    const more = seen.left > 0 ? { leftOut: seen.left, ...data } : data;
     seen.left = 0;
-    write(`${textOf({ level: LEVELS[level], time, pid: process.pid, name, msg: message, ...more }, data)}\n`);
+    put(level, level === 'error' ? SURVIVES : 0, {}, message, more);
   };
   return {
     info: (message, data) => say('info', message, data),
     warn: (message, data) => say('warn', message, data),
     error: (message, data) => say('error', message, data),
+    audit: (event, data) => put('info', AUDIT, { audit: true }, event, data),
+    lead: to => (sink = to),
   };
 }
 
@@ -50,7 +72,7 @@ function toStandardOutput(line: string): void {
 }
 
 /** A line must not cost the transaction that writes it: what JSON cannot say is said otherwise. */
-function textOf(line: object, data: Readonly<Record<string, unknown>> | undefined): string {
+function textOf(line: object, data: object | undefined): string {
   try {
     return JSON.stringify({ ...line, ...data }, (_, value: unknown) =>
       typeof value === 'bigint' ? String(value) : value,

@@ -1,6 +1,7 @@
 /** How the segments of a node are laid out. */
 import { type Fields, type StateSchema, u32 } from '@lich/schema';
 import { busFields, DEFAULT_LIMITS, type BusLimits } from '../bus/index.ts';
+import { reportFields } from './report/report.ts';
 import { storePlan, type StorePlan } from '../state/index.ts';
 
 /** What a node's segments follow from. */
@@ -26,6 +27,6 @@ export function planOf(o: LayoutOptions): StorePlan {
     ...(o.logBytes === undefined ? {} : { logWords: o.logBytes / 4 }),
     ...(o.heapBytes === undefined ? {} : { heapBytes: o.heapBytes }),
     ...(o.hidden === undefined ? {} : { hidden: o.hidden }),
-    system: { $born: u32, ...busFields({ ...DEFAULT_LIMITS, ...o.bus }), ...o.fields },
+    system: { $born: u32, ...reportFields, ...busFields({ ...DEFAULT_LIMITS, ...o.bus }), ...o.fields },
   });
 }

@@ -39,6 +39,7 @@ export class Standby {
     core.store.segment.touchNew();
     core.lanes.touchNew();
     core.bus.warm();
+    core.report.prepare();
   }
 
   #attach(): boolean {

@@ -9,6 +9,7 @@ import { WORDS } from '../state/index.ts';
 import { Blame, countDeath, OWN, QUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { takeHanded } from './let-go.ts';
+import { errorData } from './log.ts';
 import { lanesHash } from './node-layout.ts';
 import { setPhase } from './node-words.ts';
 
@@ -25,6 +26,7 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   core.lanes.makeWritable();
   setPhase(segment, 'recovering');
   const { undone } = core.store.recover();
+  openReport(core);
   const epoch = segment.nextEpoch();
   core.lanes.nextEpoch();
   core.bells.claim(core.self.index);
@@ -44,6 +46,16 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   const reason = created ? 'created' : restored ? 'restore' : ended;
   core.life = { epoch, reason };
   if (undone > 0) core.log.info('a transaction was open and is undone', { epoch, words: undone });
+}
+
+/** What is said from here on is part of transactions. A node that can have no report says it on standard output. */
+function openReport(core: Core): void {
+  try {
+    core.report.takeOver(core.store);
+    if (core.logic.counts) core.report.mirror(core.logic.counts, what => `lich_messages_total{what="${what}"}`);
+  } catch (error) {
+    core.log.warn('the node goes on without a report', errorData(error));
+  }
 }
 
 /** The life begins: `created`, or `resumed` after the outage is told. */

@@ -2,7 +2,8 @@
  *
  *   <node>.state   state segment        <node>.lock    owner lock
  *   <node>.lanes   lanes segment        bells          wake-up words of the cluster
- *   <index>.bell   FIFO of one node     .tmp-<pid>-<n> a file being made, where O_TMPFILE is missing
+ *   <node>.report  lines and counters   <index>.bell   FIFO of one node
+ *   .tmp-<pid>-<n> a file being made, where O_TMPFILE is missing
  *   .next-<node>.state    a segment about to take a name      .before-<node>.state    the one that had it
  *
  * All are ours (our effective uid), nobody else may write them, and none is reached through a symbolic link. */
@@ -11,8 +12,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ShmError, coded, rethrow } from './errors.ts';
 import { native } from './native.ts';
 
-/** What a segment is: the truth of a node, what it sends, or the bells of a cluster. */
-export type SegmentKind = 'state' | 'lanes' | 'bells';
+/** What a segment is: the truth of a node, what it sends, the bells of a cluster, or what a node reports. */
+export type SegmentKind = 'state' | 'lanes' | 'bells' | 'report' | 'inputs';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const OTHERS_WRITE = 0o022;

@@ -6,9 +6,9 @@
  *        0     8  magic          'LICH-SEG'
  *        8     4  formatVersion  1; this word and the magic keep their place in every version
  *       12     4  headerBytes    4096
- *       16     4  kind           1 state, 2 lanes, 3 bells
+ *       16     4  kind           1 state, 2 lanes, 3 bells, 4 report
  *       20     4  pageBytes      4096, the unit of all alignments
- *       24     8  layoutHash     of the schema (state), of the room's own tables (lanes, bells)
+ *       24     8  layoutHash     of the schema (state), of the room's own tables (the others)
  *       32     8  sizeBytes      of the file and the mapping, a multiple of 65536, at most 2^32
  *       40     8  createdMs      milliseconds since 1970
  *       48    16  bootId         boot on which the file was made
@@ -67,7 +67,7 @@ const REGION_BYTES = 64;
 const NAME_BYTES = 64;
 const CRC_OFFSET = 4092;
 const FLAG_RESERVED = 1;
-const KINDS: readonly SegmentKind[] = ['state', 'lanes', 'bells'];
+const KINDS: readonly SegmentKind[] = ['state', 'lanes', 'bells', 'report', 'inputs'];
 
 if (REGION_TABLE + REGIONS_MAX * REGION_BYTES !== 3072 || REGION_NAME_BYTES + 24 !== REGION_BYTES) {
   throw new Error('header.ts: the region table does not fit its place');

@@ -13,7 +13,14 @@ export function removeNode(dir: string, name: string): string[] {
   checkDir(dir);
   const lockFile = lockPath(dir, name);
   const state = segmentPath(dir, name, 'state');
-  const files = [nextPath(state), beforePath(state), state, segmentPath(dir, name, 'lanes'), lockFile];
+  const files = [
+    nextPath(state),
+    beforePath(state),
+    state,
+    segmentPath(dir, name, 'lanes'),
+    segmentPath(dir, name, 'report'),
+    lockFile,
+  ];
   const present = files.filter(path => fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined);
   if (present.length === 0) return [];
   let lock: OwnerLock | undefined;
@@ -48,7 +55,7 @@ export function removeNode(dir: string, name: string): string[] {
 export function removeCluster(dir: string): boolean {
   checkDir(dir);
   const files = fs.readdirSync(dir);
-  if (files.some(file => /^[^.].*\.(?:state|lanes|lock)$/.test(file))) return false;
+  if (files.some(file => /^[^.].*\.(?:state|lanes|report|lock)$/.test(file))) return false;
   for (const file of files) {
     if (file === 'bells' || /^\d+\.bell$/.test(file) || /^\.(?:tmp|next|before)-/.test(file))
       fs.rmSync(`${dir}/${file}`, { force: true });
