@@ -1,10 +1,10 @@
 /** Messages that end the process which handles them, in real processes: set aside, the sender told, the rest goes on. And
  * good messages under a storm of SIGKILLs: none is set aside. */
-import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { removeTestDirs, testDir } from '../testing/children.ts';
 import { LichUp, rootOf, until } from '../testing/lich-up.ts';
+import { listQuarantine, type MessageEntry } from './quarantine.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/poison/topology.ts', import.meta.url));
 const TOTAL = 300;
@@ -23,23 +23,9 @@ async function start(env: Record<string, string>): Promise<{ dir: string; up: Li
   return { dir, up };
 }
 
-interface Aside {
-  node: string;
-  from: string;
-  deaths: number;
-  messageId: number;
-  payload: string;
-}
+const asides = (dir: string) => listQuarantine(dir).map(({ entry }) => entry as MessageEntry);
 
-function asides(dir: string): Aside[] {
-  if (!fs.existsSync(`${dir}/aside`)) return [];
-  return fs
-    .readdirSync(`${dir}/aside`)
-    .filter(file => file.endsWith('.json'))
-    .map(file => JSON.parse(fs.readFileSync(`${dir}/aside/${file}`, 'utf8')) as Aside);
-}
-
-const numberIn = (aside: Aside) => Buffer.from(aside.payload, 'base64').readDoubleLE(0);
+const numberIn = (aside: MessageEntry) => Buffer.from(aside.payload, 'base64').readDoubleLE(0);
 const sumTo = (n: number) => (n * (n + 1)) / 2;
 const endsOf = (node: string, how: string) =>
   up!.output.split('\n').filter(line => line.startsWith(node) && line.includes('ended') && line.includes(how)).length;

@@ -84,15 +84,18 @@ export function diedByItself(note: ExitNote): boolean {
 /** The one suspect of this life. */
 export class Blame {
   readonly suspect: Suspect | undefined;
+  /** Is something smaller to be judged first: a record that was visited within the message? Then the message waits. */
+  smaller: () => boolean = () => false;
+  /** The process that died. */
+  readonly lastPid: number;
   readonly #lock: OwnerLock;
-  readonly #lastPid: number;
   readonly #sinceMs: number;
   #done = false;
 
   constructor(suspect: Suspect | undefined, lock: OwnerLock, lastPid: number, nowMs: number) {
     this.suspect = suspect;
     this.#lock = lock;
-    this.#lastPid = lastPid;
+    this.lastPid = lastPid;
     this.#sinceMs = nowMs;
   }
 
@@ -109,9 +112,14 @@ export class Blame {
   /** What to do with the suspect now.
    * @param nowMs a clock that does not stand still */
   verdict(nowMs: number): Verdict {
-    const tries = this.suspect!.tries;
+    const { tries } = this.suspect!;
+    return tries >= OWN_DEATHS && this.smaller() ? 'wait' : this.judge(tries, nowMs);
+  }
+
+  /** What to do with who caused so many deaths. */
+  judge(tries: number, nowMs: number): Verdict {
     if (tries < OWN_DEATHS) return 'run';
-    const note = this.#lock.readExit(this.#lastPid);
+    const note = this.#lock.readExit(this.lastPid);
     if (note === undefined && nowMs - this.#sinceMs < NOTE_WAIT_MS) return 'wait';
     const limit = note !== undefined && diedByItself(note) ? OWN_DEATHS : KILL_DEATHS;
     return tries >= limit ? 'set aside' : 'run';

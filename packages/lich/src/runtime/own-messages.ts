@@ -25,7 +25,7 @@ import {
   TimerWheel,
   TYPE_MASK,
 } from '../state/index.ts';
-import { setAside } from './aside.ts';
+import { setAside } from './quarantine.ts';
 import { CUR, CUR_MORE, CUR_POS, OWN, QUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';

@@ -18,7 +18,6 @@ import {
 import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
-import { setAside } from './aside.ts';
 import { CUR, TICK } from './blame.ts';
 import type { Config } from './config.ts';
 import type { Core, Logic } from './core.ts';
@@ -29,11 +28,13 @@ import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { OwnMessages, ownFields } from './own-messages.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { refusePromise } from './promise.ts';
+import { isRun, setAside } from './quarantine.ts';
 import { type Random, StateRandom } from './random.ts';
 import { resolveRefs } from './refs.ts';
 import { Sends } from './sends.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
+import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
 import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
 
@@ -49,6 +50,7 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       $tick: f64,
       $synced: f64,
       $random: array(u32, 3),
+      ...suspendedFields,
       ...outgoingFields(nodes),
       ...ownFields(service),
     } as Fields,
@@ -104,6 +106,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #sends: Sends;
   /** What other services may say, by message id. */
   readonly #commands: (Command | undefined)[];
+  readonly #suspects: Suspects;
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
@@ -160,6 +163,8 @@ export class ServiceLogic implements Logic, ContextHost {
     );
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
     else if (this.#spec.me !== undefined) this.#shows = new Ticker(SHOW_HZ, 'skip');
+    this.#suspects = new Suspects(core);
+    isRun(core, service, config);
     this.#context = new ServiceContext(this);
     this.#own = OwnMessages.of({
       core,
@@ -240,6 +245,7 @@ export class ServiceLogic implements Logic, ContextHost {
   resumed(): void {
     const { life } = this.#core;
     this.#outgoing.reload();
+    this.#suspects.begin(life.reason);
     this.#core.transact(() => this.#own?.bind());
     // In the first turns after this one, between messages, and at first use.
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
@@ -385,6 +391,7 @@ export class ServiceLogic implements Logic, ContextHost {
   // Own messages and ticks.
 
   step(nowMs: number): number {
+    if (this.#suspects.busy) this.#suspects.step(performance.now());
     const done = this.#own?.step(nowMs) ?? 0;
     const steps = this.#ticker?.due() ?? 0;
     for (let k = 0; k < steps; k++) this.#tick();
@@ -413,10 +420,12 @@ export class ServiceLogic implements Logic, ContextHost {
     const core = this.#core;
     const { log, segment } = core.store;
     const S = segment.i32;
+    const { visits } = core.store;
     S[CUR] = (TICK << 8) | (S[CUR] & 0xff);
     log.begin();
     core.beginHooks();
     this.#random.restart();
+    visits.walks = true;
     try {
       log.writeF64(this.#tickWord, this.tick + 1);
       refusePromise('tick', this.#spec.tick?.(this.#context));
@@ -425,6 +434,8 @@ export class ServiceLogic implements Logic, ContextHost {
       this.#undo(error, 'tick');
       log.writeF64(this.#tickWord, this.tick + 1);
     }
+    visits.walks = false;
+    visits.clear();
     log.commit();
     S[CUR] = S[CUR] & 0xff;
     this.counts.ticks++;
@@ -512,7 +523,7 @@ export class ServiceLogic implements Logic, ContextHost {
     const savepoint = log.savepoint();
     const hooks = core.hookMark;
     try {
-      const result = fn();
+      const result = this.#suspects.attempt(record, fn);
       refusePromise('of an attempt', result);
       return result;
     } catch (error) {

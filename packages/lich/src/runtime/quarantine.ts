@@ -1,0 +1,235 @@
+/** The quarantine of a cluster: what kept ending a process. One folder each:
+ *
+ *   <dir>/quarantine/<id>/entry.json   what it is, with the bytes of a message's payload (base64); written by the owner
+ *                         state.dump   the state before it     | the capsule: added by the supervisor, off the path, where it
+ *                         about.json   versions, crash output  | could (supervisor/capsules.ts)
+ *
+ * The entry is written before the commit that moves past the message, or suspends the record, and under a name that
+ * follows from what it is: a kill in between writes the same file again. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { idOf, tagOf } from '../bus/index.ts';
+import { WORDS } from '../state/index.ts';
+import type { Config } from './config.ts';
+import type { Core } from './core.ts';
+import { RuntimeError } from './errors.ts';
+import type { Service } from './service.ts';
+import { INPUT } from './system-messages.ts';
+
+/** What the owner says of anything that it sets aside. */
+export interface EntryHead {
+  /** Of the folder. */
+  readonly id: string;
+  readonly node: string;
+  /** The life that set it aside, and its service time then. */
+  readonly epoch: number;
+  readonly atMs: number;
+  /** Commits until then. */
+  readonly commitNo: number;
+  /** Process that died last. */
+  readonly diedPid: number;
+  /** Deaths while it was being handled. */
+  readonly deaths: number;
+  /** For people: `hit`, `monsters[7]`. */
+  readonly what: string;
+  readonly service: string;
+  /** The config of that life, and its hash. */
+  readonly config: Config;
+  readonly configHash: string;
+  readonly nodeVersion: string;
+}
+
+/** A message, as its handler was given it. */
+export interface MessageEntry extends EntryHead {
+  readonly kind: 'message';
+  /** Node that sent it; the node itself for own messages. */
+  readonly from: string;
+  readonly sender: number;
+  /** Message, by name where the protocol has it. */
+  readonly type: number;
+  readonly protocolTag: number;
+  readonly messageId: number;
+  readonly a: number;
+  readonly b: number;
+  /** base64 */
+  readonly payload: string;
+}
+
+/** A record that is suspended. */
+export interface RecordEntry extends EntryHead {
+  readonly kind: 'record';
+  readonly pool: string;
+  readonly slot: number;
+  readonly generation: number;
+  /** What visited it: `tick`, `spread`, `attempt`, `attempt in tick`, `onResume`. */
+  readonly site: string;
+}
+
+export type Entry = MessageEntry | RecordEntry;
+
+/** What is set aside, as its owner knows it. */
+export interface SetAside {
+  readonly from: string;
+  readonly type: number;
+  readonly a: number;
+  readonly b: number;
+  /** Deaths while it was being handled. */
+  readonly tries: number;
+}
+
+interface About {
+  readonly service: Service;
+  readonly config: Config;
+}
+const about = new WeakMap<Core, About>();
+
+/** Say what runs in this node, for its entries. */
+export function isRun(core: Core, service: Service, config: Config): void {
+  about.set(core, { service, config });
+}
+
+/** Set a message aside, before the commit that moves past it. */
+export function setAside(core: Core, what: SetAside, payload: Uint8Array): void {
+  const { suspect } = core.blame;
+  const messageId =
+    what.type === INPUT ? new DataView(payload.buffer, payload.byteOffset).getUint32(12, true) : idOf(what.type);
+  const name = about.get(core)?.service.protocol.messages[messageId]?.name ?? `message ${messageId}`;
+  const place = suspect === undefined ? `${what.a >>> 0}.${what.b >>> 0}` : `${suspect.code}.${suspect.pos >>> 0}`;
+  const entry = quarantine(core, {
+    kind: 'message',
+    what: name,
+    id: `${name.replace(' ', '')}-${place}`,
+    deaths: what.tries,
+    from: what.from,
+    sender: core.directory.all().find(node => node.name === what.from)?.index ?? -1,
+    type: what.type,
+    protocolTag: tagOf(what.type),
+    messageId,
+    a: what.a,
+    b: what.b,
+    payload: Buffer.from(payload).toString('base64'),
+  });
+  core.log.error('a message was set aside: it kept ending the process', entry);
+}
+
+type Own = 'node' | 'epoch' | 'atMs' | 'commitNo' | 'diedPid' | 'service' | 'config' | 'configHash' | 'nodeVersion';
+
+/** Write an entry. @returns what the log says of it */
+export function quarantine(
+  core: Core,
+  entry: Omit<MessageEntry, Own> | Omit<RecordEntry, Own>,
+): Record<string, unknown> {
+  const { service, config } = about.get(core) ?? {};
+  const id = `${core.name}-${entry.id}`;
+  const folder = join(quarantineDir(core.dir), id);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const whole = {
+    ...entry,
+    id,
+    node: core.name,
+    epoch: core.life.epoch,
+    atMs: core.now,
+    commitNo: core.store.segment.f64[WORDS.COMMIT_NO >> 1],
+    diedPid: core.blame.lastPid,
+    service: service?.name ?? core.name,
+    config: config ?? {},
+    configHash: hashOfConfig(config ?? {}),
+    nodeVersion: process.versions.node,
+  };
+  const path = join(folder, 'entry.json');
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(whole, undefined, 1)}\n`, { mode: 0o600 });
+  renameSync(`${path}.tmp`, path);
+  const { config: _, ...said } = whole;
+  return { ...said, file: path };
+}
+
+/** Of two configs that are equal it is equal. */
+export function hashOfConfig(config: Config): string {
+  const sorted = (value: unknown): unknown =>
+    typeof value !== 'object' || value === null || Array.isArray(value)
+      ? value
+      : Object.fromEntries(
+          Object.entries(value)
+            .sort(([a], [b]) => (a < b ? -1 : 1))
+            .map(([key, item]) => [key, sorted(item)]),
+        );
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(config)))
+    .digest('hex')
+    .slice(0, 16);
+}
+
+export function quarantineDir(dir: string): string {
+  return join(dir, 'quarantine');
+}
+
+/** One thing in quarantine, with what the supervisor added. */
+export interface Quarantined {
+  readonly entry: Entry;
+  readonly folder: string;
+  /** The state before it. */
+  readonly dump: string | undefined;
+  readonly about: CapsuleAbout | undefined;
+}
+
+/** What the supervisor adds to an entry. */
+export interface CapsuleAbout {
+  readonly topologyFile: string;
+  readonly lich: string;
+  readonly nodeVersion: string;
+  /** Nodes of the directory, by index. */
+  readonly nodes: readonly { readonly name: string; readonly id: number; readonly index: number }[];
+  /** How the last process ended. */
+  readonly exit: string;
+  /** End of the log of the node when it ended. */
+  readonly lastWords: string;
+  /** The dump was begun before the entry: what is in quarantine is still to be done in it. */
+  readonly exact: boolean;
+}
+
+/** Everything in the quarantine of a directory, oldest first. */
+export function listQuarantine(dir: string): Quarantined[] {
+  let names: string[];
+  try {
+    names = readdirSync(quarantineDir(dir));
+  } catch {
+    return [];
+  }
+  return names
+    .flatMap(name => readQuarantined(join(quarantineDir(dir), name)) ?? [])
+    .sort((a, b) => a.entry.atMs - b.entry.atMs);
+}
+
+/** @param folder of a capsule @returns undefined when it is none */
+export function readQuarantined(folder: string): Quarantined | undefined {
+  const entry = readJson(join(folder, 'entry.json')) as Entry | undefined;
+  if (entry === undefined) return undefined;
+  const capsule = readJson(join(folder, 'about.json')) as CapsuleAbout | undefined;
+  return { entry, folder, dump: capsule && join(folder, 'state.dump'), about: capsule };
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws RuntimeError `RUNTIME_NOT_IN_QUARANTINE` */
+export function findQuarantined(dir: string, id: string): Quarantined {
+  const found = /^[\w.-]+$/.test(id) ? readQuarantined(join(quarantineDir(dir), id)) : undefined;
+  if (found !== undefined) return found;
+  const ids = listQuarantine(dir).map(({ entry }) => entry.id);
+  throw new RuntimeError(
+    'RUNTIME_NOT_IN_QUARANTINE',
+    `${id} is not in the quarantine of ${dir}${ids.length === 0 ? ', which is empty' : `; there ${ids.length === 1 ? 'is' : 'are'} ${ids.join(', ')}`}`,
+    { severity: 'warn' },
+  );
+}
+
+/** Give it up: the folder, with its capsule. */
+export function dropQuarantined({ folder }: Quarantined): void {
+  rmSync(folder, { recursive: true, force: true });
+}
