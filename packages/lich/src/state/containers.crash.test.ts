@@ -3,10 +3,9 @@
  * byte with the segment before or after the transaction. */
 import { bytes, i32, int, list, map, pool, set, state, struct, text, u16, u8 } from '@lich/schema';
 import { describe, expect, it } from 'vitest';
-import type { Segment } from '../shm/index.ts';
-import { dataBeforeLog, StoreTrace } from '../testing/crash.ts';
-import { memorySegment } from '../testing/memory-segment.ts';
-import { openStore, type Store, storePlan } from './index.ts';
+import { dataBeforeLog } from '../testing/crash.ts';
+import { RolledBack, StoreRun } from '../testing/store-run.ts';
+import { type Store, storePlan } from './index.ts';
 import { LOG_POS } from './words.ts';
 
 class Item extends struct({ kind: u16, name: text(), marks: list(u8), byName: map(text(), int) }) {}
@@ -61,7 +60,7 @@ const work: Record<string, ((unit: any, world: World) => void)[]> = {
     },
     u => {
       u.names.clear();
-      throw new Error('rolled back');
+      throw new RolledBack();
     },
     u => (u.names = []),
   ],
@@ -130,72 +129,19 @@ const work: Record<string, ((unit: any, world: World) => void)[]> = {
   ],
 };
 
-const logged = (bytes: Uint8Array, segment: Segment): Buffer => {
-  const { offset } = segment.regions.get('root')!;
-  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, segment.sizeBytes - offset);
-};
-
-interface Run {
-  trace: StoreTrace;
-  segment: Segment;
-  /** Stores before each transaction, and the segment's logged bytes. */
-  starts: { at: number; bytes: Buffer }[];
-}
-
-function record(steps: (typeof work)[string]): Run {
-  const trace = new StoreTrace();
-  const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, wrap: trace.wrap('S') });
-  const store = openStore(segment, plan) as unknown as World;
-  store.log.begin();
-  const unit = store.state.units.create();
-  store.log.commit();
-  const starts: Run['starts'] = [];
-  const note = () =>
-    starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
-  trace.start({ S: segment });
-  note();
-  const destroy = (_: unknown, { state: s }: World) => void s.units.destroy(unit);
-  for (const step of [...steps, destroy]) {
-    store.log.begin();
-    try {
-      step(unit, store);
-      store.log.commit();
-    } catch (error) {
-      if ((error as Error).message !== 'rolled back') throw error;
-      store.log.rollback();
-    }
-    store.log.nextStamp();
-    note();
-  }
-  trace.stop();
-  expect(store.check()).toEqual([]);
-  expect(store.heap.usedWords).toBe(0);
-  return { trace, segment, starts };
-}
-
-/** Open crash points as the next process would. @returns points that are neither before nor after, or not sound */
-function verify({ trace, starts }: Run, step: number): { points: number; wrong: string[] } {
-  const wrong: string[] = [];
-  let points = 0;
-  let transaction = 0;
-  trace.replay((n, { S }) => {
-    points++;
-    while (transaction + 1 < starts.length && starts[transaction + 1]!.at <= n) transaction++;
-    try {
-      const again = memorySegment({ regions: plan.regions, catalog: plan.catalog, bytes: S! });
-      const store = openStore(again, plan);
-      store.recover();
-      const now = logged(new Uint8Array(again.buffer), again);
-      const before = now.equals(starts[transaction]!.bytes);
-      const after = transaction + 1 < starts.length && now.equals(starts[transaction + 1]!.bytes);
-      if (!before && !after) wrong.push(`store ${n}: neither before nor after transaction ${transaction}`);
-      const violations = store.check();
-      if (violations.length > 0) wrong.push(`store ${n}: ${violations[0]!.where}: ${violations[0]!.what}`);
-    } catch (error) {
-      wrong.push(`store ${n}: ${String(error)}`);
-    }
-  }, step);
-  return { points, wrong };
+function record(steps: (typeof work)[string]): StoreRun<World> {
+  const run = new StoreRun<World>(plan);
+  const { log, state: s, heap } = run.store;
+  log.begin();
+  const unit = s.units.create();
+  log.commit();
+  run.start();
+  for (const step of steps) run.transact(store => step(unit, store));
+  run.transact(() => s.units.destroy(unit));
+  run.trace.stop();
+  expect(run.store.check()).toEqual([]);
+  expect(heap.usedWords).toBe(0);
+  return run;
 }
 
 // Every store of a soak; else a part of them, another one in each run.
@@ -204,7 +150,7 @@ const every = process.env.LICH_SOAK === '1' ? 1 : 13 + (process.pid % 7);
 describe('crash points', () => {
   for (const [name, steps] of Object.entries(work)) {
     it(`${name}: recovered to before or after, byte by byte`, () => {
-      const { points, wrong } = verify(record(steps), every);
+      const { points, wrong } = record(steps).verify(every);
       expect(wrong.slice(0, 5)).toEqual([]);
       expect(points).toBeGreaterThan(50);
     });
@@ -213,6 +159,6 @@ describe('crash points', () => {
   it('finds the planted bug: data before its log position', () => {
     const run = record(work['map(int, i32)']!);
     run.trace.mutate(stores => dataBeforeLog(stores, 'S', LOG_POS * 4));
-    expect(verify(run, 11).wrong.length).toBeGreaterThan(20);
+    expect(run.verify(11).wrong.length).toBeGreaterThan(20);
   });
 });

@@ -3,10 +3,9 @@
  * segment before or after the transaction. */
 import { array, bits, i32, int, map, optional, pool, queue, sorted, state, struct, text, u16, u8 } from '@lich/schema';
 import { describe, expect, it } from 'vitest';
-import type { Segment } from '../shm/index.ts';
-import { dataBeforeLog, StoreTrace } from '../testing/crash.ts';
-import { memorySegment } from '../testing/memory-segment.ts';
-import { openStore, type Store, storePlan } from './index.ts';
+import { dataBeforeLog } from '../testing/crash.ts';
+import { RolledBack, StoreRun } from '../testing/store-run.ts';
+import { type Store, storePlan } from './index.ts';
 import { LOG_POS } from './words.ts';
 
 class Item extends struct({ kind: u16, name: text(), marks: array(u8) }) {}
@@ -82,7 +81,7 @@ const work: ((w: World) => void)[] = [
     u.byNumber.clear();
     u.items.clear();
     u.jobs.clear();
-    throw new Error('rolled back');
+    throw new RolledBack();
   },
   ({ state: s, log }) => {
     const u = s.units.get(0);
@@ -108,69 +107,20 @@ const work: ((w: World) => void)[] = [
   ({ state: s }) => s.top.clear(),
 ];
 
-const logged = (bytes: Uint8Array, segment: Segment): Buffer =>
-  Buffer.from(
-    bytes.buffer,
-    bytes.byteOffset + segment.regions.get('root')!.offset,
-    segment.sizeBytes - segment.regions.get('root')!.offset,
-  );
-
-function record() {
-  const trace = new StoreTrace();
-  const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, wrap: trace.wrap('S') });
-  const store = openStore(segment, plan) as World;
-  const starts: { at: number; bytes: Buffer }[] = [];
-  const note = () =>
-    starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
-  trace.start({ S: segment });
-  note();
-  for (const step of work) {
-    store.log.begin();
-    try {
-      step(store);
-      store.log.commit();
-    } catch (error) {
-      if ((error as Error).message !== 'rolled back') throw error;
-      store.log.rollback();
-    }
-    store.log.nextStamp();
-    note();
-  }
-  trace.stop();
-  expect(store.check()).toEqual([]);
-  return { trace, starts };
-}
-
-/** Open crash points as the next process would. */
-function verify({ trace, starts }: ReturnType<typeof record>, step: number): { points: number; wrong: string[] } {
-  const wrong: string[] = [];
-  let points = 0;
-  let transaction = 0;
-  trace.replay((n, { S }) => {
-    points++;
-    while (transaction + 1 < starts.length && starts[transaction + 1]!.at <= n) transaction++;
-    try {
-      const again = memorySegment({ regions: plan.regions, catalog: plan.catalog, bytes: S! });
-      const store = openStore(again, plan);
-      store.recover();
-      const bytes = logged(new Uint8Array(again.buffer), again);
-      const before = bytes.equals(starts[transaction]!.bytes);
-      const after = transaction + 1 < starts.length && bytes.equals(starts[transaction + 1]!.bytes);
-      if (!before && !after) wrong.push(`store ${n}: neither before nor after transaction ${transaction}`);
-      const violations = store.check();
-      if (violations.length > 0) wrong.push(`store ${n}: ${violations[0]!.where}: ${violations[0]!.what}`);
-    } catch (error) {
-      wrong.push(`store ${n}: ${String(error)}`);
-    }
-  }, step);
-  return { points, wrong };
+function record(): StoreRun<World> {
+  const run = new StoreRun<World>(plan);
+  run.start();
+  for (const step of work) run.transact(step);
+  run.trace.stop();
+  expect(run.store.check()).toEqual([]);
+  return run;
 }
 
 describe('crash points of what grows', () => {
   it('recovered to before or after, byte by byte; nothing of the heap is lost', () => {
     const run = record();
     // A prime: over many runs of the suite it is the same points, but no structure of the workload hides behind it.
-    const { points, wrong } = verify(run, process.env.LICH_SOAK === '1' ? 1 : 61);
+    const { points, wrong } = run.verify(process.env.LICH_SOAK === '1' ? 1 : 61);
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(points).toBeGreaterThan(500);
   });
@@ -178,6 +128,6 @@ describe('crash points of what grows', () => {
   it('finds the planted bug: data before its log position', () => {
     const run = record();
     run.trace.mutate(stores => dataBeforeLog(stores, 'S', LOG_POS * 4));
-    expect(verify(run, 211).wrong.length).toBeGreaterThan(5);
+    expect(run.verify(211).wrong.length).toBeGreaterThan(5);
   });
 });

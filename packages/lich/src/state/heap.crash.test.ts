@@ -2,10 +2,9 @@
  * would, checked, and compared byte by byte with the segment before or after the transaction. */
 import { state, u32 } from '@lich/schema';
 import { describe, expect, it } from 'vitest';
-import type { Segment } from '../shm/index.ts';
-import { dataBeforeLog, StoreTrace } from '../testing/crash.ts';
-import { memorySegment } from '../testing/memory-segment.ts';
-import { openStore, type Store, storePlan } from './index.ts';
+import { dataBeforeLog } from '../testing/crash.ts';
+import { RolledBack, StoreRun } from '../testing/store-run.ts';
+import { type Store, storePlan } from './index.ts';
 import { LOG_POS } from './words.ts';
 
 const plan = storePlan(state({ n: u32 }), { logWords: 1 << 12, heapBytes: 65_536 });
@@ -46,7 +45,7 @@ const undone =
     for (const [name, link] of before) links.set(name, link);
   };
 const fail: Step = () => {
-  throw new Error('rolled back');
+  throw new RolledBack();
 };
 const many = (count: number, step: (k: number) => Step): Step[] => Array.from({ length: count }, (_, k) => step(k));
 
@@ -80,78 +79,26 @@ function fill2(name: string): Step {
 /** Nothing owns the blocks here but the model: what is left of them is no leak. */
 const broken = (store: Store) => store.check().filter(({ what }) => !/leaked|has no owner/.test(what));
 
-const logged = (bytes: Uint8Array, segment: Segment): Buffer => {
-  const from = segment.regions.get('root')!.offset;
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, segment.sizeBytes - from);
-};
-
-interface Run {
-  trace: StoreTrace;
-  segment: Segment;
-  /** Stores before each transaction, the logged bytes, the blocks. */
-  starts: { at: number; bytes: Buffer }[];
-}
-
-function record(): Run {
-  const trace = new StoreTrace();
-  const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, wrap: trace.wrap('S') });
-  const store = openStore(segment, plan);
-  const starts: Run['starts'] = [];
-  const note = () =>
-    starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
+function record(): StoreRun {
+  const run = new StoreRun(plan);
   let links: Links = new Map();
-  trace.start({ S: segment });
-  note();
+  run.start();
   for (const steps of work) {
     const before = new Map(links);
-    store.log.begin();
-    try {
-      for (const step of steps) step(store, links);
-      store.log.commit();
-    } catch (error) {
-      if ((error as Error).message !== 'rolled back') throw error;
-      store.log.rollback();
-      links = before;
-    }
-    note();
+    const committed = run.transact(store => steps.forEach(step => step(store, links)));
+    if (!committed) links = before;
   }
-  trace.stop();
-  const left = [...store.heap.blocks()].map(block => block.link);
+  run.trace.stop();
+  const left = [...run.store.heap.blocks()].map(block => block.link);
   expect(left).toEqual([...links.values()].sort((a, b) => a - b));
-  expect(broken(store)).toEqual([]);
-  return { trace, segment, starts };
-}
-
-/** Open each crash point as the next process would. @returns points that are neither before nor after, or not sound */
-function verify({ trace, starts }: Run, step: number): { points: number; wrong: string[]; undone: number } {
-  const wrong: string[] = [];
-  let points = 0;
-  let undone = 0;
-  let transaction = 0;
-  trace.replay((n, { S }) => {
-    points++;
-    while (transaction + 1 < starts.length && starts[transaction + 1]!.at <= n) transaction++;
-    try {
-      const again = memorySegment({ regions: plan.regions, catalog: plan.catalog, bytes: S! });
-      const store = openStore(again, plan);
-      undone += store.recover().undone;
-      const bytes = logged(new Uint8Array(again.buffer), again);
-      const before = bytes.equals(starts[transaction]!.bytes);
-      const after = transaction + 1 < starts.length && bytes.equals(starts[transaction + 1]!.bytes);
-      if (!before && !after) wrong.push(`store ${n}: neither before nor after transaction ${transaction}`);
-      const found = broken(store);
-      if (found.length > 0) wrong.push(`store ${n}: ${found[0]!.where}: ${found[0]!.what}`);
-    } catch (error) {
-      wrong.push(`store ${n}: ${String(error)}`);
-    }
-  }, step);
-  return { points, wrong, undone };
+  expect(broken(run.store)).toEqual([]);
+  return run;
 }
 
 describe('crash points of the heap', () => {
   it('recovered to before or after, byte by byte', () => {
     const run = record();
-    const { points, wrong, undone } = verify(run, 1);
+    const { points, wrong, undone } = run.verify(1, broken);
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(points).toBeGreaterThan(3_000);
     expect(undone).toBeGreaterThan(10_000);
@@ -160,6 +107,6 @@ describe('crash points of the heap', () => {
   it('finds the planted bug: data before its log position', () => {
     const run = record();
     run.trace.mutate(stores => dataBeforeLog(stores, 'S', LOG_POS * 4));
-    expect(verify(run, 7).wrong.length).toBeGreaterThan(50);
+    expect(run.verify(7, broken).wrong.length).toBeGreaterThan(50);
   });
 });

@@ -2,9 +2,9 @@
  * a store, the next one recovers, checks, and has the bytes of before or after the transaction. */
 import { i32, int, list, pool, state, struct, text, variants } from '@lich/schema';
 import { describe, expect, it } from 'vitest';
-import type { Segment } from '../shm/index.ts';
 import { StoreTrace } from '../testing/crash.ts';
 import { memorySegment } from '../testing/memory-segment.ts';
+import { RolledBack, StoreRun } from '../testing/store-run.ts';
 import { openStore, type Store, storePlan } from './index.ts';
 import { CATALOG, NOW } from './words.ts';
 
@@ -43,7 +43,7 @@ const work: ((w: World) => void)[] = [
     s.animals.destroy(s.animals.get(0));
     s.animals.create('Sheep', { wool: 9 });
     s.units.create();
-    throw new Error('rolled back');
+    throw new RolledBack();
   },
   ({ state: s, log }) => {
     s.animals.destroy(s.animals.get(0));
@@ -61,55 +61,15 @@ const work: ((w: World) => void)[] = [
   ({ state: s }) => s.animals.forEach((each: object) => s.animals.destroy(each)),
 ];
 
-const logged = (bytes: Uint8Array, segment: Segment): Buffer =>
-  Buffer.from(bytes.buffer, bytes.byteOffset + segment.regions.get('root')!.offset).subarray(
-    0,
-    segment.sizeBytes - segment.regions.get('root')!.offset,
-  );
-
 describe('crash points of pools', () => {
   it('are recovered to before or after, byte by byte', () => {
-    const trace = new StoreTrace();
-    const segment = memorySegment({ ...parts, wrap: trace.wrap('S') });
-    const store = openStore(segment, plan) as World;
-    store.recover();
-    const starts: { at: number; bytes: Buffer }[] = [];
-    const note = () =>
-      starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
-    trace.start({ S: segment });
-    note();
-    for (const step of work) {
-      store.log.begin();
-      try {
-        step(store);
-        store.log.commit();
-      } catch (error) {
-        if ((error as Error).message !== 'rolled back') throw error;
-        store.log.rollback();
-      }
-      store.log.nextStamp();
-      note();
-    }
-    trace.stop();
-    expect(store.check()).toEqual([]);
-    const wrong: string[] = [];
-    let points = 0;
-    let transaction = 0;
-    trace.replay((n, { S }) => {
-      points++;
-      while (transaction + 1 < starts.length && starts[transaction + 1]!.at <= n) transaction++;
-      try {
-        const again = memorySegment({ ...parts, bytes: S! });
-        const next = openStore(again, plan);
-        next.recover();
-        const bytes = logged(new Uint8Array(again.buffer), again);
-        const after = transaction + 1 < starts.length && bytes.equals(starts[transaction + 1]!.bytes);
-        if (!after && !bytes.equals(starts[transaction]!.bytes)) wrong.push(`store ${n}: neither before nor after`);
-        for (const { where, what } of next.check()) wrong.push(`store ${n}: ${where}: ${what}`);
-      } catch (error) {
-        wrong.push(`store ${n}: ${String(error)}`);
-      }
-    }, 11);
+    const run = new StoreRun<World>(plan);
+    run.store.recover();
+    run.start();
+    for (const step of work) run.transact(step);
+    run.trace.stop();
+    expect(run.store.check()).toEqual([]);
+    const { points, wrong } = run.verify(11);
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(points).toBeGreaterThan(500);
   });

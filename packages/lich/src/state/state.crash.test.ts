@@ -2,10 +2,9 @@
  * would, checked, and compared with the model: byte by byte with the segment before or after the transaction. */
 import { array, i32, int, list, map, pool, ref, state, struct, text, u16, u8 } from '@lich/schema';
 import { describe, expect, it } from 'vitest';
-import type { Segment } from '../shm/index.ts';
 import { dataBeforeLog, StoreTrace } from '../testing/crash.ts';
-import { memorySegment } from '../testing/memory-segment.ts';
-import { openStore, type Store, storePlan } from './index.ts';
+import { RolledBack, StoreRun } from '../testing/store-run.ts';
+import { type Store, storePlan } from './index.ts';
 import { LOG_POS } from './words.ts';
 
 class Item extends struct({ kind: u16, count: int, marks: array(u8, 3) }) {}
@@ -49,7 +48,7 @@ const work: ((w: World) => void)[] = [
     s.units.get(0).hp = 1;
     s.units.create({ name: 'gone' });
     s.units.destroy(s.units.get(1));
-    throw new Error('rolled back');
+    throw new RolledBack();
   },
   ({ state: s, log }) => {
     const a = s.units.get(0);
@@ -85,102 +84,38 @@ const work: ((w: World) => void)[] = [
   ({ state: s }) => void s.units.create(),
 ];
 
-const logged = (bytes: Uint8Array, segment: Segment): Buffer =>
-  Buffer.from(
-    bytes.buffer,
-    bytes.byteOffset + segment.regions.get('root')!.offset,
-    segment.sizeBytes - segment.regions.get('root')!.offset,
-  );
-
-interface Run {
-  trace: StoreTrace;
-  segment: Segment;
-  /** Stores before each transaction, and the segment's logged bytes. */
-  starts: { at: number; bytes: Buffer }[];
-}
-
-function record(): Run {
-  const trace = new StoreTrace();
-  const segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, wrap: trace.wrap('S') });
-  const store = openStore(segment, plan) as World;
-  const starts: Run['starts'] = [];
-  const note = () =>
-    starts.push({ at: trace.length, bytes: Buffer.from(logged(new Uint8Array(segment.buffer), segment)) });
-  trace.start({ S: segment });
-  note();
-  for (const step of work) {
-    store.log.begin();
-    try {
-      step(store);
-      store.log.commit();
-    } catch (error) {
-      if ((error as Error).message !== 'rolled back') throw error;
-      store.log.rollback();
-    }
-    store.log.nextStamp();
-    note();
-  }
-  trace.stop();
-  expect(store.check()).toEqual([]);
-  return { trace, segment, starts };
-}
-
-/** Open each crash point as the next process would. @returns points that are neither before nor after, or not sound */
-function verify({ trace, starts }: Run, step = 1): { points: number; wrong: string[]; undone: number } {
-  const wrong: string[] = [];
-  let points = 0;
-  let undone = 0;
-  let transaction = 0;
-  trace.replay((n, { S }) => {
-    points++;
-    while (transaction + 1 < starts.length && starts[transaction + 1]!.at <= n) transaction++;
-    try {
-      const again = memorySegment({ regions: plan.regions, catalog: plan.catalog, bytes: S! });
-      const store = openStore(again, plan);
-      undone += store.recover().undone;
-      const bytes = logged(new Uint8Array(again.buffer), again);
-      const before = bytes.equals(starts[transaction]!.bytes);
-      const after = transaction + 1 < starts.length && bytes.equals(starts[transaction + 1]!.bytes);
-      if (!before && !after) wrong.push(`store ${n}: neither before nor after transaction ${transaction}`);
-      const violations = store.check();
-      if (violations.length > 0) wrong.push(`store ${n}: ${violations[0]!.where}: ${violations[0]!.what}`);
-    } catch (error) {
-      wrong.push(`store ${n}: ${String(error)}`);
-    }
-  }, step);
-  return { points, wrong, undone };
+function record(): StoreRun<World> {
+  const run = new StoreRun<World>(plan);
+  run.start();
+  for (const step of work) run.transact(step);
+  run.trace.stop();
+  expect(run.store.check()).toEqual([]);
+  return run;
 }
 
 describe('crash points', () => {
   it('every store of the workload: recovered to before or after, byte by byte', () => {
     const run = record();
-    const { points, wrong, undone } = verify(run);
+    const { points, wrong, undone } = run.verify();
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(points).toBeGreaterThan(2_000);
     expect(undone).toBeGreaterThan(10_000);
   });
 
   it('a recovery that is killed at each of its stores is begun again', () => {
-    const { trace, starts } = record();
+    const run = record();
     let points = 0;
-    let transaction = 0;
-    trace.replay((n, { S }) => {
-      while (transaction + 1 < starts.length && starts[transaction + 1]!.at <= n) transaction++;
+    run.trace.replay((n, { S }) => {
       const second = new StoreTrace();
-      const again = memorySegment({ regions: plan.regions, catalog: plan.catalog, bytes: S!, wrap: second.wrap('S') });
-      const store = openStore(again, plan);
-      second.start({ S: again });
+      const { segment, store } = run.reopen(S!, second);
+      second.start({ S: segment });
       store.recover();
       second.replay((m, bytes) => {
         points++;
-        const third = memorySegment({ regions: plan.regions, catalog: plan.catalog, bytes: bytes.S! });
-        const last = openStore(third, plan);
-        last.recover();
-        const result = logged(new Uint8Array(third.buffer), third);
-        const sound =
-          result.equals(starts[transaction]!.bytes) ||
-          (transaction + 1 < starts.length && result.equals(starts[transaction + 1]!.bytes));
-        if (!sound) throw new Error(`store ${n}, killed again after ${m} stores of the recovery`);
+        const third = run.reopen(bytes.S!);
+        third.store.recover();
+        if (!run.isBeforeOrAfter(n, third.segment))
+          throw new Error(`store ${n}, killed again after ${m} stores of the recovery`);
       }, 7);
     }, 97);
     expect(points).toBeGreaterThan(200);
@@ -189,7 +124,7 @@ describe('crash points', () => {
   it('finds the planted bug: data before its log position', () => {
     const run = record();
     run.trace.mutate(stores => dataBeforeLog(stores, 'S', LOG_POS * 4));
-    expect(verify(run).wrong.length).toBeGreaterThan(100);
+    expect(run.verify().wrong.length).toBeGreaterThan(100);
   });
 
   it('finds log entries with a wrong old word', () => {
@@ -202,6 +137,6 @@ describe('crash points', () => {
           : store,
       ),
     );
-    expect(verify(run).wrong.length).toBeGreaterThan(20);
+    expect(run.verify().wrong.length).toBeGreaterThan(20);
   });
 });
