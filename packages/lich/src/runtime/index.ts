@@ -58,3 +58,5 @@ export {
 } from './topology.ts';
 export { lanesOf, nodePlan } from './node-plan.ts';
 export { type Phase, phaseOf, PHASES } from './node-words.ts';
+export { type DeployEvent, Deployer, type DeployHost, type DeployOptions, type DeployResult } from './deploy/deploy.ts';
+export type { DeployOutlook } from './deploy/outlook.ts';

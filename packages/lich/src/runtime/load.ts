@@ -36,7 +36,10 @@ export async function buildTopology(file: string): Promise<BuiltTopology> {
   const hashes = new Map(
     entries.flatMap(([kind, entry]) => {
       const files = named(entry);
-      return files.length === 0 ? [] : [[kind, files.map(each => build.hashOf(each)).join(' ')] as const];
+      if (files.length === 0) return [];
+      // What the topology itself says to a service is as good as code.
+      const said = JSON.stringify([entry.config, entry.limits]);
+      return [[kind, [...files.map(each => build.hashOf(each)), said].join(' ')] as const];
     }),
   );
   return { file: source, topology, build: build.dir, hashes, sources: build.sources };

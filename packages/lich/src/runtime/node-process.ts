@@ -7,7 +7,10 @@ import { setFlagsFromString } from 'node:v8';
 import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
 import { setCoreLimit } from '../shm/index.ts';
 import { Core, type CoreOptions, type Logic } from './core.ts';
+import { type CandidateSpec, examineCandidate, reportFailure, writeReport } from './deploy/candidate.ts';
+import type { DeployOutlook } from './deploy/outlook.ts';
 import { successorCame } from './let-go.ts';
+import { rememberProtocol } from './former-protocols.ts';
 import { isRelative, importFile, loadConfig, loadService, loadTopology, type LoadedTopology, sibling } from './load.ts';
 import { createLog, errorData, type Log } from './log.ts';
 import { ServiceLogic, serviceLayout } from './service-logic.ts';
@@ -22,6 +25,8 @@ export interface NodeSpec {
   readonly dir: string;
   readonly kind: string;
   readonly instance: number;
+  /** It is to take over from code that runs: a deploy. */
+  readonly candidate?: CandidateSpec;
   /** Process id of the supervisor: when it is no longer the parent, the node ends in order. */
   readonly supervisor: number;
 }
@@ -49,6 +54,7 @@ export async function runNode(spec: NodeSpec): Promise<void> {
     else await runRunnable(spec, loaded, name, log, stop.signal, end);
   } catch (error) {
     log.error('the node cannot run', errorData(error));
+    if (spec.candidate !== undefined) reportFailure(spec.candidate, error);
     // At once: what was opened before it failed must not keep the process, and with it the lock.
     process.exit(START_FAILED);
   }
@@ -128,9 +134,16 @@ async function runService(
   const config = await loadConfig(loaded, spec.kind, service);
   const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
   const limits = loaded.topology.entries.get(spec.kind)!.limits ?? {};
+  const { dir, kind, topologyFile } = spec;
+  rememberProtocol(dir, service);
+  if (spec.candidate !== undefined) await rememberOthers(dir, loaded);
+  const found =
+    spec.candidate && (await examineCandidate(spec.candidate, { dir, name, kind, topologyFile, service, limits }));
+  if (spec.candidate !== undefined && found === undefined) return;
+  const standsBy = wordOf(spec, found);
   for (;;) {
     const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits });
-    await runCore(core, signal, end);
+    await runCore(core, signal, end, standsBy);
     if (!core.lettingGo) return;
     offSignals(end);
     // From here on this process waits in the lock like any standby, and is the way back of a deploy.
@@ -138,8 +151,34 @@ async function runService(
   }
 }
 
-/** Run a node until it is told to end, or lets go of it at SIGUSR2. */
-export async function runCore(core: Core, signal: AbortSignal, end: () => void): Promise<void> {
+/** Senders may come to the new code before their receivers. */
+async function rememberOthers(dir: string, loaded: LoadedTopology): Promise<void> {
+  for (const [kind, { run }] of loaded.topology.entries) {
+    try {
+      if (typeof run === 'string') rememberProtocol(dir, await loadService(loaded, kind));
+    } catch {
+      // That one's own deploy will say so.
+    }
+  }
+}
+
+/** The supervisor waits for the word of a candidate. Once: an owner that dies just now makes it one at once. */
+function wordOf({ candidate }: NodeSpec, outlook: DeployOutlook | undefined): () => void {
+  let said = candidate === undefined;
+  return () => {
+    if (!said) writeReport(candidate!.report, { state: 'standing by', outlook });
+    said = true;
+  };
+}
+
+/** Run a node until it is told to end, or lets go of it at SIGUSR2.
+ * @param onRole told when this process waits in the lock, and when it owns the node */
+export async function runCore(
+  core: Core,
+  signal: AbortSignal,
+  end: () => void,
+  onRole: () => void = () => {},
+): Promise<void> {
   if (signal.aborted) return;
   const stop = (): void => core.stop();
   const letGo = (): void => core.letGo();
@@ -151,6 +190,7 @@ export async function runCore(core: Core, signal: AbortSignal, end: () => void):
         role === 'owner' ? 'serving' : 'standing by',
         role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {},
       );
+      onRole();
       if (role !== 'owner') return;
       onSignals(end);
       process.on('SIGUSR2', letGo);

@@ -215,3 +215,16 @@ export function checkQueue(mem: Arrays, head: number, heap: HeapAudit, out: Viol
   }
   if (found !== waiting) bad(`${found} messages wait, the counts say ${waiting}`);
 }
+
+/** Visit what waits in a queue that is whole. @param visit told the number and flags of each message */
+export function eachQueued(mem: Arrays, head: number, heapWord: number, visit: (type: number) => void): void {
+  const I = mem.i32;
+  let at = I[head + AT];
+  for (let link = I[head + FIRST]; link !== 0; link = I[heapWord + link + BLOCK_NEXT], at = BLOCK_HEADER) {
+    const block = heapWord + link;
+    const last = link === I[head + LAST];
+    for (const end = last ? I[head + END] : I[block + BLOCK_END]; at < end; at += sizeOf(I[block + at + WORDS]))
+      visit(I[block + at + TYPE]);
+    if (last) return;
+  }
+}

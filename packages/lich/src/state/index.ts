@@ -31,6 +31,8 @@ export type { UndoLog } from './undo-log.ts';
 export { EventQueue } from './event-queue.ts';
 export { EARLY, NONE, SORT, STARTED, THREW, TimerWheel, TYPE_MASK } from './timer-wheel.ts';
 export { timerFields, timerPlaces } from './timers.ts';
+export { waitingOwn } from './waiting.ts';
+export type { WaitingOwn } from './waiting.ts';
 export * as WORDS from './words.ts';
 export { examineNode, migrateNode, undoMigration } from './migrate-node.ts';
 export type { MigrateNodeOptions, MigrationOutlook, SizeChange } from './migrate-node.ts';

@@ -1,0 +1,86 @@
+/** A candidate: the process of a deploy, before it is let in. It looks at what it would take over, says what it found in a
+ * file, and then waits in the lock like any standby.
+ *
+ *   started ─→ refused (ends)
+ *           ─→ looked (a dry run: ends)
+ *           ─→ standing by ─→ … owner … ─→ failed (a throwing resume: ends) */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { CodedError } from '@lich/schema';
+import { loadService, loadTopology } from '../load.ts';
+import type { Service } from '../service.ts';
+import type { NodeLimits } from '../topology.ts';
+import { type DeployOutlook, outlookOf } from './outlook.ts';
+
+/** What a candidate is told. */
+export interface CandidateSpec {
+  /** File that it reports to. */
+  readonly report: string;
+  /** Directory of the build that the node runs from by now. */
+  readonly before: string;
+  /** Own messages that may be set aside. */
+  readonly setAside: readonly string[];
+  /** Look, report and end. */
+  readonly dryRun: boolean;
+}
+
+/** What a candidate says. */
+export interface CandidateReport {
+  readonly state: 'refused' | 'looked' | 'standing by' | 'failed';
+  readonly outlook?: DeployOutlook;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface CandidateNode {
+  readonly dir: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly topologyFile: string;
+  readonly service: Service;
+  readonly limits: NodeLimits;
+}
+
+/** Look, and report unless all is well.
+ * @returns what was found when the candidate may go on */
+export async function examineCandidate(spec: CandidateSpec, node: CandidateNode): Promise<DeployOutlook | undefined> {
+  const before = await serviceBefore(spec.before, node);
+  const { dir, name, service, limits } = node;
+  const outlook = outlookOf({ dir, name, service, limits, before, setAside: spec.setAside });
+  const refused = outlook.refused.length > 0;
+  if (!refused && !spec.dryRun) return outlook;
+  writeReport(spec.report, { state: refused ? 'refused' : 'looked', outlook });
+  return undefined;
+}
+
+/** The code that runs may be of a Lich that this one cannot load: then nothing is known of it. */
+async function serviceBefore(build: string, { topologyFile, kind }: CandidateNode): Promise<Service | undefined> {
+  try {
+    return await loadService(await loadTopology(topologyFile, build), kind);
+  } catch {
+    return undefined;
+  }
+}
+
+export function reportFailure(spec: CandidateSpec, error: unknown): void {
+  const code = error instanceof CodedError ? error.code : '';
+  writeReport(spec.report, {
+    state: 'failed',
+    error: { code, message: error instanceof Error ? error.message : String(error) },
+  });
+}
+
+/** Whole, or not there. */
+export function writeReport(path: string, report: CandidateReport): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  writeFileSync(`${path}.tmp`, JSON.stringify(report), { mode: 0o600 });
+  renameSync(`${path}.tmp`, path);
+}
+
+/** @returns undefined while nothing was reported */
+export function readReport(path: string): CandidateReport | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as CandidateReport;
+  } catch {
+    return undefined;
+  }
+}

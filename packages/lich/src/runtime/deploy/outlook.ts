@@ -1,0 +1,141 @@
+/** What a deploy of other code would find: looked at from outside, while the node runs. Nothing is written. */
+import { type MessageSpec, type Protocol, syncPlanOf } from '@lich/schema';
+import { attachSegment, ShmError } from '../../shm/index.ts';
+import { examineNode, openStore, StateError, waitingOwn } from '../../state/index.ts';
+import { shapeOf } from '../former-protocols.ts';
+import { lanesOf, nodePlan } from '../node-plan.ts';
+import { formerHashes, ownHash } from '../own-table.ts';
+import type { Service } from '../service.ts';
+import type { NodeLimits } from '../topology.ts';
+
+/** Own messages that wait, and that the new code does not have. */
+export interface Vanished {
+  /** As the old code calls them; empty when it does not know them either. */
+  readonly name: string;
+  readonly count: number;
+}
+
+/** What a deploy would find at one node. All of it is JSON. */
+export interface DeployOutlook {
+  readonly node: string;
+  /** `same`: the new code opens the state as it is. */
+  readonly layout: 'same' | 'changed';
+  /** What a migration would do; empty when the layout is the same. */
+  readonly changes: readonly { readonly sentence: string; readonly inverse: boolean }[];
+  readonly records: number;
+  readonly usedBytes: number;
+  /** ms that looking at all values took: about what the copy takes. 0 when the layout is the same. */
+  readonly ms: number;
+  readonly vanished: readonly Vanished[];
+  /** Why this cannot be deployed; empty when it can. */
+  readonly refused: readonly string[];
+  /** What goes back, and how. */
+  readonly wayBack: string;
+}
+
+export interface OutlookOptions {
+  readonly dir: string;
+  readonly name: string;
+  /** The new code. */
+  readonly service: Service;
+  readonly limits: NodeLimits;
+  /** The old code, if it is there. */
+  readonly before: Service | undefined;
+  /** Names of own messages that may be set aside when they fall due: the new code does not have them. */
+  readonly setAside: readonly string[];
+}
+
+const ALL_BACK =
+  'before the first commit of the new code the old process goes on; after it the old code goes on with the same state';
+
+/** @throws ShmError and StateError for a state that cannot be read */
+export function outlookOf(o: OutlookOptions): DeployOutlook {
+  const { dir, name, service, limits } = o;
+  const plan = nodePlan(service, limits);
+  const refused: string[] = [];
+  let found: Pick<DeployOutlook, 'layout' | 'changes' | 'records' | 'usedBytes' | 'ms'> = {
+    layout: 'same',
+    changes: [],
+    records: 0,
+    usedBytes: 0,
+    ms: 0,
+  };
+  const state = attachSegment({ dir, name, kind: 'state', readOnly: true });
+  let vanished: Vanished[] = [];
+  try {
+    try {
+      openStore(state, plan);
+    } catch (error) {
+      if (error instanceof ShmError && error.code === 'SHM_LAYOUT') found = changed(o, refused);
+      else if (error instanceof StateError) refused.push(`${error.code}: ${error.message}`);
+      else throw error;
+    }
+    vanished = vanishedOf(o, state);
+  } finally {
+    state.close();
+  }
+  for (const { name, count } of vanished) {
+    if (o.setAside.includes(name)) continue;
+    const one = count === 1;
+    refused.push(
+      `${count} own message${one ? '' : 's'} ${name === '' ? '' : `\`${name}\` `}wait${one ? 's' : ''} that the new code does not have, or has with other fields: ` +
+        `give ${one ? 'it' : 'them'} to another one by { was: '${name || 'its name'}' }, or let ${one ? 'it' : 'them'} be set aside by --set-aside ${name || 'NAME'}`,
+    );
+  }
+  refused.push(...lanesProblem(o));
+  if (o.before !== undefined) refused.push(...protocolProblems(o.before, service));
+  return { node: name, ...found, vanished, refused, wayBack: ALL_BACK };
+}
+
+function changed(o: OutlookOptions, refused: string[]) {
+  const plan = nodePlan(o.service, o.limits);
+  const outlook = examineNode({ dir: o.dir, name: o.name, plan });
+  for (const line of outlook.unfit.list) refused.push(`${line}`);
+  const more = outlook.unfit.count - outlook.unfit.list.length;
+  if (more > 0) refused.push(`and ${more} more values do not fit`);
+  const { records, usedBytes, ms } = outlook;
+  const told = outlook.changes.filter(({ change, name }) => change !== 'moved' && !name.startsWith('$'));
+  const changes = told.map(({ sentence, inverse }) => ({ sentence, inverse }));
+  return { layout: 'changed' as const, changes, records, usedBytes, ms };
+}
+
+function vanishedOf({ service, before }: OutlookOptions, state: Parameters<typeof waitingOwn>[0]): Vanished[] {
+  const known = new Set(service.protocol.messages.flatMap(message => [ownHash(message), ...formerHashes(message)]));
+  const names = new Map((before?.protocol.messages ?? []).map(message => [ownHash(message), message.name]));
+  return waitingOwn(state, hash => known.has(hash)).map(({ hash, count }) => ({ name: names.get(hash) ?? '', count }));
+}
+
+function lanesProblem({ dir, name, limits }: OutlookOptions): string[] {
+  try {
+    attachSegment({ dir, name, kind: 'lanes', layoutHash: lanesOf(limits), readOnly: true }).close();
+    return [];
+  } catch (error) {
+    if (!(error instanceof ShmError)) throw error;
+    if (error.code !== 'SHM_LAYOUT') throw error;
+    return [
+      'limits.lanesBytes or limits.maxLaneBytes are others than before: messages that are under way lie in the lanes',
+    ];
+  }
+}
+
+/** What is under way, and who is connected, speaks the old protocol: messages that were there have to stay as they were,
+ * for players under their ids too. */
+export function protocolProblems(before: Service, after: Service): string[] {
+  const wrong: string[] = [];
+  const said = (protocol: Protocol): MessageSpec[] => protocol.messages.filter(({ role }) => role !== 'own');
+  for (const old of said(before.protocol)) {
+    const now = after.protocol.byName.get(old.name);
+    const what = `${old.role} \`${old.name}\``;
+    if (now === undefined) wrong.push(`${what} is gone: who is connected may say it still`);
+    else if (now.id !== old.id && after.spec.me !== undefined)
+      wrong.push(
+        `${what} is message ${now.id} now, it was ${old.id}: declare new messages after those that were there`,
+      );
+    else if (shapeOf(now) !== shapeOf(old)) wrong.push(`${what} has other fields, or another reply, than before`);
+  }
+  if (before.spec.me !== after.spec.me)
+    wrong.push(`\`me\` is ${String(after.spec.me)}, it was ${String(before.spec.me)}`);
+  else if (after.spec.me !== undefined && syncPlanOf(before.state).hash !== syncPlanOf(after.state).hash)
+    wrong.push('fields that are sent to players (.sync) changed: who is connected would misread them');
+  return wrong;
+}
