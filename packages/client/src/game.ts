@@ -74,12 +74,15 @@ export interface Game<P, S> {
   /** Send a command: it is done once, whatever breaks on the way, unless the session ends first.
    * @returns its number
    * @throws ClientError `CLIENT_FULL` at `maxPending`, or what ended the game; SchemaError `SCHEMA_RANGE` */
-  send<N extends NamesOf<P, 'command'>>(name: N, ...payload: PayloadArgs<SendOf<P, N>>): number;
+  send<N extends NamesOf<P, 'command', 'players' | 'both'>>(name: N, ...payload: PayloadArgs<SendOf<P, N>>): number;
 
   /** Send a request and wait for its reply. Rejects with a ClientError: `CLIENT_REFUSED` when the service answered with
    * an error, `CLIENT_OUTPUT_LOST` when it was handled and the reply is gone, `CLIENT_FULL`, or what ended the game (the
    * outcome is unknown then); with SchemaError `SCHEMA_RANGE` when the payload does not fit. Waits as long as it takes. */
-  ask<N extends NamesOf<P, 'request'>>(name: N, ...payload: PayloadArgs<SendOf<P, N>>): Promise<ClientReplyOf<P, N>>;
+  ask<N extends NamesOf<P, 'request', 'players' | 'both'>>(
+    name: N,
+    ...payload: PayloadArgs<SendOf<P, N>>
+  ): Promise<ClientReplyOf<P, N>>;
 
   /** Call `fn` for each event of this name.
    * @returns ends it */

@@ -174,6 +174,7 @@ export type {
   ClientFields,
   ClientPayloadOf,
   ClientReplyOf,
+  From,
   HandlerFields,
   MessageDecl,
   MessageSpec,

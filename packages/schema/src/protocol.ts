@@ -15,6 +15,16 @@ import type { InOf, Mirror, OutOf, PlainOf, Problem } from './types.ts';
  * - `event` to everyone who sees it */
 export type Role = 'command' | 'request' | 'own' | 'event';
 
+/** Who may say a command or a request to a service with players: their clients, other services, or both. A service without
+ * players takes all from services. */
+export type From = 'players' | 'services' | 'both';
+
+/** Who may say it. */
+export interface FromOption<W extends From> {
+  /** Default `players`. What `services` say is refused when a client sends it. */
+  readonly from: W;
+}
+
 /** What becomes of an own message in a crash and in an outage. */
 export interface OwnOptions {
   /** When the process ends while its handler runs:
@@ -26,18 +36,18 @@ export interface OwnOptions {
    * - `skip`: it is dropped, and `onSkipped` is told; one with a period goes on with its next time
    * - `shift`: its time stands still in an outage: it is due later, by the length of each that it waits through */
   readonly onOutage?: 'fire' | 'skip' | 'shift';
-  /** What it was called before, with the same fields: those that wait under that name are handled by this one. */
-  readonly was?: string | readonly string[];
 }
 
 /** A message as declared. */
-export interface MessageDecl<R extends Role = Role, F = any, A = any> {
+export interface MessageDecl<R extends Role = Role, F = any, A = any, W extends From = From> {
   readonly role: R;
   readonly fields: F;
   /** The fields of the reply; undefined unless it is a request. */
   readonly reply: A;
   /** Of own messages. */
   readonly options?: OwnOptions;
+  /** Of commands and requests. */
+  readonly from?: W;
 }
 
 /** A message of a protocol. */
@@ -48,10 +58,10 @@ export interface MessageSpec {
   readonly role: Role;
   readonly layout: StructLayout;
   readonly reply: StructLayout | undefined;
+  /** Of commands and requests. */
+  readonly from: From;
   readonly onCrash: 'retry' | 'skip';
   readonly onOutage: 'fire' | 'skip' | 'shift';
-  /** Former names of an own message. */
-  readonly was: readonly string[];
 }
 
 /** What can be said: messages, numbered in declared order. */
@@ -81,15 +91,35 @@ export type CheckMessage<F> = {
 type AnyFields = Readonly<Record<string, unknown>>;
 
 /** From a client: numbered per session and handled exactly once, not answered. */
-export function command<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'command', F, undefined> {
-  return { role: 'command', fields, reply: undefined };
+export function command<const F extends AnyFields>(
+  fields: F & CheckMessage<F>,
+): MessageDecl<'command', F, undefined, 'players'>;
+export function command<const F extends AnyFields, const W extends From>(
+  fields: F & CheckMessage<F>,
+  options: FromOption<W>,
+): MessageDecl<'command', F, undefined, W>;
+export function command(
+  fields: AnyFields,
+  { from = 'players' }: Partial<FromOption<From>> = {},
+): MessageDecl<'command', AnyFields, undefined> {
+  return { role: 'command', fields, reply: undefined, from };
 }
 /** Answered: by what the handler returns, or by an error. */
 export function request<const F extends AnyFields, const A extends AnyFields>(
   fields: F & CheckMessage<F>,
   reply: A & CheckMessage<A>,
-): MessageDecl<'request', F, A> {
-  return { role: 'request', fields, reply };
+): MessageDecl<'request', F, A, 'players'>;
+export function request<const F extends AnyFields, const A extends AnyFields, const W extends From>(
+  fields: F & CheckMessage<F>,
+  reply: A & CheckMessage<A>,
+  options: FromOption<W>,
+): MessageDecl<'request', F, A, W>;
+export function request(
+  fields: AnyFields,
+  reply: AnyFields,
+  { from = 'players' }: Partial<FromOption<From>> = {},
+): MessageDecl<'request', AnyFields, AnyFields> {
+  return { role: 'request', fields, reply, from };
 }
 /** To the service itself: at once, or later (a timer). */
 export function own<const F extends AnyFields>(
@@ -127,6 +157,7 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
         role: declared.role,
         layout,
         reply,
+        from: fromOf(name, declared.from),
         ...ownOptions(name, declared.options),
       }),
     );
@@ -137,9 +168,10 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
   const hash = hashOf(
     {
       structs: [...structsIn(layouts).values()].map(catalogOfStruct),
-      messages: specs.map(({ name, role, layout, reply }) => ({
+      messages: specs.map(({ name, role, layout, reply, from }) => ({
         name,
         role,
+        from: from === 'players' ? undefined : from,
         fields: catalogOfStruct(layout),
         reply: reply && catalogOfStruct(reply),
       })),
@@ -154,17 +186,21 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
   });
 }
 
+function fromOf(name: string, from: From = 'players'): From {
+  if (FROM.includes(from)) return from;
+  throw new SchemaError('SCHEMA_PROTOCOL', `message ${name}: from is ${String(from)}; want ${FROM.join(', ')}`);
+}
+
+const FROM: readonly From[] = ['players', 'services', 'both'];
+
 /** What may be said about an own message, with its defaults. */
-function ownOptions(name: string, options: OwnOptions = {}): Pick<MessageSpec, 'onCrash' | 'onOutage' | 'was'> {
+function ownOptions(name: string, options: OwnOptions = {}): Required<OwnOptions> {
   if (typeof options !== 'object' || options === null) badOption(name, 'options', options, ['{ … }']);
-  const { onCrash = 'retry', onOutage = 'fire', was = [], ...rest } = options;
-  for (const [key, value] of Object.entries(rest)) badOption(name, key, value, ['onCrash', 'onOutage', 'was']);
-  const former = typeof was === 'string' ? [was] : was;
-  if (!Array.isArray(former)) badOption(name, 'was', was, ['a name', 'a list of names']);
-  for (const each of former) checkName(each, `former name of own message ${name}`, 'SCHEMA_PROTOCOL');
+  const { onCrash = 'retry', onOutage = 'fire', ...rest } = options;
+  for (const [key, value] of Object.entries(rest)) badOption(name, key, value, ['onCrash', 'onOutage']);
   if (!['retry', 'skip'].includes(onCrash)) badOption(name, 'onCrash', onCrash, ['retry', 'skip']);
   if (!['fire', 'skip', 'shift'].includes(onOutage)) badOption(name, 'onOutage', onOutage, ['fire', 'skip', 'shift']);
-  return { onCrash, onOutage, was: Object.freeze([...former]) };
+  return { onCrash, onOutage };
 }
 
 function badOption(name: string, key: string, value: unknown, want: readonly string[]): never {
@@ -209,10 +245,10 @@ export type ClientFields<F> = {
 
 type DeclOf<P, Name> = P extends Protocol<infer M> ? (Name extends keyof M ? M[Name] : never) : never;
 
-/** The names of a protocol's messages, of one role or several. */
-export type NamesOf<P, R extends Role = Role> =
+/** The names of a protocol's messages, of one role or several; of those that these may say. */
+export type NamesOf<P, R extends Role = Role, W extends From = From> =
   P extends Protocol<infer M>
-    ? { [K in keyof M & string]: M[K] extends MessageDecl<R, any, any> ? K : never }[keyof M & string]
+    ? { [K in keyof M & string]: M[K] extends MessageDecl<R, any, any, W> ? K : never }[keyof M & string]
     : never;
 /** What a handler of this message gets. */
 export type PayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? HandlerFields<F> : never;

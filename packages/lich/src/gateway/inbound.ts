@@ -7,7 +7,9 @@ export class Inbound {
 
   constructor(protocol: Protocol) {
     this.#codecs = protocol.messages.map((spec: MessageSpec) =>
-      spec.role === 'command' || spec.role === 'request' ? payloadCodecOf(spec) : undefined,
+      (spec.role === 'command' || spec.role === 'request') && spec.from !== 'services'
+        ? payloadCodecOf(spec)
+        : undefined,
     );
   }
 

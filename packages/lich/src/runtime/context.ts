@@ -1,6 +1,7 @@
 /** The one object that all handlers of a service are given: `Context` and `PlayerContext` of service.ts are its types. */
 import type { Protocol } from '@lich/schema';
 import type { Config } from './config.ts';
+import type { HandlerAskOptions } from './handler-asks.ts';
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
 import type { Life, Target } from './service.ts';
@@ -23,6 +24,7 @@ export interface ContextHost {
   every(ms: number, name: string, payload: Payload): number;
   cancel(handle: number): boolean;
   send(to: Target<Protocol>, name: string, payload: Payload, instance: number): boolean;
+  ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number;
   attempt(record: object | undefined, fn: () => unknown): unknown;
   onCommit(fn: () => void): void;
 }
@@ -73,6 +75,9 @@ export class ServiceContext {
   }
   send(to: Target<Protocol>, name: string, payload: Payload, instance = 1): boolean {
     return this.#host.send(to, name, payload, instance);
+  }
+  ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number {
+    return this.#host.ask(to, name, payload, options);
   }
   attempt(record: object | undefined, fn: () => unknown): unknown {
     return this.#host.attempt(record, fn);

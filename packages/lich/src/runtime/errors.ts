@@ -11,12 +11,12 @@ export type RuntimeCode =
   | 'RUNTIME_SET_ASIDE'
   | 'RUNTIME_UNKNOWN_MESSAGE'
   | 'RUNTIME_HANDLER_FAILED'
+  | 'RUNTIME_ASK_TIMEOUT'
   | 'RUNTIME_NOT_IN_QUARANTINE'
   | 'RUNTIME_NO_CAPSULE'
   | 'RUNTIME_IN_USE'
   | 'RUNTIME_NO_SUPERVISOR'
-  | 'RUNTIME_CONTROL'
-  | 'RUNTIME_DEPLOY';
+  | 'RUNTIME_CONTROL';
 
 /** A service, topology or config that cannot be, or a handler that may not do what it does. */
 export class RuntimeError extends CodedError<RuntimeCode> {}

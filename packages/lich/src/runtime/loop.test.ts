@@ -395,7 +395,7 @@ describe('messages that a service does not know', () => {
       [typeOf(0xffff, 2), new Uint8Array(0)],
       [typeOf(0xffff, 77), new Uint8Array(0)],
     ];
-    for (const [type, bytes] of bad) w.peer.say(index, type, 5, 6, bytes);
+    for (const [type, bytes] of bad) w.peer.say(index, type, 0, 0, bytes);
     await until(() => w.peer.heard.length === bad.length);
     expect(w.peer.heard.map(({ type, a }) => [type, a])).toEqual(bad.map(([type]) => [REFUSED, type]));
     expect(w.scene.logic.counts).toMatchObject({ handled: 0, failed: 0, unknown: bad.length });

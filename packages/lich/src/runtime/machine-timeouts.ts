@@ -2,11 +2,10 @@
  *
  *   payload   [pool hash][path hash][slot][generation]      see machine-names.ts of the state room */
 import { hasMachine, type StateSchema, stateLayoutOf } from '@lich/schema';
-import { type MachineName, type MachineTimers, type Store, type TimerWheel, TYPE_MASK } from '../state/index.ts';
+import type { MachineName, MachineTimers, Store, TimerWheel } from '../state/index.ts';
 import type { Outages } from './outages.ts';
+import { type RuntimeTimer, TIMEOUT } from './runtime-timers.ts';
 
-/** In place of the number of a message. */
-export const TIMEOUT = TYPE_MASK;
 const WORDS = 4;
 
 /** Is there a machine in this state, which may then have timeouts? */
@@ -16,7 +15,9 @@ export function hasMachines(state: StateSchema): boolean {
   return layouts.some(layout => layout.fields.some(field => hasMachine(field.kind)));
 }
 
-export class MachineTimeouts implements MachineTimers {
+export class MachineTimeouts implements MachineTimers, RuntimeTimer {
+  readonly what = 'of a machine’s timeout';
+  readonly shifts = false;
   readonly #store: Store<unknown>;
   readonly #wheel: TimerWheel;
   readonly #outages: Outages;

@@ -29,11 +29,12 @@ import { setAside } from './quarantine.ts';
 import { CUR, CUR_MORE, CUR_POS, OWN, QUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
-import { hasMachines, MachineTimeouts, TIMEOUT } from './machine-timeouts.ts';
+import { hasMachines, MachineTimeouts } from './machine-timeouts.ts';
 import { Outages, outageFields } from './outages.ts';
 import { MustWait } from './outgoing.ts';
 import { OwnTable } from './own-table.ts';
 import { refusePromise } from './promise.ts';
+import { type RuntimeTimer, TIMEOUT } from './runtime-timers.ts';
 import type { Service, SkipReason } from './service.ts';
 
 type Payload = Readonly<Record<string, unknown>>;
@@ -67,22 +68,25 @@ const WAIT_MS = 5;
 /** Timers live in the state and may wait for years. */
 const MAX_DELAY_MS = 100 * 365 * 86_400_000;
 
-/** Root fields of a service that has own messages, or machines, whose timeouts wait among them. */
+/** Root fields of a service that has own messages, or machines, whose timeouts wait among them, or that asks or answers. */
 export function ownFields(service: Service): Fields {
-  const posts = service.protocol.messages.some(message => message.role === 'own');
-  if (!posts && !hasMachines(service.state)) return {} as Fields;
+  // Requests, those that are asked too, wait among them.
+  const waits = service.protocol.messages.some(({ role }) => role === 'own' || role === 'request');
+  const asks = service.spec.answers !== undefined;
+  if (!waits && !asks && !hasMachines(service.state)) return {} as Fields;
   return { ...timerFields(), ...outageFields(), $skipped: f64 } as unknown as Fields;
 }
 
 export class OwnMessages {
   readonly #host: OwnHost;
   readonly #core: Core;
-  readonly #wheel: TimerWheel;
+  readonly wheel: TimerWheel;
   readonly #queue: EventQueue;
-  readonly #outages: Outages;
+  readonly outages: Outages;
   readonly #skippedWord: number;
   readonly #table: OwnTable;
-  readonly #timeouts: MachineTimeouts;
+  /** The runtime's own, by number. */
+  readonly #runtimeTimers = new Map<number, RuntimeTimer>();
   /** Nothing is handled until then: a lane was full, or a suspect waits for its exit note. */
   #waitMs = 0;
 
@@ -100,17 +104,29 @@ export class OwnMessages {
     const { store } = host.core;
     const { segment: mem, log, heap } = store;
     const context = { mem, log, heap, fail: (error: Error) => log.fail(error) };
-    this.#wheel = new TimerWheel(context, places.wheel);
+    this.wheel = new TimerWheel(context, places.wheel);
     this.#queue = new EventQueue(context, places.queue);
-    this.#outages = new Outages(mem.f64, log, word('$outages'));
+    this.outages = new Outages(mem.f64, log, word('$outages'));
     this.#skippedWord = word('$skipped');
-    this.#timeouts = new MachineTimeouts(store, this.#wheel, this.#outages, () => host.core.now);
+    this.register(TIMEOUT, new MachineTimeouts(store, this.wheel, this.outages, () => host.core.now));
     this.#table = new OwnTable(store, word('$own'), host.service.protocol.messages);
+  }
+
+  /** Timers under that number are handled so. */
+  register(number: number, timer: RuntimeTimer): void {
+    this.#runtimeTimers.set(number, timer);
   }
 
   /** That wait. */
   get size(): number {
-    return this.#wheel.size + this.#queue.size;
+    return this.wheel.size + this.#queue.size;
+  }
+
+  /** @throws RuntimeError `RUNTIME_TIMERS_FULL` */
+  refuseFull(): void {
+    const { size } = this;
+    if (size >= this.#host.limit)
+      throw new RuntimeError('RUNTIME_TIMERS_FULL', `${size} own messages and requests wait: raise limits.timers`);
   }
 
   /** A life begins: what it knows of the messages that wait. In a transaction. */
@@ -145,10 +161,10 @@ export class OwnMessages {
   #later(ms: number, periodMs: number, name: string, payload: Payload): number {
     const { log } = this.#core.store;
     const { number, codec } = this.#message(name);
-    const wheel = this.#wheel;
+    const wheel = this.wheel;
     const before = log.savepoint();
     const { now } = this.#core;
-    const slot = wheel.add(now, now + ms, number, wordsOf(codec), this.#outages.totalMs);
+    const slot = wheel.add(now, now + ms, number, wordsOf(codec), this.outages.totalMs);
     if (periodMs > 0) wheel.setPeriod(slot, periodMs);
     if (ms === 0) wheel.setEarly(slot, this.#queue.posted);
     this.#fill(codec, wheel.payloadAt(slot), payload, before);
@@ -166,21 +182,20 @@ export class OwnMessages {
   }
 
   #message(name: string): { number: number; codec: PayloadCodec } {
-    const { service, limit, codecs } = this.#host;
+    const { service, codecs } = this.#host;
     const message = service.protocol.byName.get(name);
     if (message?.role !== 'own')
       throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${name} is no own of service ${service.name}`);
-    const { size } = this;
-    if (size >= limit) throw new RuntimeError('RUNTIME_TIMERS_FULL', `${size} own messages wait: raise limits.timers`);
+    this.refuseFull();
     return { number: this.#table.numberOf(message.id), codec: codecs[message.id]! };
   }
 
   /** @returns whether it still waited */
   cancel(handle: number): boolean {
     if (typeof handle !== 'number') throw new TypeError('cancel takes what after() or every() returned, a number');
-    const slot = this.#wheel.slotOf(handle);
+    const slot = this.wheel.slotOf(handle);
     if (slot === NONE) return false;
-    this.#wheel.remove(slot);
+    this.wheel.remove(slot);
     return true;
   }
 
@@ -188,23 +203,23 @@ export class OwnMessages {
 
   /** No process ran between these times. Outside transactions, before service time moves on. */
   outage(fromMs: number, toMs: number): void {
-    this.#core.transact(() => this.#outages.add(fromMs, toMs, this.#wheel.nextDueMs()));
+    this.#core.transact(() => this.outages.add(fromMs, toMs, this.wheel.nextDueMs()));
   }
 
   /** Is what the last life was at still to be handled? */
   isWaiting(code: number, pos: number, more: number): boolean {
     if (code === QUEUED) return this.#queue.size > 0 && this.#queue.taken === pos;
-    return this.#wheel.isWaiting(pos) && this.#identity(pos) === more;
+    return this.wheel.isWaiting(pos) && this.#identity(pos) === more;
   }
 
   /** Tells the times of one timer apart, and a timer from the next one in its slot. */
   #identity(slot: number): number {
-    return (this.#wheel.generationOf(slot) ^ (this.#wheel.dueOf(slot) % 2 ** 32)) | 0;
+    return (this.wheel.generationOf(slot) ^ (this.wheel.dueOf(slot) % 2 ** 32)) | 0;
   }
 
   /** @returns ms of service time when `step` has something to do */
   nextMs(): number {
-    return Math.max(this.#queue.size > 0 ? this.#queue.dueMs() : this.#wheel.nextDueMs(), this.#waitMs);
+    return Math.max(this.#queue.size > 0 ? this.#queue.dueMs() : this.wheel.nextDueMs(), this.#waitMs);
   }
 
   /** Handle what is due. Outside transactions. @returns how much was done */
@@ -216,7 +231,7 @@ export class OwnMessages {
       if (next === NONE) break;
       if (next === SORT) {
         log.begin();
-        this.#wheel.sort(SORT_MOST);
+        this.wheel.sort(SORT_MOST);
         log.commit();
       } else if (!this.#handle(next)) break;
       done++;
@@ -227,7 +242,7 @@ export class OwnMessages {
   /** The head of the line. @returns a slot, AT_ONCE, SORT or NONE */
   #next(nowMs: number): number {
     const queue = this.#queue;
-    const wheel = this.#wheel;
+    const wheel = this.wheel;
     if (queue.size === 0) return wheel.next(nowMs);
     const dueMs = queue.dueMs();
     const slot = wheel.next(dueMs);
@@ -244,9 +259,10 @@ export class OwnMessages {
     const { log, segment } = core.store;
     const S = segment.i32;
     const { service, codecs, context, counts } = this.#host;
-    const type = slot === AT_ONCE ? this.#queue.type() : this.#wheel.typeOf(slot);
+    const type = slot === AT_ONCE ? this.#queue.type() : this.wheel.typeOf(slot);
     const message = this.#table.messageOf(type & TYPE_MASK);
-    const why = this.#whySkipped(slot, type, message);
+    const timer = message === undefined ? this.#runtimeTimers.get(type & TYPE_MASK) : undefined;
+    const why = this.#whySkipped(slot, type, message?.onOutage ?? (timer?.shifts ? 'shift' : 'fire'));
     if (why === 'later') return true;
 
     const code = slot === AT_ONCE ? QUEUED : OWN;
@@ -256,8 +272,7 @@ export class OwnMessages {
     const verdict = isSuspect ? blame.verdict(performance.now()) : 'run';
     if (verdict === 'wait') return this.#wait();
     if (isSuspect) core.acquit();
-    const isTimeout = (type & TYPE_MASK) === TIMEOUT;
-    const isOut = (message === undefined && !isTimeout) || verdict === 'set aside';
+    const isOut = (message === undefined && timer === undefined) || verdict === 'set aside';
     const once = why === undefined && !isOut && message?.onCrash === 'skip';
     if (once) {
       log.begin();
@@ -271,8 +286,8 @@ export class OwnMessages {
     this.#begin();
     try {
       if (isOut) this.#setAside(slot, type, message);
-      else if (isTimeout) {
-        this.#timeouts.fire(slot);
+      else if (timer !== undefined) {
+        timer.fire(slot);
         log.mustHaveRoom(0);
         counts.handled++;
       } else if (why !== undefined) this.#tell(slot, message!, why);
@@ -287,9 +302,7 @@ export class OwnMessages {
       if (error instanceof MustWait) return this.#putBack(slot, once ? type : undefined);
       this.#host.undo(
         error,
-        why === undefined
-          ? (message?.name ?? (isTimeout ? 'of a machine’s timeout' : 'of an own message'))
-          : `onSkipped.${message!.name}`,
+        why === undefined ? (message?.name ?? timer?.what ?? 'of an own message') : `onSkipped.${message!.name}`,
       );
       if (isOut) this.#drop(slot);
       else if (why !== undefined) this.#overUntold(slot);
@@ -308,14 +321,14 @@ export class OwnMessages {
   }
 
   /** Is this one not to be handled? @returns why, or 'later' when it is due at another time now */
-  #whySkipped(slot: number, type: number, message: MessageSpec | undefined): SkipReason | 'later' | undefined {
+  #whySkipped(slot: number, type: number, onOutage: MessageSpec['onOutage']): SkipReason | 'later' | undefined {
     if ((type & STARTED) !== 0) return (type & THREW) !== 0 ? 'threw' : 'crash';
-    if (slot === AT_ONCE || message === undefined || message.onOutage === 'fire') return undefined;
-    const wheel = this.#wheel;
+    if (slot === AT_ONCE || onOutage === 'fire') return undefined;
+    const wheel = this.wheel;
     const { log } = this.#core.store;
     const dueMs = wheel.dueOf(slot);
-    if (message.onOutage === 'shift') {
-      const { totalMs } = this.#outages;
+    if (onOutage === 'shift') {
+      const { totalMs } = this.outages;
       const byMs = totalMs - wheel.baseOf(slot);
       if (byMs <= 0) return undefined;
       log.begin();
@@ -324,7 +337,7 @@ export class OwnMessages {
       log.commit();
       return 'later';
     }
-    const endMs = this.#outages.endOf(dueMs);
+    const endMs = this.outages.endOf(dueMs);
     if (endMs < 0) return undefined;
     const periodMs = wheel.periodOf(slot);
     if (periodMs === 0) return 'outage';
@@ -386,7 +399,7 @@ export class OwnMessages {
         type: typeOf(tag, message?.id ?? type & TYPE_MASK),
         a: slot === AT_ONCE ? this.#queue.taken : slot,
         // No generation is so: the two are told apart in the name of the file.
-        b: slot === AT_ONCE ? -1 : this.#wheel.generationOf(slot),
+        b: slot === AT_ONCE ? -1 : this.wheel.generationOf(slot),
         tries: core.blame.suspect?.tries ?? 0,
       },
       core.store.segment.u8.slice(at, at + bytes),
@@ -416,26 +429,26 @@ export class OwnMessages {
   }
 
   #payloadAt(slot: number): number {
-    return slot === AT_ONCE ? this.#queue.payloadAt() : this.#wheel.payloadAt(slot);
+    return slot === AT_ONCE ? this.#queue.payloadAt() : this.wheel.payloadAt(slot);
   }
 
   #payloadWords(slot: number): number {
-    return slot === AT_ONCE ? this.#queue.payloadWords() : this.#wheel.payloadWordsOf(slot);
+    return slot === AT_ONCE ? this.#queue.payloadWords() : this.wheel.payloadWordsOf(slot);
   }
 
   #setType(slot: number, type: number): void {
     if (slot === AT_ONCE) this.#queue.setType(type);
-    else this.#wheel.setType(slot, type);
+    else this.wheel.setType(slot, type);
   }
 
   #drop(slot: number): void {
     if (slot === AT_ONCE) this.#queue.take();
-    else this.#wheel.remove(slot);
+    else this.wheel.remove(slot);
   }
 
   /** Take it out; or have it wait for its next time, when it has a period. */
   #over(slot: number): void {
-    const wheel = this.#wheel;
+    const wheel = this.wheel;
     const periodMs = slot === AT_ONCE ? 0 : wheel.periodOf(slot);
     if (periodMs === 0) return this.#drop(slot);
     const type = wheel.typeOf(slot);

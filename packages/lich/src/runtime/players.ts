@@ -81,7 +81,7 @@ export class Players {
   constructor(o: PlayersOptions) {
     this.#o = o;
     this.#inbound = o.spec.protocol.messages.map(spec =>
-      spec.role === 'command' || spec.role === 'request'
+      (spec.role === 'command' || spec.role === 'request') && spec.from !== 'services'
         ? { spec, codec: payloadCodecOf(spec), reply: spec.reply && replyCodecOf(spec) }
         : undefined,
     );

@@ -3,7 +3,7 @@
  * by the answer or by the deadline.
  *
  *   timer      number ASK, due = deadline
- *   payload    [server's node index][type as sent][kind of who waits][a][b]
+ *   payload    [server's node index | kind of who waits << 16][type as sent][a][b][c][withinMs, while the server is out]
  *
  *   request    type of the message, a = slot + 1, b = generation of the timer: above 0 in `a`, where a command has 0
  *   ANSWER     a, b as asked; the reply's struct
@@ -13,53 +13,65 @@
  *   server                                 handle + ANSWER, one commit
  *
  * An answer that names no waiting timer, or one that asked somebody else, is dropped: nobody waits any more. The deadline
- * is in service time and stands still while the asker has no process; when it is over, the outcome is unknown: the server
- * may have done it, may do it yet, and its answer is dropped. */
-import type { NamesOf, Protocol, ReplyOf, SendOf } from '@lich/schema';
-import { TYPE_MASK } from '../state/index.ts';
+ * is in service time: it stands still while the asker has no process, and where the server has none when it is over, it
+ * begins anew once the server has one. After a timeout the outcome is unknown: the server may have done it, may do it
+ * yet, and its answer is dropped. */
+import { CodedError, type NamesOf, type Protocol, type ReplyOf, type SendOf } from '@lich/schema';
+import { FULL, idOf, tagOf } from '../bus/index.ts';
+import type { Segment } from '../shm/index.ts';
+import { type TimerWheel, TYPE_MASK } from '../state/index.ts';
+import type { Core } from './core.ts';
+import { RuntimeError } from './errors.ts';
+import type { Outages } from './outages.ts';
+import { MustWait } from './outgoing.ts';
+import { ASK, type RuntimeTimer } from './runtime-timers.ts';
+import type { Sends } from './sends.ts';
 import type { Target } from './service.ts';
-
-/** In place of the number of a message, in the wheel. */
-export const ASK = TYPE_MASK - 1;
+import { ANSWER, REFUSAL } from './system-messages.ts';
 
 /** How long a request waits for its answer, and which instance of the service is asked. */
 export interface AskOptions {
-  /** Ms of service time, whole, 1 to 100 years. */
-  readonly withinMs: number;
+  /** Ms of service time, whole, 1 to 2^31 - 1 (24 days). Default: as long as it takes. */
+  readonly withinMs?: number;
   /** Default 1. */
   readonly instance?: number;
 }
 
-/** Who waits: kinds are given out here, what `a` and `b` mean is the kind's own affair. Kept in the state. */
+/** Kinds of those who wait; what `a`, `b` and `c` mean is the kind's own affair. In the state. */
 export const WAITER = { handler: 1, flow: 2 } as const;
 
-/** Two words, u32, that tell a kind of waiters which of them it is. */
+/** Who waits: three words, u32, that tell a kind of waiters which of them it is. */
 export interface Waiter {
   readonly kind: number;
   readonly a: number;
   readonly b: number;
+  /** Default 0. */
+  readonly c?: number;
 }
 
-/** What came of a request: the reply, or why there is none. `of` is good in the call it was given to alone.
+/** What came of a request: the reply, or why there is none. Good in the call that it was given to alone.
  *
  *   code                        the server
  *   RUNTIME_ASK_TIMEOUT         has not answered in time: the outcome is unknown
  *   RUNTIME_SET_ASIDE           died of it again and again: not done
  *   RUNTIME_HANDLER_FAILED      threw something without a code: not done
- *   RUNTIME_UNKNOWN_MESSAGE     does not know it, or not in this version: not done
+ *   RUNTIME_UNKNOWN_MESSAGE     does not know it, or not in this version, or takes it from players only: not done
  *   any other                   threw an error with this code: not done */
 export interface Answer {
   readonly failed: { readonly code: string; readonly message: string } | undefined;
-  /** The reply to this request. @throws RuntimeError with the code of `failed`; `RUNTIME_UNKNOWN_MESSAGE` where something
-   * else was asked, or another version of the protocol */
+  /** The reply to this request.
+   * @throws RequestError with what `failed` says; RuntimeError `RUNTIME_UNKNOWN_MESSAGE` where something else was asked,
+   * or another version of the protocol */
   of<Q extends Protocol, N extends NamesOf<Q, 'request'>>(to: Target<Q>, name: N): ReplyOf<Q, N>;
+  /** The same as plain data: refs, which are to the server's records, as `{ slot, generation }`; in `of` undefined. */
+  plain(to: Target<Protocol>, name: string): Record<string, unknown>;
 }
 
 /** Those of one kind that wait. */
 export interface Waiting {
   /** In the transaction that takes the request out; called once for each that was asked, unless it was given up. What it
    * throws undoes all but the taking out. */
-  answered(a: number, b: number, answer: Answer): void;
+  answered(waiter: Required<Waiter>, answer: Answer): void;
 }
 
 /** What flows and handlers ask through. */
@@ -80,4 +92,243 @@ export interface Asks {
   giveUp(handle: number): boolean;
   /** Before the first message of a life: who is told about requests of waiters of this kind. */
   register(kind: number, waiting: Waiting): void;
+}
+
+/** A request that failed, with the code that its server answered or that the deadline gives. */
+export class RequestError extends CodedError {}
+
+const WITHIN_MAX = 2 ** 31 - 1;
+const NO_END = 0;
+/** Due then, what has no deadline. */
+const CENTURY_MS = 100 * 365 * 86_400_000;
+
+const NODE = 0;
+const TYPE = 1;
+const A = 2;
+const B = 3;
+const C = 4;
+const WITHIN = 5;
+const WORDS = 6;
+
+/** A server that has no process is looked at again so much later. */
+const LOOK_MS = 1_000;
+
+export interface RequestsOptions {
+  readonly core: Core;
+  readonly sends: Sends;
+  readonly wheel: TimerWheel;
+  readonly outages: Outages;
+  /** Throws when no more timers may wait. */
+  readonly refuseFull: () => void;
+  /** Has that node a process? */
+  readonly serves: (node: number) => boolean;
+  /** Undo the open transaction, say so, and open another one. */
+  readonly undo: (error: unknown, name: string) => void;
+}
+
+export class Requests implements Asks, RuntimeTimer {
+  readonly what = 'of an answer';
+  readonly shifts = true;
+  readonly #o: RequestsOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  /** Since the process began. */
+  readonly counts = { asked: 0, answered: 0, refused: 0, timedOut: 0, dropped: 0 };
+
+  constructor(o: RequestsOptions) {
+    this.#o = o;
+  }
+
+  register(kind: number, waiting: Waiting): void {
+    this.#waiting.set(kind, waiting);
+  }
+
+  ask(
+    to: Target<Protocol>,
+    name: string,
+    payload: Readonly<Record<string, unknown>>,
+    { withinMs = NO_END, instance = 1 }: AskOptions,
+    { kind, a, b, c = 0 }: Waiter,
+  ): number {
+    const { core, sends, wheel, outages, refuseFull } = this.#o;
+    if (withinMs !== NO_END && !(Number.isInteger(withinMs) && withinMs >= 1 && withinMs <= WITHIN_MAX))
+      throw new RangeError(`ask '${name}' within ${withinMs}: want whole ms, 1..${WITHIN_MAX}`);
+    const { node, type, codec } = sends.address(to, name, 'request', instance);
+    refuseFull();
+    const { log, segment } = core.store;
+    const { outbox } = core.bus;
+    const before = log.savepoint();
+    try {
+      const slot = wheel.add(core.now, core.now + (withinMs || CENTURY_MS), ASK, WORDS, outages.totalMs);
+      const at = wheel.payloadAt(slot) / 4;
+      const I = segment.i32;
+      [I[at + NODE], I[at + TYPE], I[at + A], I[at + B], I[at + C]] = [node | (kind << 16), type, a, b, c];
+      I[at + WITHIN] = withinMs;
+      const record = outbox.claim(node, type, slot + 1, wheel.generationOf(slot), codec.bytes);
+      if (record === FULL) {
+        log.rollbackTo(before);
+        return 0;
+      }
+      codec.write(core.lanes, record * 4, payload);
+      outbox.commitClaim();
+      this.counts.asked++;
+      return wheel.handleOf(slot);
+    } catch (error) {
+      // Nothing is left of it, also where the handler catches this.
+      log.rollbackTo(before);
+      throw error;
+    }
+  }
+
+  giveUp(handle: number): boolean {
+    const { wheel } = this.#o;
+    const slot = wheel.slotOf(handle);
+    if (slot < 0 || !this.#isAsk(slot)) return false;
+    wheel.remove(slot);
+    return true;
+  }
+
+  #isAsk(slot: number): boolean {
+    return (this.#o.wheel.typeOf(slot) & TYPE_MASK) === ASK;
+  }
+
+  // What comes.
+
+  /** Handles ANSWER and REFUSAL, inside a transaction. @returns false for a type that is neither */
+  deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): boolean {
+    if (type !== ANSWER && type !== REFUSAL) return false;
+    const { wheel, undo } = this.#o;
+    const slot = a - 1;
+    const isMine =
+      wheel.isWaiting(slot) && wheel.generationOf(slot) === b && this.#isAsk(slot) && this.#nodeOf(slot) === sender;
+    if (!isMine) {
+      this.counts.dropped++;
+      return true;
+    }
+    try {
+      if (type === ANSWER) {
+        this.#tell(slot, asked => new Reply(this.#o.sends, asked, lanes, word, words * 4));
+        this.counts.answered++;
+      } else {
+        this.#tell(slot, () => readRefusal(lanes, word, words));
+        this.counts.refused++;
+      }
+    } catch (error) {
+      if (error instanceof MustWait) throw error;
+      undo(error, this.what);
+      wheel.remove(slot);
+    }
+    return true;
+  }
+
+  /** @param answer made for the type that was asked */
+  #tell(slot: number, answer: (type: number) => Answer): void {
+    const waiter = this.#take(slot);
+    const waiting = this.#waiting.get(waiter.kind);
+    const { log } = this.#o.core;
+    if (waiting === undefined) log.warn('an answer came for what this code does not have any more', { ...waiter });
+    else waiting.answered(waiter, answer(waiter.type));
+  }
+
+  /** Take a request out. @returns what was kept of it */
+  #take(slot: number): Required<Waiter> & { type: number } {
+    const { core, wheel } = this.#o;
+    const { i32: I, u32: U } = core.store.segment;
+    const at = wheel.payloadAt(slot) / 4;
+    const kept = { kind: I[at + NODE] >>> 16, type: I[at + TYPE], a: U[at + A], b: U[at + B], c: U[at + C] };
+    wheel.remove(slot);
+    return kept;
+  }
+
+  #nodeOf(slot: number): number {
+    return this.#o.core.store.segment.i32[this.#o.wheel.payloadAt(slot) / 4 + NODE] & 0xffff;
+  }
+
+  /** The deadline is over. */
+  fire(slot: number): void {
+    const { core, wheel, outages, serves } = this.#o;
+    const { log, segment } = core.store;
+    const at = wheel.payloadAt(slot) / 4;
+    const within = segment.i32[at + WITHIN];
+    const node = this.#nodeOf(slot);
+    const isOut = !serves(node);
+    if (isOut || within < 0) {
+      log.write(at + WITHIN, isOut ? -Math.abs(within) : -within);
+      wheel.setBase(slot, outages.totalMs);
+      wheel.move(slot, core.now + (isOut ? LOOK_MS : -within));
+      return;
+    }
+    this.counts.timedOut++;
+    const name = core.directory.byIndex(node)?.name ?? `node ${node}`;
+    this.#tell(
+      slot,
+      type => new Refused('RUNTIME_ASK_TIMEOUT', `${what(type)}: ${name} has not answered in ${within} ms`),
+    );
+  }
+}
+
+function what(type: number): string {
+  return `message ${idOf(type)} of protocol tag ${tagOf(type)}`;
+}
+
+/** An answer that says no. */
+class Refused implements Answer {
+  readonly failed: { readonly code: string; readonly message: string };
+
+  constructor(code: string, message: string) {
+    this.failed = { code, message };
+  }
+
+  of(): never {
+    return this.plain();
+  }
+
+  plain(): never {
+    throw new RequestError(this.failed.code, this.failed.message, { severity: 'warn' });
+  }
+}
+
+/** [code's bytes][message's bytes][both as UTF-8] */
+function readRefusal(lanes: Segment, word: number, words: number): Refused {
+  const [code, message] = [lanes.u32[word], lanes.u32[word + 1]];
+  const at = (word + 2) * 4;
+  if (words < 2 || code + message > (words - 2) * 4)
+    return new Refused('RUNTIME_HANDLER_FAILED', 'it was not said why');
+  // A copy: text may not be decoded in shared memory.
+  const text = (from: number, bytes: number): string => decoder.decode(lanes.u8.slice(from, from + bytes));
+  return new Refused(text(at, code), text(at + code, message));
+}
+
+const decoder = new TextDecoder();
+
+/** One that is read where it lies. */
+class Reply implements Answer {
+  readonly failed = undefined;
+  readonly #sends: Sends;
+  readonly #type: number;
+  readonly #lanes: Segment;
+  readonly #word: number;
+  readonly #bytes: number;
+
+  constructor(sends: Sends, type: number, lanes: Segment, word: number, bytes: number) {
+    this.#sends = sends;
+    this.#type = type;
+    this.#lanes = lanes;
+    this.#word = word;
+    this.#bytes = bytes;
+  }
+
+  of(to: Target<Protocol>, name: string): any {
+    return this.#read(to, name, 'reply');
+  }
+
+  plain(to: Target<Protocol>, name: string): Record<string, unknown> {
+    return this.#read(to, name, 'plainReply');
+  }
+
+  #read(to: Target<Protocol>, name: string, as: 'reply' | 'plainReply'): Record<string, unknown> {
+    const { type, [as]: reply } = this.#sends.messageOf(to, name, 'request');
+    if (type !== this.#type || reply === undefined || reply.bytes > this.#bytes)
+      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `this answers ${what(this.#type)}, not ${name} of ${to.name}`);
+    return reply.read(this.#lanes, this.#word * 4);
+  }
 }

@@ -23,8 +23,9 @@ import type { Config } from './config.ts';
 import type { Core, Logic } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import { type ContextHost, ServiceContext } from './context.ts';
+import { FromServices } from './from-services.ts';
+import type { HandlerAskOptions } from './handler-asks.ts';
 import { errorData, type Log } from './log.ts';
-import { FormerProtocols } from './former-protocols.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { OwnMessages, ownFields } from './own-messages.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
@@ -37,7 +38,7 @@ import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
-import { INPUT, REFUSED, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
 
 /** What a service adds to the layout of its node's state. */
 export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
@@ -71,12 +72,6 @@ const ROOM_TO_FINISH = 16;
 type Payload = Readonly<Record<string, unknown>>;
 type Handler = (context: unknown, payload: unknown) => unknown;
 
-interface Command {
-  readonly name: string;
-  readonly codec: PayloadCodec;
-  readonly handler: Handler;
-}
-
 export class ServiceLogic implements Logic, ContextHost {
   readonly deliver = (
     sender: number,
@@ -92,7 +87,6 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #service: Service;
   readonly #config: Config;
   readonly #tag: number;
-  readonly #former: FormerProtocols;
   /** Undefined in a service whose protocol has none. */
   readonly #own: OwnMessages | undefined;
   readonly #random: StateRandom;
@@ -106,8 +100,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #codecs: (PayloadCodec | undefined)[];
   readonly #eventCodecs: (Codec | undefined)[];
   readonly #sends: Sends;
-  /** What other services may say, by message id. */
-  readonly #commands: (Command | undefined)[];
+  readonly #fromServices: FromServices;
   readonly #suspects: Suspects;
   readonly #tickWord: number;
   readonly #syncedWord: number;
@@ -133,7 +126,6 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#spec = service.spec;
     this.#config = config;
     this.#tag = tagOfProtocol(service.protocol);
-    this.#former = new FormerProtocols(core.dir, service);
     checkProtocol(service.protocol, service.state);
     const { store, bus } = core;
     const { i32 } = store.segment;
@@ -155,12 +147,6 @@ export class ServiceLogic implements Logic, ContextHost {
       message.role === 'event' ? undefined : payloadCodec(message.layout, door, message.name),
     );
     this.#sends = new Sends(core);
-    // Players' commands come through their gateway, by the wire format; a service with players takes no others.
-    this.#commands = service.protocol.messages.map(({ id, name, role }) =>
-      role === 'command' && this.#spec.me === undefined
-        ? { name, codec: this.#codecs[id]!, handler: this.#spec.on[name]! }
-        : undefined,
-    );
     this.#eventCodecs = service.protocol.messages.map(message =>
       message.role === 'event' ? payloadCodecOf(message) : undefined,
     );
@@ -178,6 +164,19 @@ export class ServiceLogic implements Logic, ContextHost {
       limit: timers,
       counts: this.counts,
       begun: () => this.#random.restart(),
+      undo: (error, name) => this.#undo(error, name),
+    });
+    this.#fromServices = new FromServices({
+      core,
+      service,
+      tag: this.#tag,
+      codecs: this.#codecs,
+      context: this.#context,
+      sends: this.#sends,
+      outgoing: this.#outgoing,
+      own: this.#own,
+      handlerOf: ({ name }) => this.#spec.on[name]!,
+      counts: this.counts,
       undo: (error, name) => this.#undo(error, name),
     });
     if (this.#spec.me !== undefined) {
@@ -287,7 +286,6 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     const core = this.#core;
-    if (tagOf(type) !== this.#tag && tagOf(type) !== SYSTEM_TAG) type = this.#former.typeNow(type);
     core.beginHooks();
     this.#random.restart();
     const { blame } = core;
@@ -297,8 +295,11 @@ export class ServiceLogic implements Logic, ContextHost {
     let verdict = HANDLED;
     try {
       if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);
-      else if (tagOf(type) === this.#tag) verdict = this.#command(sender, type, lanes, word, words);
-      else verdict = this.#players?.deliver(sender, type, a, b, lanes, word, words) ?? this.#unknown(sender, type, a);
+      else {
+        verdict =
+          this.#players?.deliver(sender, type, a, b, lanes, word, words) ??
+          this.#fromServices.deliver(sender, type, a, b, lanes, word, words);
+      }
     } catch (error) {
       // What the runtime itself cannot do for a message must not end the process: it waits where a lane is full, and is
       // given up, with a line in the log, where anything else is wrong.
@@ -312,20 +313,6 @@ export class ServiceLogic implements Logic, ContextHost {
     return verdict;
   }
 
-  /** A command from another service. */
-  #command(sender: number, type: number, lanes: Segment, word: number, words: number): number {
-    const command = this.#commands[idOf(type)];
-    if (command === undefined || command.codec.bytes > words * 4) return this.#unknown(sender, type, 0);
-    try {
-      refusePromise(command.name, command.handler(this.#context, command.codec.read(lanes, word * 4)));
-      this.#core.store.log.mustHaveRoom(ROOM_TO_FINISH);
-      this.counts.handled++;
-    } catch (error) {
-      this.#undo(error, command.name);
-    }
-    return HANDLED;
-  }
-
   /** The open transaction is undone; a new one is open for what has to happen all the same. */
   #undo(error: unknown, name: string): void {
     const { log } = this.#core.store;
@@ -334,24 +321,6 @@ export class ServiceLogic implements Logic, ContextHost {
     this.counts.failed++;
     this.#core.log.warn(`handler ${name} threw and is undone`, errorData(error));
     log.begin();
-  }
-
-  /** Counted, and the sender is told; never thrown at the receiver. */
-  #unknown(sender: number, type: number, what: number): number {
-    if (type === REFUSED) {
-      this.counts.refused++;
-      this.#core.log.warn('a message was refused by its receiver', {
-        receiver: this.#core.directory.byIndex(sender)?.name,
-        protocolTag: tagOf(what),
-        messageId: idOf(what),
-      });
-      return HANDLED;
-    }
-    this.counts.unknown++;
-    const name = `message ${idOf(type)} of protocol tag ${tagOf(type)}`;
-    this.#core.log.warn('a message that this service does not know was refused', { sender, what: name });
-    this.#outgoing.words(sender, REFUSED, type, 0, []);
-    return HANDLED;
   }
 
   #setAside(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
@@ -377,7 +346,7 @@ export class ServiceLogic implements Logic, ContextHost {
           `this message ended the process ${suspect!.tries} times and was set aside`,
         );
       }
-    } else this.#outgoing.words(sender, REFUSED, type, 0, []);
+    } else this.#fromServices.setAside(sender, type, a, b, suspect!.tries);
     return HANDLED;
   }
 
@@ -509,6 +478,13 @@ export class ServiceLogic implements Logic, ContextHost {
 
   send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance: number): boolean {
     return this.#sends.send(to, name, payload, instance);
+  }
+
+  ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number {
+    const { asks } = this.#fromServices;
+    if (asks === undefined)
+      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${this.#service.name} has no answers, and so asks nothing`);
+    return asks.ask(to, name, payload, options);
   }
 
   onCommit(fn: () => void): void {

@@ -14,6 +14,8 @@ import type {
   StateSchema,
 } from '@lich/schema';
 import { RuntimeError } from './errors.ts';
+import type { Answer } from './requests.ts';
+import type { HandlerAskOptions } from './handler-asks.ts';
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
 
@@ -67,6 +69,16 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
     payload: SendOf<Q, N>,
     instance?: number,
   ): boolean;
+  /** Ask another service. Part of this transaction. Its answer, or the timeout, comes to the handler of `answers` that
+   * `then` names: one of the two, once.
+   * @returns a handle for `cancel`, after which nothing comes; 0 when the lane is full: nothing was asked
+   * @throws BusError as `send` does; RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL`; RangeError */
+  ask<Q extends Protocol, N extends NamesOf<Q, 'request'>>(
+    to: Target<Q>,
+    name: N,
+    payload: SendOf<Q, N>,
+    options: HandlerAskOptions,
+  ): number;
   /** Run `fn` so that a throw undoes what it did, and nothing else. @returns its result, or undefined after a throw */
   attempt<R>(record: object | undefined, fn: () => R): R | undefined;
   /** Do something outside once this message has committed (a cache, a socket). Lost if the process dies in between. */
@@ -96,15 +108,22 @@ export interface HandlersAreSynchronousOneMessageIsOneTransaction {
   readonly 'handlers are synchronous: one message is one transaction': never;
 }
 
-type ContextFor<S extends StateSchema, P extends Protocol, C, Me> = [Me] extends [never]
+/** @param None undefined where a service may say it too: then `me` is */
+type ContextFor<S extends StateSchema, P extends Protocol, C, Me, None = never> = [Me] extends [never]
   ? Context<S, P, C>
-  : PlayerContext<S, P, C, Me>;
+  : [None] extends [never]
+    ? PlayerContext<S, P, C, Me>
+    : TellingContext<S, P, C, Me> & { readonly me: Me | undefined };
 
 /** One mapped type, not an intersection of one a role: while `P` is still being inferred the compiler would take each
  * role's part for every message, and give a command's handler the context of an own message. */
 export type Handlers<S extends StateSchema, P extends Protocol, C, Me> = {
   readonly [N in NamesOf<P, 'command' | 'request' | 'own'>]: Handler<
-    N extends NamesOf<P, 'own'> ? TellingContext<S, P, C, Me> : ContextFor<S, P, C, Me>,
+    N extends NamesOf<P, 'own'> | NamesOf<P, 'command' | 'request', 'services'>
+      ? TellingContext<S, P, C, Me>
+      : N extends NamesOf<P, 'command' | 'request', 'both'>
+        ? ContextFor<S, P, C, Me, undefined>
+        : ContextFor<S, P, C, Me>,
     PayloadOf<P, N>,
     AnswerOf<P, N>
   >;
@@ -122,6 +141,12 @@ export type SkipHandlers<S extends StateSchema, P extends Protocol, C, Me> = {
     why: SkipReason,
   ) => Nothing;
 };
+
+/** Told what came of a request: `answer.of(bank, 'charge')` is its reply, or throws what it was refused with. `note` is the
+ * number that was given along. */
+export type AnswerHandlers<S extends StateSchema, P extends Protocol, C, Me> = Readonly<
+  Record<string, (ctx: TellingContext<S, P, C, Me>, answer: Answer, note: number) => Nothing>
+>;
 
 /** In a service with players every handler can tell one of them something; only a player's message has `me`. */
 export type TellingContext<S extends StateSchema, P extends Protocol, C, Me> = [Me] extends [never]
@@ -151,6 +176,8 @@ export interface ServiceSpec<
   readonly resumed?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
   readonly tick?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
   readonly on: Handlers<S, P, C, PlayerOf<S, M>>;
+  /** What came of requests to other services, see `ctx.ask`. */
+  readonly answers?: AnswerHandlers<S, P, C, PlayerOf<S, M>>;
   /** What to do about own messages that were skipped, see `onCrash` and `onOutage` of `own`. Runs once for each. */
   readonly onSkipped?: SkipHandlers<S, P, C, PlayerOf<S, M>>;
   /** A player came: `me` is its new record. */
@@ -180,6 +207,7 @@ export interface AnySpec {
   readonly resumed?: (ctx: unknown) => void;
   readonly tick?: (ctx: unknown) => void;
   readonly on: Readonly<Record<string, (ctx: unknown, payload: unknown) => unknown>>;
+  readonly answers?: Readonly<Record<string, (ctx: unknown, answer: Answer, note: number) => unknown>>;
   readonly onSkipped?: Readonly<Record<string, (ctx: unknown, payload: unknown, why: SkipReason) => unknown>>;
   readonly join?: (ctx: unknown) => void;
   readonly leave?: (ctx: unknown) => void;
@@ -199,6 +227,7 @@ const FIELDS = new Set([
   'resumed',
   'tick',
   'on',
+  'answers',
   'onSkipped',
   'join',
   'leave',
@@ -239,6 +268,7 @@ export function service<
     if (!any.protocol.byName.has(key)) bad(name, `on.${key}`, 'a message of the protocol');
   }
   checkSkipped(name, any);
+  checkAnswers(name, any);
   return { name, protocol: spec.protocol, state: spec.state, spec: any, [SERVICE]: true };
 }
 
@@ -250,6 +280,11 @@ function checkSkipped(name: string, { onSkipped = {}, protocol }: AnySpec): void
       bad(name, `onSkipped.${key}`, "an own message with onCrash: 'skip' or onOutage: 'skip': others are not skipped");
     checkHandler(name, `onSkipped.${key}`, handler);
   }
+}
+
+function checkAnswers(name: string, { answers = {} }: AnySpec): void {
+  if (typeof answers !== 'object' || answers === null) bad(name, 'answers', 'an object with handlers');
+  for (const [key, handler] of Object.entries(answers)) checkHandler(name, `answers.${key}`, handler);
 }
 
 function checkHandler(name: string, what: string, handler: unknown): void {

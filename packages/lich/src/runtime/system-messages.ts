@@ -9,6 +9,8 @@
  *   OUT      scene → gateway   session slot   generation  byteLength, bytes: kind and body of an OUT frame
  *   CLOSE    scene → gateway   session slot   generation  close code
  *   REFUSED  any → any         type           -           -      a message of that type was not handled, or set aside
+ *   ANSWER   any → any         as asked       as asked    the reply's struct                       see requests.ts
+ *   REFUSAL  any → any         as asked       as asked    code's bytes, message's bytes, both as UTF-8
  *
  * `a` = EVERYBODY in an OUT means each session of that gateway that plays in the sending scene. A session is named by
  * its slot and generation in the gateway's pool, a player by those in the scene's: neither side keeps a table of the
@@ -27,6 +29,8 @@ export const JOINED = typeOf(SYSTEM_TAG, 5);
 export const OUT = typeOf(SYSTEM_TAG, 6);
 export const CLOSE = typeOf(SYSTEM_TAG, 7);
 export const REFUSED = typeOf(SYSTEM_TAG, 8);
+export const ANSWER = typeOf(SYSTEM_TAG, 9);
+export const REFUSAL = typeOf(SYSTEM_TAG, 10);
 
 /** `a` of an OUT that goes to all sessions of the gateway in this scene. */
 export const EVERYBODY = 0xffff_ffff | 0;

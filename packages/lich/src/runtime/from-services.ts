@@ -1,0 +1,149 @@
+/** What other services say to this one: commands, requests, and answers to what it asked itself. All inside the transaction
+ * of the message; a request is answered in that very transaction, or in the one that undid its handler.
+ *
+ * In a service with players, others may say what its protocol takes `from: 'services'` or `'both'`; without players all. */
+import type { MessageSpec } from '@lich/schema';
+import { HANDLED, idOf, type PayloadCodec, tagOf } from '../bus/index.ts';
+import type { Segment } from '../shm/index.ts';
+import type { Core } from './core.ts';
+import { HandlerAsks } from './handler-asks.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { OwnMessages } from './own-messages.ts';
+import { refusePromise } from './promise.ts';
+import { type Asker, Replies } from './replies.ts';
+import { Requests } from './requests.ts';
+import { ASK, LATE_REPLY } from './runtime-timers.ts';
+import type { Sends } from './sends.ts';
+import { serves } from './serves.ts';
+import type { Service } from './service.ts';
+import { REFUSED, SYSTEM_TAG } from './system-messages.ts';
+
+/** What a handler returns that answers later, through `replies`: a flow. */
+export const LATER: unique symbol = Symbol('later');
+
+type Handler = (context: unknown, payload: unknown, asker: Asker | undefined) => unknown;
+
+export interface FromServicesOptions {
+  readonly core: Core;
+  readonly service: Service;
+  /** Tag of its protocol. */
+  readonly tag: number;
+  /** By message id. */
+  readonly codecs: readonly (PayloadCodec | undefined)[];
+  readonly context: unknown;
+  readonly sends: Sends;
+  readonly outgoing: Outgoing;
+  readonly own: OwnMessages | undefined;
+  /** @returns undefined for a message that is not handled by one transaction */
+  readonly handlerOf: (message: MessageSpec) => Handler;
+  readonly counts: { handled: number; unknown: number; refused: number };
+  /** Undo the open transaction, say so, and open another one. */
+  undo(error: unknown, name: string): void;
+}
+
+interface Inbound {
+  readonly message: MessageSpec;
+  readonly codec: PayloadCodec;
+  readonly handler: Handler;
+}
+
+/** Words that may be logged for a message after its handler: its cursor, and what is said about it. */
+const ROOM_TO_FINISH = 16;
+/** The same where an answer is due, for which a lane may have to be made. */
+const ROOM_TO_ANSWER = 600;
+
+export class FromServices {
+  readonly #o: FromServicesOptions;
+  /** By message id. */
+  readonly #inbound: (Inbound | undefined)[];
+  readonly replies: Replies;
+  /** Undefined in a service that asks nobody. */
+  readonly requests: Requests | undefined;
+  readonly asks: HandlerAsks | undefined;
+
+  constructor(o: FromServicesOptions) {
+    this.#o = o;
+    const { core, service, codecs, handlerOf, own, sends } = o;
+    const hasPlayers = service.spec.me !== undefined;
+    this.#inbound = service.protocol.messages.map(message => {
+      const isOne = message.role === 'command' || message.role === 'request';
+      if (!isOne || (hasPlayers && message.from === 'players')) return undefined;
+      return { message, codec: codecs[message.id]!, handler: handlerOf(message) };
+    });
+    this.replies = new Replies(core, service.protocol.messages, own?.wheel);
+    if (own === undefined) return;
+    own.register(LATE_REPLY, this.replies);
+    this.requests = new Requests({
+      core,
+      sends,
+      wheel: own.wheel,
+      outages: own.outages,
+      refuseFull: () => own.refuseFull(),
+      serves: node => serves(core, node),
+      undo: (error, name) => o.undo(error, name),
+    });
+    own.register(ASK, this.requests);
+    this.asks = new HandlerAsks(this.requests, service.spec, o.context);
+  }
+
+  /** @returns HANDLED, or what `orElse` says of a message that is none of these
+   * @throws MustWait */
+  deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
+    if (tagOf(type) === this.#o.tag) return this.#handle(sender, type, a, b, lanes, word, words);
+    if (this.requests?.deliver(sender, type, a, b, lanes, word, words)) return HANDLED;
+    return this.#unknown(sender, type, a, b);
+  }
+
+  #handle(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
+    const inbound = this.#inbound[idOf(type)];
+    if (inbound === undefined || inbound.codec.bytes > words * 4) return this.#unknown(sender, type, a, b);
+    const { message, codec, handler } = inbound;
+    const { context, counts, core } = this.#o;
+    const asker = a === 0 ? undefined : { node: sender, a, b };
+    try {
+      const result = handler(context, codec.read(lanes, word * 4), asker);
+      refusePromise(message.name, result);
+      core.store.log.mustHaveRoom(asker === undefined ? ROOM_TO_FINISH : ROOM_TO_ANSWER);
+      if (asker !== undefined && result !== LATER) this.replies.answer(asker, message, result);
+      counts.handled++;
+    } catch (error) {
+      this.#o.undo(error, message.name);
+      if (asker !== undefined) this.replies.refuseWith(asker, error, message.name);
+    }
+    return HANDLED;
+  }
+
+  /** Counted, and the sender is told; never thrown at the receiver. */
+  #unknown(sender: number, type: number, a: number, b: number): number {
+    const { core, counts, outgoing, service } = this.#o;
+    if (type === REFUSED) {
+      counts.refused++;
+      core.log.warn('a message was refused by its receiver', {
+        receiver: core.directory.byIndex(sender)?.name,
+        protocolTag: tagOf(a),
+        messageId: idOf(a),
+      });
+      return HANDLED;
+    }
+    counts.unknown++;
+    const what = `message ${idOf(type)} of protocol tag ${tagOf(type)}`;
+    core.log.warn('a message that this service does not know was refused', { sender, what });
+    if (isRequest(type, a))
+      this.replies.refuse({ node: sender, a, b }, 'RUNTIME_UNKNOWN_MESSAGE', `${service.name} takes no ${what}`);
+    else outgoing.words(sender, REFUSED, type, 0, []);
+    return HANDLED;
+  }
+
+  /** A message was set aside, since it kept ending the process: its sender is told. */
+  setAside(sender: number, type: number, a: number, b: number, deaths: number): void {
+    if (isRequest(type, a)) {
+      const text = `this message ended the process ${deaths} times and was set aside`;
+      this.replies.refuse({ node: sender, a, b }, 'RUNTIME_SET_ASIDE', text);
+    } else this.#o.outgoing.words(sender, REFUSED, type, 0, []);
+  }
+}
+
+/** Those who ask say which of their requests it is. */
+function isRequest(type: number, a: number): boolean {
+  return a !== 0 && tagOf(type) !== SYSTEM_TAG;
+}
