@@ -36,6 +36,8 @@ export interface OwnOptions {
    * - `skip`: it is dropped, and `onSkipped` is told; one with a period goes on with its next time
    * - `shift`: its time stands still in an outage: it is due later, by the length of each that it waits through */
   readonly onOutage?: 'fire' | 'skip' | 'shift';
+  /** What it was called before, with the same fields: those that wait under that name are handled by this one. */
+  readonly was?: string | readonly string[];
 }
 
 /** A message as declared. */
@@ -62,6 +64,8 @@ export interface MessageSpec {
   readonly from: From;
   readonly onCrash: 'retry' | 'skip';
   readonly onOutage: 'fire' | 'skip' | 'shift';
+  /** Former names of an own message. */
+  readonly was: readonly string[];
 }
 
 /** What can be said: messages, numbered in declared order. */
@@ -194,13 +198,16 @@ function fromOf(name: string, from: From = 'players'): From {
 const FROM: readonly From[] = ['players', 'services', 'both'];
 
 /** What may be said about an own message, with its defaults. */
-function ownOptions(name: string, options: OwnOptions = {}): Required<OwnOptions> {
+function ownOptions(name: string, options: OwnOptions = {}): Pick<MessageSpec, 'onCrash' | 'onOutage' | 'was'> {
   if (typeof options !== 'object' || options === null) badOption(name, 'options', options, ['{ … }']);
-  const { onCrash = 'retry', onOutage = 'fire', ...rest } = options;
-  for (const [key, value] of Object.entries(rest)) badOption(name, key, value, ['onCrash', 'onOutage']);
+  const { onCrash = 'retry', onOutage = 'fire', was = [], ...rest } = options;
+  for (const [key, value] of Object.entries(rest)) badOption(name, key, value, ['onCrash', 'onOutage', 'was']);
+  const former = typeof was === 'string' ? [was] : was;
+  if (!Array.isArray(former)) badOption(name, 'was', was, ['a name', 'a list of names']);
+  for (const each of former) checkName(each, `former name of own message ${name}`, 'SCHEMA_PROTOCOL');
   if (!['retry', 'skip'].includes(onCrash)) badOption(name, 'onCrash', onCrash, ['retry', 'skip']);
   if (!['fire', 'skip', 'shift'].includes(onOutage)) badOption(name, 'onOutage', onOutage, ['fire', 'skip', 'shift']);
-  return { onCrash, onOutage };
+  return { onCrash, onOutage, was: Object.freeze([...former]) };
 }
 
 function badOption(name: string, key: string, value: unknown, want: readonly string[]): never {

@@ -16,7 +16,8 @@ export type RuntimeCode =
   | 'RUNTIME_NO_CAPSULE'
   | 'RUNTIME_IN_USE'
   | 'RUNTIME_NO_SUPERVISOR'
-  | 'RUNTIME_CONTROL';
+  | 'RUNTIME_CONTROL'
+  | 'RUNTIME_DEPLOY';
 
 /** A service, topology or config that cannot be, or a handler that may not do what it does. */
 export class RuntimeError extends CodedError<RuntimeCode> {}

@@ -16,7 +16,7 @@ export class OwnTable {
   readonly #store: Store<unknown>;
   /** Of `$own`. */
   readonly #word: number;
-  readonly #own: readonly { readonly message: MessageSpec; readonly lo: number; readonly hi: number }[];
+  readonly #own: readonly (HashWords & { readonly message: MessageSpec; readonly former: readonly HashWords[] })[];
   /** By message id. */
   readonly #numbers: number[] = [];
   /** By number. */
@@ -27,12 +27,7 @@ export class OwnTable {
     this.#word = word;
     this.#own = messages
       .filter(message => message.role === 'own')
-      .map(message => {
-        const { name, layout } = message;
-        const structs = [...structsIn([layout]).values()].map(catalogOfStruct);
-        const hash = BigInt(`0x${hashOf({ name, fields: catalogOfStruct(layout), structs }, ['was', 'id', 'chart'])}`);
-        return { message, lo: Number(hash & 0xffff_ffffn) | 0, hi: Number(hash >> 32n) | 0 };
-      });
+      .map(message => ({ message, ...wordsOf(ownHash(message)), former: formerHashes(message).map(wordsOf) }));
   }
 
   /** Find the messages of this code in the table, and add those that are missing. In a transaction, once in a life. */
@@ -47,6 +42,12 @@ export class OwnTable {
         if (I[at(number)] === lo && I[at(number) + 1] === hi) return number;
       return -1;
     };
+    for (const { message, former } of this.#own) {
+      for (const { lo, hi } of former) {
+        const number = find(lo, hi);
+        if (number >= 0) this.#messages[number] = message;
+      }
+    }
     for (const { message, lo, hi } of this.#own) {
       let number = find(lo, hi);
       if (number < 0) {
@@ -75,4 +76,26 @@ export class OwnTable {
   messageOf(number: number): MessageSpec | undefined {
     return this.#messages[number];
   }
+}
+
+interface HashWords {
+  readonly lo: number;
+  readonly hi: number;
+}
+
+function wordsOf(hash: string): HashWords {
+  const value = BigInt(`0x${hash}`);
+  return { lo: Number(value & 0xffff_ffffn) | 0, hi: Number(value >> 32n) | 0 };
+}
+
+/** Of a message's name and fields, 16 hex digits. */
+export function ownHash({ name, layout }: MessageSpec, called = name): string {
+  const structs = [...structsIn([layout]).values()].map(catalogOfStruct);
+  const fields = { ...catalogOfStruct(layout), name: called };
+  return hashOf({ name: called, fields, structs }, ['was', 'id', 'chart']);
+}
+
+/** Of what the message was called before, with the same fields. */
+export function formerHashes(message: MessageSpec): string[] {
+  return message.was.map(name => ownHash(message, name));
 }

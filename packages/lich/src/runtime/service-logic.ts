@@ -26,6 +26,7 @@ import { type ContextHost, ServiceContext } from './context.ts';
 import { FromServices } from './from-services.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
 import { errorData, type Log } from './log.ts';
+import { FormerProtocols } from './former-protocols.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { OwnMessages, ownFields } from './own-messages.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
@@ -38,7 +39,7 @@ import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
-import { INPUT, REFUSED, tagOfProtocol } from './system-messages.ts';
+import { INPUT, REFUSED, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
 
 /** What a service adds to the layout of its node's state. */
 export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
@@ -87,6 +88,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #service: Service;
   readonly #config: Config;
   readonly #tag: number;
+  readonly #former: FormerProtocols;
   /** Undefined in a service whose protocol has none. */
   readonly #own: OwnMessages | undefined;
   readonly #random: StateRandom;
@@ -126,6 +128,7 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#spec = service.spec;
     this.#config = config;
     this.#tag = tagOfProtocol(service.protocol);
+    this.#former = new FormerProtocols(core.dir, service);
     checkProtocol(service.protocol, service.state);
     const { store, bus } = core;
     const { i32 } = store.segment;
@@ -286,6 +289,7 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     const core = this.#core;
+    if (tagOf(type) !== this.#tag && tagOf(type) !== SYSTEM_TAG) type = this.#former.typeNow(type);
     core.beginHooks();
     this.#random.restart();
     const { blame } = core;
