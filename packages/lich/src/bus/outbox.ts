@@ -88,6 +88,12 @@ export class Outbox {
   readonly #dirtyKind: Uint8Array;
   /** this transaction made, sealed or freed a lane */
   #changed = false;
+  /** Claims so far; whoever counts those of a transaction sets it to 0 before. */
+  claims = 0;
+  /** Told of each claim that found the lane to its receiver full, with its number in `claims`. */
+  refused: ((peer: number, claim: number) => void) | undefined;
+  /** Asked instead of the receiver's head whether a claim finds room: in a replay. */
+  roomOf: ((peer: number, claim: number) => boolean) | undefined;
   #claimedLane: OpenLane | undefined;
   #claimedTail = 0;
 
@@ -117,6 +123,7 @@ export class Outbox {
    * @remarks O(1) but for the making of a lane. */
   claim(peer: number, type: number, a: number, b: number, payloadBytes: number): number {
     const need = recordWords(payloadBytes);
+    this.claims++;
     const S = this.#S;
     const O = this.#O;
     let lane = this.#open[peer];
@@ -126,7 +133,7 @@ export class Outbox {
       const index = tail & lane.mask;
       const pad = index + need > lane.size ? lane.size - index : 0;
       const end = (tail + pad + need) | 0;
-      if (((end - lane.headSeen) | 0) > lane.size && !this.#seeHead(lane, peer, end)) {
+      if ((((end - lane.headSeen) | 0) > lane.size || this.roomOf !== undefined) && !this.#hasRoom(lane, peer, end)) {
         lane = this.#next(peer, need);
         continue;
       }
@@ -151,6 +158,13 @@ export class Outbox {
     const lane = this.#claimedLane!;
     this.#log.write(lane.tailWord, this.#claimedTail);
     this.#markDirty(lane.slot, DIRTY_TAIL);
+  }
+
+  #hasRoom(lane: OpenLane, peer: number, end: number): boolean {
+    if (this.roomOf !== undefined) return this.roomOf(peer, this.claims);
+    if (this.#seeHead(lane, peer, end)) return true;
+    this.refused?.(peer, this.claims);
+    return false;
   }
 
   /** Look at the receiver's head again. @returns whether a record that ends at `end` fits now */

@@ -11,6 +11,7 @@ import { handOver } from './let-go.ts';
 import { errorData, type Log } from './log.ts';
 import { type LayoutOptions, planOf } from './node-layout.ts';
 import { HEARTBEAT, NOW, setPhase } from './node-words.ts';
+import { Recording } from './record/recording.ts';
 import type { Life } from './service.ts';
 import { Report } from './report/report.ts';
 import { Standby } from './standby.ts';
@@ -65,6 +66,8 @@ export class Core {
   bus!: Bus;
   life!: Life;
   blame!: Blame;
+  /** What this node is given, where that is kept. */
+  readonly recording: Recording;
   #logic!: Logic;
   readonly #makeLogic: (core: Core) => Logic;
   #doorbell: Doorbell | undefined;
@@ -96,6 +99,7 @@ export class Core {
     this.lock = OwnerLock.open(o.dir, o.name);
     this.report = new Report(o.dir, o.name);
     this.plan = planOf(o);
+    this.recording = new Recording(this);
   }
 
   /** @internal Set once the segments are mapped. */
@@ -275,6 +279,7 @@ export class Core {
       this.#tidiedAt = nowMs;
       this.bus.lookForNewPeers();
       this.bus.outbox.tidy(nowMs, LANE_IDLE_MS);
+      this.recording.look();
       const before = this.#reserving;
       this.#reserving = this.store
         .reserveAhead()
@@ -333,6 +338,7 @@ export class Core {
     if (this.#lettingGo) return handOver(this);
     setPhase(this.store.segment, 'closed');
     this.bus.close();
+    this.recording.close(true);
     this.lanes.close(true);
     this.store.segment.close(true);
     this.bells.close();

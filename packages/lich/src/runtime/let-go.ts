@@ -24,6 +24,7 @@ export function handOver(core: Core): void {
   lock.release();
   // Nobody waits for what comes now, and none of it writes.
   core.bus.close();
+  core.recording.close(false);
   lanes.close();
   store.segment.close();
   core.bells.close();

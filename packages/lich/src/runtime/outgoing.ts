@@ -69,7 +69,8 @@ export class Outgoing {
     const sessions = this.#S[this.#sessions + gateway] + by;
     this.#log.write(this.#sessions + gateway, sessions);
     const known = this.#gateways.indexOf(gateway);
-    if (sessions > 0 && known < 0) this.#gateways.push(gateway);
+    // In the order in which `reload` finds them: lanes are made in the order of sends.
+    if (sessions > 0 && known < 0) this.#gateways = [...this.#gateways, gateway].sort((a, b) => a - b);
     if (sessions <= 0 && known >= 0) this.#gateways.splice(known, 1);
     // Whoever missed something is gone; who comes next begins with a picture.
     if (sessions <= 0 && this.#S[this.#stale + gateway] === 1) this.#log.write(this.#stale + gateway, 0);

@@ -222,6 +222,12 @@ export class OwnMessages {
     return Math.max(this.#queue.size > 0 ? this.#queue.dueMs() : this.wheel.nextDueMs(), this.#waitMs);
   }
 
+  /** Handle the head of the line, which is due, once more. @returns false when there is none, or it has to wait */
+  again(): boolean {
+    const next = this.#next(this.#core.now);
+    return next !== NONE && next !== SORT && this.#handle(next);
+  }
+
   /** Handle what is due. Outside transactions. @returns how much was done */
   step(nowMs: number): number {
     const { log } = this.#core.store;
@@ -283,6 +289,8 @@ export class OwnMessages {
       S[CUR_MORE] = more;
       S[CUR] = (code << 8) | (isSuspect ? blame.suspect!.tries : S[CUR] & 0xff);
     }
+    // What is skipped on a crash is two commits, kept as what they leave.
+    if (!once && !isOut && (message !== undefined || (type & TYPE_MASK) === TIMEOUT)) core.recording.recorder?.own();
     this.#begin();
     try {
       if (isOut) this.#setAside(slot, type, message);
@@ -414,6 +422,7 @@ export class OwnMessages {
     const { log, segment } = core.store;
     log.rollback();
     core.dropHooks();
+    core.recording.recorder?.drop();
     segment.i32[CUR] = segment.i32[CUR] & 0xff;
     if (type !== undefined) {
       log.begin();

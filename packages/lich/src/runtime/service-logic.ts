@@ -33,13 +33,14 @@ import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { refusePromise } from './promise.ts';
 import { isRun, setAside } from './quarantine.ts';
 import { type Random, StateRandom } from './random.ts';
+import { recordFields } from './record/format.ts';
 import { resolveRefs } from './refs.ts';
 import { Sends } from './sends.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
-import { INPUT, REFUSED, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import { INPUT, REFUSED, SYSTEM_NAMES, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
 
 /** What a service adds to the layout of its node's state. */
 export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
@@ -56,6 +57,7 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       ...suspendedFields,
       ...outgoingFields(nodes),
       ...ownFields(service),
+      ...recordFields,
     } as Fields,
   };
 }
@@ -297,6 +299,7 @@ export class ServiceLogic implements Logic, ContextHost {
     const blamed = isSuspect ? blame.verdict(performance.now()) : 'run';
     if (blamed === 'wait') return HOLD;
     let verdict = HANDLED;
+    if (blamed === 'run') core.recording.recorder?.message(sender, type, a, b, lanes, word, words);
     try {
       if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);
       else {
@@ -309,6 +312,7 @@ export class ServiceLogic implements Logic, ContextHost {
       // given up, with a line in the log, where anything else is wrong.
       if (error instanceof MustWait) {
         core.dropHooks();
+        core.recording.recorder?.drop();
         return HOLD;
       }
       this.#undo(error, `of the runtime (type ${type >>> 0} from node ${sender})`);
@@ -393,12 +397,39 @@ export class ServiceLogic implements Logic, ContextHost {
     return ticker === undefined ? Number.POSITIVE_INFINITY : this.#core.now + ticker.inMs();
   }
 
+  /** What a type word says, for people. */
+  nameOf(type: number): string {
+    const name = tagOf(type) === this.#tag ? this.#service.protocol.messages[idOf(type)]?.name : undefined;
+    return name ?? SYSTEM_NAMES.get(type) ?? `${idOf(type)} of protocol tag ${tagOf(type)}`;
+  }
+
+  // What a recording says is done again: one input, over the state before it.
+
+  /** The state is another one than this process knows, and so may be its messages. */
+  again(what: 'bind'): void;
+  again(what: 'tick' | 'own'): boolean;
+  again(what: 'show', mostOps: number): boolean;
+  again(what: 'bind' | 'tick' | 'own' | 'show', mostOps = 0): boolean | void {
+    if (what === 'tick') this.#tick();
+    else if (what === 'own') return this.#own?.again() ?? false;
+    else if (what === 'show') {
+      this.#mostOps = mostOps;
+      this.#showPlayers();
+    } else {
+      this.#outgoing.reload();
+      this.#random.restart();
+      this.#own?.bind();
+    }
+    return true;
+  }
+
   #tick(): void {
     const core = this.#core;
     const { log, segment } = core.store;
     const S = segment.i32;
     const { visits } = core.store;
     S[CUR] = (TICK << 8) | (S[CUR] & 0xff);
+    core.recording.recorder?.tick();
     log.begin();
     core.beginHooks();
     this.#random.restart();
@@ -423,6 +454,7 @@ export class ServiceLogic implements Logic, ContextHost {
     if (this.#scan === undefined) return;
     const core = this.#core;
     const { log } = core.store;
+    core.recording.recorder?.show(this.#mostOps);
     const line = log.nextStamp();
     try {
       core.transact(() => {
@@ -433,6 +465,7 @@ export class ServiceLogic implements Logic, ContextHost {
     } catch (error) {
       // More than fits the log, or a lane: the rest goes with the next ticks.
       this.#mostOps = Math.max(1, this.#mostOps >> 2);
+      core.recording.recorder?.drop();
       core.log.warn('players are shown what changed in smaller parts', { mostOps: this.#mostOps, ...errorData(error) });
     }
   }

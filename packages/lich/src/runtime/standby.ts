@@ -38,6 +38,7 @@ export class Standby {
     if (core.store === undefined && !this.#attach()) return;
     core.store.segment.touchNew();
     core.lanes.touchNew();
+    core.recording.warm();
     core.bus.warm();
     core.report.prepare();
   }

@@ -32,6 +32,17 @@ export const REFUSED = typeOf(SYSTEM_TAG, 8);
 export const ANSWER = typeOf(SYSTEM_TAG, 9);
 export const REFUSAL = typeOf(SYSTEM_TAG, 10);
 
+/** For people. */
+export const SYSTEM_NAMES: ReadonlyMap<number, string> = new Map([
+  [JOIN, 'JOIN'],
+  [INPUT, 'INPUT'],
+  [LEAVE, 'LEAVE'],
+  [PICTURE, 'PICTURE'],
+  [REFUSED, 'REFUSED'],
+  [ANSWER, 'ANSWER'],
+  [REFUSAL, 'REFUSAL'],
+]);
+
 /** `a` of an OUT that goes to all sessions of the gateway in this scene. */
 export const EVERYBODY = 0xffff_ffff | 0;
 

@@ -26,6 +26,7 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   core.lanes.makeWritable();
   setPhase(segment, 'recovering');
   const { undone } = core.store.recover();
+  core.recording.begin();
   openReport(core);
   const epoch = segment.nextEpoch();
   core.lanes.nextEpoch();

@@ -19,6 +19,7 @@ export function removeNode(dir: string, name: string): string[] {
     state,
     segmentPath(dir, name, 'lanes'),
     segmentPath(dir, name, 'report'),
+    segmentPath(dir, name, 'inputs'),
     lockFile,
   ];
   const present = files.filter(path => fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined);
@@ -55,7 +56,7 @@ export function removeNode(dir: string, name: string): string[] {
 export function removeCluster(dir: string): boolean {
   checkDir(dir);
   const files = fs.readdirSync(dir);
-  if (files.some(file => /^[^.].*\.(?:state|lanes|report|lock)$/.test(file))) return false;
+  if (files.some(file => /^[^.].*\.(?:state|lanes|report|inputs|lock)$/.test(file))) return false;
   for (const file of files) {
     if (file === 'bells' || /^\d+\.bell$/.test(file) || /^\.(?:tmp|next|before)-/.test(file))
       fs.rmSync(`${dir}/${file}`, { force: true });

@@ -77,6 +77,7 @@ export class World {
       log: { info() {}, warn() {}, error() {} },
       beginHooks() {},
       dropHooks() {},
+      recording: {},
       acquit() {},
       transact(fn: () => void) {
         log.begin();
