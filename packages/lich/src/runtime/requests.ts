@@ -245,7 +245,7 @@ export class Requests implements Asks, RuntimeTimer {
 
   /** The deadline is over. */
   fire(slot: number): void {
-    const { core, wheel, outages, serves } = this.#o;
+    const { core, wheel, serves } = this.#o;
     const { log, segment } = core.store;
     const at = wheel.payloadAt(slot) / 4;
     const within = segment.i32[at + WITHIN];
@@ -253,7 +253,6 @@ export class Requests implements Asks, RuntimeTimer {
     const isOut = !serves(node);
     if (isOut || within < 0) {
       log.write(at + WITHIN, isOut ? -Math.abs(within) : -within);
-      wheel.setBase(slot, outages.totalMs);
       wheel.move(slot, core.now + (isOut ? LOOK_MS : -within));
       return;
     }
