@@ -26,6 +26,7 @@ import { type ContextHost, ServiceContext } from './context.ts';
 import { FromServices } from './from-services.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
 import { errorData, type Log } from './log.ts';
+import { flowFields, ServiceFlows } from './flows/of-service.ts';
 import { FormerProtocols } from './former-protocols.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { OwnMessages, ownFields } from './own-messages.ts';
@@ -60,6 +61,7 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       ...recordFields,
     } as Fields,
   };
+      ...flowFields(service),
 }
 
 /** Records that one delta tells of at most: what is more goes with the next tick, so that no transaction grows with what
@@ -109,6 +111,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
+  readonly #flows: ServiceFlows;
   /** Records in one delta; less once that was too much. */
   #mostOps = DELTA_OPS;
   /** Since the process began, for `figures`. */
@@ -130,6 +133,8 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#spec = service.spec;
     this.#config = config;
     this.#tag = tagOfProtocol(service.protocol);
+    this.#flows = new ServiceFlows(service);
+    service = this.#flows.service;
     this.#former = new FormerProtocols(core.dir, service);
     checkProtocol(service.protocol, service.state);
     const { store, bus } = core;
@@ -209,6 +214,18 @@ export class ServiceLogic implements Logic, ContextHost {
     return this.#core;
   }
   get state(): unknown {
+    this.#flows.begin({
+      core,
+      config,
+      own: this.#own,
+      from: this.#fromServices,
+      players: this.#players,
+      pool: this.#spec.me === undefined ? undefined : (store.pools.get(this.#spec.me)! as Pool<object>),
+      context: this.#context,
+      withMe: (me, fn) => this.#withMe(me, fn),
+      random: this.#random,
+      counts: this.counts,
+    });
     return this.#core.store.state;
   }
   get now(): number {
@@ -253,7 +270,10 @@ export class ServiceLogic implements Logic, ContextHost {
     const { life } = this.#core;
     this.#outgoing.reload();
     this.#suspects.begin(life.reason);
-    this.#core.transact(() => this.#own?.bind());
+    this.#core.transact(() => {
+      this.#own?.bind();
+      this.#flows.resumed();
+    });
     // In the first turns after this one, between messages, and at first use.
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
       this.#core.log.warn(
@@ -277,7 +297,9 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#shows?.start();
   }
 
-  close(): void {}
+  close(): void {
+    this.#flows.close();
+  }
 
   isWaiting(code: number, pos: number, more: number): boolean {
     return this.#own?.isWaiting(code, pos, more) ?? false;
@@ -555,3 +577,11 @@ export class ServiceLogic implements Logic, ContextHost {
     }
   }
 }
+  startFlow(name: string, payload: Payload): number {
+    return this.#flows.start(name, payload);
+  }
+
+  cancelFlow(id: number): boolean {
+    return this.#flows.cancel(id);
+  }
+

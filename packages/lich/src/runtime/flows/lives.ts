@@ -1,0 +1,167 @@
+/** Flows as they run in this process: made from their records when they are needed, and again when they are not in memory
+ * any more. Nothing here is in the state; what a record says and what the code then asks for is compared, step by step. */
+import { RuntimeError } from '../errors.ts';
+import type { Config } from '../config.ts';
+import { type FlowCode, type FlowCodes } from './code.ts';
+import { FlowCtx } from './context.ts';
+import { errorOf } from './errors.ts';
+import { FlowRandom } from './random.ts';
+import { nameOfStep, Run } from './run.ts';
+import { CANCEL, type $Flow, idOfFlow } from './table.ts';
+import { decode } from './values.ts';
+
+/** Flows whose generators stay in memory; what is beyond is begun again from its record when it goes on. */
+const LIVES_MAX = 10_000;
+
+/** Why a flow cannot go on. */
+export interface Stuck {
+  readonly code: 'RUNTIME_FLOW_DIFFERS' | 'RUNTIME_FLOW_VERSION' | 'RUNTIME_FLOW_FAILED' | 'RUNTIME_SET_ASIDE';
+  readonly why: string;
+}
+
+/** One flow in memory. */
+export class Life {
+  readonly slot: number;
+  readonly generation: number;
+  readonly turn: number;
+  readonly code: FlowCode;
+  readonly run: Run;
+  /** Entries of its record that it knows. */
+  fed = 0;
+  stuck: Stuck | undefined;
+  /** Effects that run, by the number of their step. */
+  readonly effects = new Map<number, AbortController>();
+
+  constructor(slot: number, generation: number, flow: $Flow, code: FlowCode, config: Config) {
+    this.slot = slot;
+    this.generation = generation;
+    this.turn = flow.turn;
+    this.code = code;
+    const ctx = new FlowCtx({
+      id: idOfFlow(slot, generation),
+      version: flow.version,
+      turn: flow.turn,
+      config,
+      random: new FlowRandom(flow.seed.get(0), flow.seed.get(1)),
+      name: flow.name,
+      run: () => this.run,
+    });
+    const params = decode(flow.params);
+    this.run = new Run(() => code.run(ctx, params), flow.startedMs);
+    this.run.begin();
+  }
+
+  /** Bring it to where its record is. No state is written. */
+  feed(flow: $Flow): void {
+    const { steps, waits } = flow;
+    while (this.stuck === undefined) {
+      if (flow.asked > 0 && this.fed === flow.askedAt && this.run.asked !== flow.asked)
+        return this.#differs(this.fed, `asked for ${flow.asked} steps`, `asks for ${this.run.asked}`);
+      if (this.fed >= steps.length) break;
+      const at = this.fed;
+      const { op, kind, failed, atMs, label, value } = steps.get(at);
+      if (this.run.outcome !== undefined) return this.#differs(at, nameOfStep(kind, label), 'has ended');
+      if (kind === CANCEL) {
+        const error = new RuntimeError('RUNTIME_FLOW_CANCELLED', `flow ${flow.name} was cancelled`, {
+          severity: 'warn',
+        });
+        this.run.cancel(error, atMs);
+      } else {
+        const pending = this.run.pending.get(op);
+        if (pending === undefined) return this.#differs(at, nameOfStep(kind, label), 'does not ask for it');
+        const { step } = pending;
+        if (step.what.kind !== kind || step.label !== label)
+          return this.#differs(at, nameOfStep(kind, label), `asks for ${nameOfStep(step.what.kind, step.label)}`);
+        const is = decode(value);
+        this.run.settle(op, failed === 1 ? { ok: false, error: errorOf(is) } : { ok: true, value: is }, atMs);
+      }
+      this.fed++;
+    }
+    for (let k = 0; k < waits.length; k++) {
+      const { op, kind, label } = waits.get(k);
+      const step = this.run.pending.get(op)?.step;
+      if (step !== undefined && (step.what.kind !== kind || step.label !== label))
+        return this.#differs(this.fed, nameOfStep(kind, label), `asks for ${nameOfStep(step.what.kind, step.label)}`);
+    }
+  }
+
+  #differs(at: number, recorded: string, now: string): void {
+    this.stuck = {
+      code: 'RUNTIME_FLOW_DIFFERS',
+      why: `step ${at + 1}: the record has ${recorded}, the code ${now}; raise its version and keep the old steps`,
+    };
+  }
+
+  /** Has this process something to lose of it? */
+  get isBusy(): boolean {
+    return this.effects.size > 0;
+  }
+
+  abort(): void {
+    for (const controller of this.effects.values()) controller.abort();
+    this.effects.clear();
+  }
+}
+
+export class Lives {
+  readonly #codes: FlowCodes;
+  readonly #config: Config;
+  /** By slot, the one that was used last is the last one. */
+  readonly #lives = new Map<number, Life>();
+
+  constructor(codes: FlowCodes, config: Config) {
+    this.#codes = codes;
+    this.#config = config;
+  }
+
+  /** @returns the one in memory, of that very flow */
+  peek(slot: number, generation: number): Life | undefined {
+    const life = this.#lives.get(slot);
+    return life?.generation === generation ? life : undefined;
+  }
+
+  /** Bring a flow into memory, and to where its record is.
+   * @returns why not, where this code does not have it */
+  find(slot: number, generation: number, flow: $Flow): Life | Stuck {
+    let life = this.peek(slot, generation);
+    if (life !== undefined && (life.turn !== flow.turn || life.fed > flow.steps.length)) life = undefined;
+    if (life === undefined) {
+      const { name, version } = flow;
+      const code = this.#codes.find(name);
+      if (code === undefined)
+        return {
+          code: 'RUNTIME_FLOW_VERSION',
+          why: `this code has no flow ${name}; name the new one with was: '${name}'`,
+        };
+      if (version > code.version || version < code.accepts)
+        return {
+          code: 'RUNTIME_FLOW_VERSION',
+          why: `it began with version ${version} of ${name}, this code goes on with ${code.accepts}..${code.version}`,
+        };
+      life = new Life(slot, generation, flow, code, this.#config);
+    }
+    this.#lives.delete(slot);
+    this.#lives.set(slot, life);
+    life.feed(flow);
+    if (this.#lives.size > LIVES_MAX) this.#evict();
+    return life;
+  }
+
+  forget(life: Life): void {
+    life.abort();
+    if (this.#lives.get(life.slot) === life) this.#lives.delete(life.slot);
+  }
+
+  forgetAll(): void {
+    for (const life of this.#lives.values()) life.abort();
+    this.#lives.clear();
+  }
+
+  #evict(): void {
+    for (const [slot, life] of this.#lives) {
+      if (life.isBusy) continue;
+      this.#lives.delete(slot);
+      return;
+    }
+  }
+}
