@@ -34,18 +34,6 @@ export {
   PICTURE,
   REFUSED,
   tagOfProtocol,
-export { FlowStepError } from './flows/errors.ts';
-export type {
-  CallOptions,
-  FlowBranch,
-  FlowContext,
-  FlowFields,
-  FlowPayload,
-  FlowReply,
-  FlowSpec,
-  Recorded,
-} from './flows/flow.ts';
-export { Again, type FlowGenerator, Step } from './flows/steps.ts';
 } from './system-messages.ts';
 export {
   askSupervisor,

@@ -26,7 +26,6 @@ import { type ContextHost, ServiceContext } from './context.ts';
 import { FromServices } from './from-services.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
 import { errorData, type Log } from './log.ts';
-import { flowFields, ServiceFlows } from './flows/of-service.ts';
 import { FormerProtocols } from './former-protocols.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { OwnMessages, ownFields } from './own-messages.ts';
@@ -61,7 +60,6 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       ...recordFields,
     } as Fields,
   };
-      ...flowFields(service),
 }
 
 /** Records that one delta tells of at most: what is more goes with the next tick, so that no transaction grows with what
@@ -111,7 +109,6 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
-  readonly #flows: ServiceFlows;
   /** Records in one delta; less once that was too much. */
   #mostOps = DELTA_OPS;
   /** Since the process began, for `figures`. */
@@ -133,8 +130,6 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#spec = service.spec;
     this.#config = config;
     this.#tag = tagOfProtocol(service.protocol);
-    this.#flows = new ServiceFlows(service);
-    service = this.#flows.service;
     this.#former = new FormerProtocols(core.dir, service);
     checkProtocol(service.protocol, service.state);
     const { store, bus } = core;
@@ -214,18 +209,6 @@ export class ServiceLogic implements Logic, ContextHost {
     return this.#core;
   }
   get state(): unknown {
-    this.#flows.begin({
-      core,
-      config,
-      own: this.#own,
-      from: this.#fromServices,
-      players: this.#players,
-      pool: this.#spec.me === undefined ? undefined : (store.pools.get(this.#spec.me)! as Pool<object>),
-      context: this.#context,
-      withMe: (me, fn) => this.#withMe(me, fn),
-      random: this.#random,
-      counts: this.counts,
-    });
     return this.#core.store.state;
   }
   get now(): number {
@@ -270,10 +253,7 @@ export class ServiceLogic implements Logic, ContextHost {
     const { life } = this.#core;
     this.#outgoing.reload();
     this.#suspects.begin(life.reason);
-    this.#core.transact(() => {
-      this.#own?.bind();
-      this.#flows.resumed();
-    });
+    this.#core.transact(() => this.#own?.bind());
     // In the first turns after this one, between messages, and at first use.
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
       this.#core.log.warn(
@@ -297,9 +277,7 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#shows?.start();
   }
 
-  close(): void {
-    this.#flows.close();
-  }
+  close(): void {}
 
   isWaiting(code: number, pos: number, more: number): boolean {
     return this.#own?.isWaiting(code, pos, more) ?? false;
@@ -577,11 +555,3 @@ export class ServiceLogic implements Logic, ContextHost {
     }
   }
 }
-  startFlow(name: string, payload: Payload): number {
-    return this.#flows.start(name, payload);
-  }
-
-  cancelFlow(id: number): boolean {
-    return this.#flows.cancel(id);
-  }
-
