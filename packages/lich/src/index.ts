@@ -1,6 +1,13 @@
 export * from '@lich/schema';
 export {
+  type Again,
+  type CallOptions,
   type Context,
+  type FlowBranch,
+  type FlowContext,
+  type FlowGenerator,
+  type FlowSpec,
+  FlowStepError,
   type Life,
   type LifeReason,
   type Log,
@@ -9,6 +16,7 @@ export {
   RuntimeError,
   type Service,
   service,
+  type Step,
   type TellingContext,
 } from './runtime/index.ts';
 export {

@@ -25,6 +25,8 @@ export interface ContextHost {
   cancel(handle: number): boolean;
   send(to: Target<Protocol>, name: string, payload: Payload, instance: number): boolean;
   ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number;
+  startFlow(name: string, payload: Payload): number;
+  cancelFlow(id: number): boolean;
   attempt(record: object | undefined, fn: () => unknown): unknown;
   onCommit(fn: () => void): void;
 }
@@ -78,6 +80,12 @@ export class ServiceContext {
   }
   ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number {
     return this.#host.ask(to, name, payload, options);
+  }
+  startFlow(name: string, payload: Payload): number {
+    return this.#host.startFlow(name, payload);
+  }
+  cancelFlow(id: number): boolean {
+    return this.#host.cancelFlow(id);
   }
   attempt(record: object | undefined, fn: () => unknown): unknown {
     return this.#host.attempt(record, fn);

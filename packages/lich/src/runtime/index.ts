@@ -22,6 +22,18 @@ export {
   service,
   type TellingContext,
 } from './service.ts';
+export { FlowStepError } from './flows/errors.ts';
+export type {
+  CallOptions,
+  FlowBranch,
+  FlowContext,
+  FlowFields,
+  FlowPayload,
+  FlowReply,
+  FlowSpec,
+  Recorded,
+} from './flows/flow.ts';
+export { Again, type FlowGenerator, Step } from './flows/steps.ts';
 export { serviceLayout } from './service-logic.ts';
 export {
   CLOSE,

@@ -72,7 +72,7 @@ const MAX_DELAY_MS = 100 * 365 * 86_400_000;
 export function ownFields(service: Service): Fields {
   // Requests, those that are asked too, wait among them.
   const waits = service.protocol.messages.some(({ role }) => role === 'own' || role === 'request');
-  const asks = service.spec.answers !== undefined;
+  const asks = service.spec.answers !== undefined || service.spec.flows !== undefined;
   if (!waits && !asks && !hasMachines(service.state)) return {} as Fields;
   return { ...timerFields(), ...outageFields(), $skipped: f64 } as unknown as Fields;
 }
@@ -291,6 +291,7 @@ export class OwnMessages {
     }
     // What is skipped on a crash is two commits, kept as what they leave.
     if (!once && !isOut && (message !== undefined || (type & TYPE_MASK) === TIMEOUT)) core.recording.recorder?.own();
+    if (!isOut) timer?.prepare?.(slot);
     this.#begin();
     try {
       if (isOut) this.#setAside(slot, type, message);
@@ -314,6 +315,7 @@ export class OwnMessages {
       );
       if (isOut) this.#drop(slot);
       else if (why !== undefined) this.#overUntold(slot);
+      else if (timer?.threw !== undefined) timer.threw(slot, error);
       else if (!once) this.#over(slot);
       else if (!this.#tellThrown(slot, type, message!)) return false;
     }
@@ -412,6 +414,7 @@ export class OwnMessages {
       },
       core.store.segment.u8.slice(at, at + bytes),
     );
+    if (message === undefined) this.#runtimeTimers.get(type & TYPE_MASK)?.setAside?.(slot);
     this.#drop(slot);
   }
 

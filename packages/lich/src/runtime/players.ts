@@ -28,6 +28,8 @@ import { HANDLED } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import type { Core } from './core.ts';
+import type { FlowAnswer } from './flows/engine.ts';
+import { LATER } from './from-services.ts';
 import { errorData } from './log.ts';
 import { MustWait, type Outgoing } from './outgoing.ts';
 import { refusePromise } from './promise.ts';
@@ -264,11 +266,12 @@ export class Players {
   ): void {
     const { spec, context, withMe, writer, outgoing, resolveRefs } = this.#o;
     const { name, layout } = inbound.spec;
-    const result = withMe(me, () => spec.on[name]!(context, resolveRefs(layout, payload)));
+    const handler = spec.on[name]! as (context: unknown, payload: unknown, n: number) => unknown;
+    const result = withMe(me, () => handler(context, resolveRefs(layout, payload), n));
     refusePromise(name, result);
     this.#o.core.store.log.mustHaveRoom(ROOM_TO_ANSWER);
     this.#o.count('handled');
-    if (inbound.reply === undefined) return;
+    if (inbound.reply === undefined || result === LATER) return;
     writer.reset();
     writer.u8(OutKind.REPLY);
     writeReply(writer, n);
@@ -295,6 +298,20 @@ export class Players {
       coded ? error.code : 'RUNTIME_HANDLER_FAILED',
       coded ? error.message : `${inbound.spec.name} failed and was undone`,
     );
+  }
+
+  /** Answer a request that was handled in an earlier transaction, unless nobody plays that record any more.
+   * @throws MustWait; SchemaError for a value that is no reply of this request */
+  answerLater(player: object, n: number, { id }: MessageSpec, answer: FlowAnswer): void {
+    const { $gateway, $session, $generation } = player as PlayerRecord;
+    if ($gateway === 0) return;
+    if (!answer.ok) return this.answerError($gateway - 1, $session, $generation, n, answer.code, answer.message);
+    const { writer, outgoing } = this.#o;
+    writer.reset();
+    writer.u8(OutKind.REPLY);
+    writeReply(writer, n);
+    this.#inbound[id]!.reply!.write(writer, (answer.value ?? {}) as object);
+    outgoing.toSession($gateway - 1, $session, $generation, writer.view());
   }
 
   /** Tell a player that its message `n` was not done. @throws MustWait */

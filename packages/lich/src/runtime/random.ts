@@ -17,7 +17,32 @@ export interface Random {
   pick<T>(items: readonly T[]): T;
 }
 
-export class StateRandom implements Random {
+/** Numbers from a stream of 32 random bits each. */
+export abstract class RandomStream implements Random {
+  protected abstract next(): number;
+
+  int(lo: number, hi: number): number {
+    if (!Number.isSafeInteger(lo) || !Number.isSafeInteger(hi) || hi < lo || hi - lo > 0xffff_ffff) {
+      throw new RangeError(`random.int(${lo}, ${hi}): want whole numbers, lo <= hi, at most 2^32 values`);
+    }
+    return lo + Math.floor((this.next() / 0x1_0000_0000) * (hi - lo + 1));
+  }
+
+  float(): number {
+    return this.next() / 0x1_0000_0000;
+  }
+
+  chance(p: number): boolean {
+    return this.float() < p;
+  }
+
+  pick<T>(items: readonly T[]): T {
+    if (items.length === 0) throw new RangeError('random.pick of nothing');
+    return items[this.int(0, items.length - 1)]!;
+  }
+}
+
+export class StateRandom extends RandomStream {
   readonly #S: Int32Array;
   readonly #log: UndoLog;
   /** words: seed (2), key */
@@ -31,6 +56,7 @@ export class StateRandom implements Random {
   #d = 0;
 
   constructor(S: Int32Array, log: UndoLog, word: number) {
+    super();
     this.#S = S;
     this.#log = log;
     this.#word = word;
@@ -47,7 +73,7 @@ export class StateRandom implements Random {
     if (!this.#fresh && this.#S[this.#word + 2] === this.#key) this.#fresh = true;
   }
 
-  #next(): number {
+  protected override next(): number {
     if (this.#fresh) this.#seed();
     const t = (((this.#a + this.#b) | 0) + this.#d) | 0;
     this.#d = (this.#d + 1) | 0;
@@ -68,26 +94,6 @@ export class StateRandom implements Random {
     this.#b = S[this.#word + 1];
     this.#c = key;
     this.#d = 1;
-    for (let k = 0; k < 12; k++) this.#next();
-  }
-
-  int(lo: number, hi: number): number {
-    if (!Number.isSafeInteger(lo) || !Number.isSafeInteger(hi) || hi < lo || hi - lo > 0xffff_ffff) {
-      throw new RangeError(`random.int(${lo}, ${hi}): want whole numbers, lo <= hi, at most 2^32 values`);
-    }
-    return lo + Math.floor((this.#next() / 0x1_0000_0000) * (hi - lo + 1));
-  }
-
-  float(): number {
-    return this.#next() / 0x1_0000_0000;
-  }
-
-  chance(p: number): boolean {
-    return this.float() < p;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    if (items.length === 0) throw new RangeError('random.pick of nothing');
-    return items[this.int(0, items.length - 1)]!;
+    for (let k = 0; k < 12; k++) this.next();
   }
 }

@@ -25,6 +25,7 @@ import { RuntimeError } from './errors.ts';
 import { type ContextHost, ServiceContext } from './context.ts';
 import { FromServices } from './from-services.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
+import { flowFields, ServiceFlows } from './flows/of-service.ts';
 import { errorData, type Log } from './log.ts';
 import { FormerProtocols } from './former-protocols.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
@@ -57,6 +58,7 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       ...suspendedFields,
       ...outgoingFields(nodes),
       ...ownFields(service),
+      ...flowFields(service),
       ...recordFields,
     } as Fields,
   };
@@ -106,6 +108,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #sends: Sends;
   readonly #fromServices: FromServices;
   readonly #suspects: Suspects;
+  readonly #flows: ServiceFlows;
   readonly #tickWord: number;
   readonly #syncedWord: number;
   readonly #context: ServiceContext;
@@ -126,6 +129,8 @@ export class ServiceLogic implements Logic, ContextHost {
   /** @param timers own messages that may wait at once */
   constructor(core: Core, service: Service, config: Config, timers = Number.POSITIVE_INFINITY) {
     this.#core = core;
+    this.#flows = new ServiceFlows(service);
+    service = this.#flows.service;
     this.#service = service;
     this.#spec = service.spec;
     this.#config = config;
@@ -201,6 +206,18 @@ export class ServiceLogic implements Logic, ContextHost {
         count: what => void this.counts[what]++,
       });
     }
+    this.#flows.begin({
+      core,
+      config,
+      own: this.#own,
+      from: this.#fromServices,
+      players: this.#players,
+      pool: this.#spec.me === undefined ? undefined : (store.pools.get(this.#spec.me)! as Pool<object>),
+      context: this.#context,
+      withMe: (me, fn) => this.#withMe(me, fn),
+      random: this.#random,
+      counts: this.counts,
+    });
   }
 
   // What the context shows.
@@ -253,7 +270,10 @@ export class ServiceLogic implements Logic, ContextHost {
     const { life } = this.#core;
     this.#outgoing.reload();
     this.#suspects.begin(life.reason);
-    this.#core.transact(() => this.#own?.bind());
+    this.#core.transact(() => {
+      this.#own?.bind();
+      this.#flows.resumed();
+    });
     // In the first turns after this one, between messages, and at first use.
     this.#core.store.beginLife(life.reason, (error, pool, slot) =>
       this.#core.log.warn(
@@ -277,7 +297,9 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#shows?.start();
   }
 
-  close(): void {}
+  close(): void {
+    this.#flows.close();
+  }
 
   isWaiting(code: number, pos: number, more: number): boolean {
     return this.#own?.isWaiting(code, pos, more) ?? false;
@@ -522,6 +544,14 @@ export class ServiceLogic implements Logic, ContextHost {
     if (asks === undefined)
       throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `${this.#service.name} has no answers, and so asks nothing`);
     return asks.ask(to, name, payload, options);
+  }
+
+  startFlow(name: string, payload: Payload): number {
+    return this.#flows.start(name, payload);
+  }
+
+  cancelFlow(id: number): boolean {
+    return this.#flows.cancel(id);
   }
 
   onCommit(fn: () => void): void {

@@ -15,6 +15,8 @@ import type {
 } from '@lich/schema';
 import { RuntimeError } from './errors.ts';
 import type { Answer } from './requests.ts';
+import { FlowCodes } from './flows/code.ts';
+import type { Flows } from './flows/flow.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
@@ -81,6 +83,12 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
   ): number;
   /** Run `fn` so that a throw undoes what it did, and nothing else. @returns its result, or undefined after a throw */
   attempt<R>(record: object | undefined, fn: () => R): R | undefined;
+  /** Start a flow: it runs once this message has committed. @returns its id, for `cancelFlow`
+   * @throws RuntimeError `RUNTIME_FLOWS_FULL`; StateError `STATE_HEAP_FULL` */
+  startFlow<N extends NamesOf<P, 'own'>>(name: N, payload: SendOf<P, N>): number;
+  /** Have a flow stop where it waits: RUNTIME_FLOW_CANCELLED is thrown there, and what it gave to `onUndo` runs.
+   * @returns false when it has ended already */
+  cancelFlow(id: number): boolean;
   /** Do something outside once this message has committed (a cache, a socket). Lost if the process dies in between. */
   onCommit(fn: () => void): void;
 }
@@ -159,6 +167,7 @@ export interface ServiceSpec<
   P extends Protocol,
   C extends object,
   M extends PoolNames<S> = never,
+  F extends string = never,
 > {
   readonly state: S;
   readonly protocol: P;
@@ -175,7 +184,12 @@ export interface ServiceSpec<
   /** Runs first in each life that found its state. */
   readonly resumed?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
   readonly tick?: (ctx: TellingContext<S, P, C, PlayerOf<S, M>>) => Nothing;
-  readonly on: Handlers<S, P, C, PlayerOf<S, M>>;
+  /** A handler for each command, request and own message that starts no flow. */
+  readonly on: Partial<Handlers<S, P, C, PlayerOf<S, M>>> & {
+    readonly [N in Exclude<NamesOf<P, 'command' | 'request' | 'own'>, F>]: unknown;
+  };
+  /** What waits: messages that are not handled in one transaction, but start a flow. */
+  readonly flows?: Flows<S, P, C, PlayerOf<S, M>, F>;
   /** What came of requests to other services, see `ctx.ask`. */
   readonly answers?: AnswerHandlers<S, P, C, PlayerOf<S, M>>;
   /** What to do about own messages that were skipped, see `onCrash` and `onOutage` of `own`. Runs once for each. */
@@ -207,6 +221,7 @@ export interface AnySpec {
   readonly resumed?: (ctx: unknown) => void;
   readonly tick?: (ctx: unknown) => void;
   readonly on: Readonly<Record<string, (ctx: unknown, payload: unknown) => unknown>>;
+  readonly flows?: Readonly<Record<string, unknown>>;
   readonly answers?: Readonly<Record<string, (ctx: unknown, answer: Answer, note: number) => unknown>>;
   readonly onSkipped?: Readonly<Record<string, (ctx: unknown, payload: unknown, why: SkipReason) => unknown>>;
   readonly join?: (ctx: unknown) => void;
@@ -227,6 +242,7 @@ const FIELDS = new Set([
   'resumed',
   'tick',
   'on',
+  'flows',
   'answers',
   'onSkipped',
   'join',
@@ -239,7 +255,8 @@ export function service<
   const P extends Protocol,
   C extends object = Record<never, never>,
   const M extends PoolNames<S> = never,
->(name: string, spec: ServiceSpec<S, P, C, M>): Service<S, P> {
+  const F extends string = never,
+>(name: string, spec: ServiceSpec<S, P, C, M, F>): Service<S, P> {
   const any = spec as unknown as AnySpec;
   if (!/^[a-z][a-z0-9]{0,23}$/.test(name)) bad(name, 'the name', 'a-z, 0-9, at most 24, a letter first');
   for (const key of Object.keys(any)) if (!FIELDS.has(key)) bad(name, `field \`${key}\``, [...FIELDS].join(', '));
@@ -260,13 +277,16 @@ export function service<
   for (const message of any.protocol.messages) {
     const handled = typeof any.on[message.name] === 'function';
     if (message.role === 'event' && handled) bad(name, `on.${message.name}`, 'no handler: events go to players');
-    if (message.role !== 'event' && !handled)
-      bad(name, `on.${message.name}`, `a handler: the protocol says ${message.role}`);
+    const flows = any.flows !== undefined && Object.hasOwn(any.flows, message.name);
+    if (flows && handled) bad(name, `on.${message.name}`, `no handler: flows.${message.name} is started`);
+    if (message.role !== 'event' && !handled && !flows)
+      bad(name, `on.${message.name}`, `a handler, or a flow: the protocol says ${message.role}`);
     if (handled) checkHandler(name, `on.${message.name}`, any.on[message.name]);
   }
   for (const key of Object.keys(any.on)) {
     if (!any.protocol.byName.has(key)) bad(name, `on.${key}`, 'a message of the protocol');
   }
+  if (any.flows !== undefined) new FlowCodes(name, any.protocol, any.flows);
   checkSkipped(name, any);
   checkAnswers(name, any);
   return { name, protocol: spec.protocol, state: spec.state, spec: any, [SERVICE]: true };
