@@ -2,7 +2,7 @@
  * its data is whole each time, and the next life goes on with it. */
 import { join } from 'node:path';
 import { describe } from 'vitest';
-import { overKills } from '../testing/killed-owner.ts';
+import { overKills } from '../testing/killed-owner.test-bed.ts';
 
 describe('tinyqueue', () => {
   overKills('goes on with its queue', {

@@ -2,7 +2,7 @@
  * no answer is lost, none is worked out twice, and the next life goes on with them. */
 import { join } from 'node:path';
 import { describe } from 'vitest';
-import { overKills } from '../testing/killed-owner.ts';
+import { overKills } from '../testing/killed-owner.test-bed.ts';
 
 describe('memoize', () => {
   overKills('goes on with its answers', {

@@ -2,7 +2,7 @@
  * agrees with the state that was committed with it. */
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { overKills } from '../testing/killed-owner.ts';
+import { overKills } from '../testing/killed-owner.test-bed.ts';
 
 describe('foreign code', () => {
   overKills('goes on with its data', {

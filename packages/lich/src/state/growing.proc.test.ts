@@ -2,7 +2,7 @@
  * every block of its heap has an owner. */
 import { join } from 'node:path';
 import { describe } from 'vitest';
-import { overKills } from '../testing/killed-owner.ts';
+import { overKills } from '../testing/killed-owner.test-bed.ts';
 
 describe('what grows', () => {
   overKills('leaks nothing', {

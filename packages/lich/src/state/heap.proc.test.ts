@@ -1,7 +1,7 @@
 /** The heap of a process that is killed again and again: nothing leaks, nothing is given out twice, nothing is lost. */
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { overKills } from '../testing/killed-owner.ts';
+import { overKills } from '../testing/killed-owner.test-bed.ts';
 
 describe('a heap', () => {
   overKills('leaks nothing', {

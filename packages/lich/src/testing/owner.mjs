@@ -45,7 +45,7 @@ export function obey(orders) {
   process.on('disconnect', () => process.exit(0));
 }
 
-/** The child of `overKills` (killed-owner.ts).
+/** The child of `overKills` (killed-owner.test-bed.ts).
  * @param open called with the store of a life. @returns what is wrong with what was found, and what else the test asks for
  * @param churn called with the store and a die before the first transaction. @returns what each transaction does; one in
  * five is rolled back
