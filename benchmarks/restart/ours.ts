@@ -106,7 +106,7 @@ class World {
     if (event.type === 'started') this.#alive.add(event.pid);
     else if (event.type === 'exited') this.#alive.delete(event.pid);
     else if (event.type === 'ready' || event.type === 'takeover') this.owner = event.pid;
-    else throw new Error(`${event.node} gave up, see ${event.logFile}`);
+    else if (event.type === 'gaveUp') throw new Error(`${event.node} gave up, see ${event.logFile}`);
     this.#changed?.();
   }
 

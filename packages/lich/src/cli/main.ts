@@ -10,9 +10,34 @@ interface Verb {
 
 const VERBS: Readonly<Record<string, Verb>> = {
   up: {
-    usage: 'up <topology.ts> [--dir DIR] [--keep]',
-    summary: 'start everything; Ctrl-C ends it and removes the segments, unless --keep',
+    usage: 'up <topology.ts> [--dir DIR] [--keep] [--orphan-ms N]',
+    summary: 'start everything, or adopt what runs; Ctrl-C ends it and removes the segments, unless --keep',
     run: async args => (await import('./up.ts')).up(args),
+  },
+  ps: {
+    usage: 'ps [--json] [--dir DIR]',
+    summary: 'what runs: processes, their memory, who owns; 1 when nothing does or a node is down',
+    run: async args => (await import('./ps.ts')).ps(args),
+  },
+  stop: {
+    usage: 'stop [node]… [--keep] [--dir DIR]',
+    summary: 'end everything in order, or the nodes that are named',
+    run: async args => (await import('./stop.ts')).stop(args),
+  },
+  start: {
+    usage: 'start <node>… [--dir DIR]',
+    summary: 'start nodes that were stopped, or are down',
+    run: async args => (await import('./stop.ts')).start(args),
+  },
+  kill: {
+    usage: 'kill <node>… [--standby] [--dir DIR]',
+    summary: 'SIGKILL the owner of a node, or its standby, to see what happens',
+    run: async args => (await import('./stop.ts')).kill(args),
+  },
+  logs: {
+    usage: 'logs [node]… [--follow] [--lines N] [--level info|warn|error] [--json] [--dir DIR]',
+    summary: 'what nodes wrote, in the order of time',
+    run: async args => (await import('./logs.ts')).logs(args),
   },
   size: {
     usage: 'size <topology.ts>',
@@ -53,6 +78,36 @@ const VERBS: Readonly<Record<string, Verb>> = {
     usage: 'migrate <topology.ts> [node]… [--dry-run | --undo] [--dir DIR]',
     summary: 'bring the states of nodes that do not run into the layout of their code',
     run: async args => (await import('./migrate.ts')).migrateCommand(args),
+  },
+  quarantine: {
+    usage: 'quarantine [list | show <id>… | requeue <id>… | drop <id>… | release <node> <record>] [--json] [--dir DIR]',
+    summary: 'what kept ending a process: look at it, have it handled again, give it up',
+    run: async args => (await import('./quarantine.ts')).quarantineCommand(args),
+  },
+  record: {
+    usage: 'record [node] [--mib N | --off] [--dir DIR]',
+    summary: 'keep what a node is given in a bounded ring, for replays; it may run',
+    run: async args => (await import('./record.ts')).record(args),
+  },
+  test: {
+    usage: 'test <topology.ts> <node> --twice --from <file.dump> [--to K] [--dir DIR]',
+    summary: 'do each recorded input twice: names the first field that differs',
+    run: async args => (await import('./test.ts')).test(args),
+  },
+  replay: {
+    usage:
+      'replay <topology.ts> <node> --from <file.dump> [--to K] [--with <file.dump>] [--back N] [--dir DIR]\n  lich replay <id | folder of a capsule> [--now] [--inspect-brk[=PORT]] [--dir DIR]',
+    summary:
+      'do what is in quarantine again, on a scratch copy of the state before it; 1 when it ends the process again',
+    run: async args =>
+      args.some(arg => arg.startsWith('--from'))
+        ? (await import('./replay-inputs.ts')).replayInputs(args)
+        : (await import('./replay.ts')).replay(args),
+  },
+  deploy: {
+    usage: 'deploy [service]… [--dry-run] [--set-aside NAME]… [--probation MS] [--dir DIR]',
+    summary: 'bring services that run to the code that is on disk now; a bad one goes back by itself',
+    run: async args => (await import('./deploy.ts')).deploy(args),
   },
   rm: {
     usage: 'rm <node | --all> [--dir DIR]',

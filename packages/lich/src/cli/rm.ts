@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { listSegments, removeCluster, removeNode, runtimeDir } from '../shm/index.ts';
+import { asSupervisor, listSegments, removeCluster, removeNode, runtimeDir } from '../shm/index.ts';
 import { UsageError } from './usage.ts';
 
 /** `lich rm`: the only command that destroys state, and not while an owner lives. */
@@ -25,12 +25,14 @@ export function remove(args: readonly string[]): number {
 }
 
 /** What lies beside the segments: the node directory, logs, addresses, messages that were set aside. */
-const FOLDERS = ['nodes', 'logs', 'status', 'aside', 'protocols'];
+const FOLDERS = ['nodes', 'logs', 'status', 'run', 'aside', 'evidence', 'protocols'];
 
 /** Destroy all nodes of a cluster, and its directory. @returns whether the directory is gone
- * @throws ShmError `SHM_OWNER_ALIVE` while a node runs */
+ * @throws ShmError `SHM_OWNER_ALIVE` while a node or a supervisor runs */
 export function removeAll(dir: string): boolean {
-  for (const { name } of listSegments(dir)) removeNode(dir, name);
-  for (const folder of FOLDERS) rmSync(join(dir, folder), { recursive: true, force: true });
-  return removeCluster(dir);
+  return asSupervisor(dir, () => {
+    for (const { name } of listSegments(dir)) removeNode(dir, name);
+    for (const folder of FOLDERS) rmSync(join(dir, folder), { recursive: true, force: true });
+    return removeCluster(dir);
+  });
 }

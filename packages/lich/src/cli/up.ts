@@ -1,69 +1,95 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError } from '@lich/schema';
 import { listSegments, runtimeDir } from '../shm/index.ts';
-import { removeAll } from './rm.ts';
-import { UsageError } from './usage.ts';
 import { RuntimeError, Supervisor, type SupervisorEvent } from '../runtime/index.ts';
+import { eventLine } from './events.ts';
+import { removeAll } from './rm.ts';
+import { print } from './text.ts';
+import { traps } from './traps.ts';
+import { UsageError } from './usage.ts';
 
-/** `lich up`: run a topology in the foreground until SIGINT or SIGTERM. @returns the exit code */
+/** `lich up`: run a topology in the foreground until SIGINT, SIGTERM, SIGHUP or `lich stop`; a second signal kills.
+ * @returns the exit code */
 export async function up(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { dir: { type: 'string' }, keep: { type: 'boolean', default: false } },
+    options: {
+      dir: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+      'orphan-ms': { type: 'string', default: '30000' },
+    },
   });
   const [file] = positionals;
   if (file === undefined || positionals.length > 1) throw new UsageError('want one topology file: lich up topology.ts');
+  const orphanMs = Number(values['orphan-ms']);
+  if (!Number.isInteger(orphanMs) || orphanMs < 0)
+    throw new UsageError(`--orphan-ms wants milliseconds, not ${values['orphan-ms']}`);
   if (values.dir !== undefined) process.env.LICH_DIR = values.dir;
   const dir = runtimeDir();
   const left = listSegments(dir);
-  refuseSecond(left, dir);
   sayWhatWasLeft(left, dir);
+  for (const trap of traps(dir)) print(`warning: ${trap}`);
   const startedMs = performance.now();
-  const supervisor = new Supervisor({ file, dir, onEvent: say });
-  const stopped = new Promise<string>(resolve => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal));
-  });
+  const supervisor = new Supervisor({ file, dir, orphanMs, onEvent: say });
+  let ask!: () => void;
+  const signalled = new Promise<{ keep: boolean }>(resolve => (ask = () => resolve({ keep: false })));
+  const stopAsked = Promise.race([signalled, supervisor.stopAsked]);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask);
   let code = 0;
+  let keep = values.keep;
   try {
-    const started = await Promise.race([supervisor.start().then(() => true), stopped]);
-    if (started === true) {
-      print(
-        `\nready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`,
-      );
-      for (const name of supervisor.names) {
-        const address = supervisor.address(name);
-        if (address !== undefined) print(`  ${name.padEnd(12)} ${address}`);
-      }
-      print('');
-      await stopped;
-    }
+    const started = await Promise.race([supervisor.start().then(() => 'started' as const), stopAsked]);
+    if (started === 'started') sayReady(supervisor, (performance.now() - startedMs) / 1000);
+    const asked = await stopAsked;
+    keep ||= asked.keep;
   } catch (error) {
     process.stderr.write(
       `lich up: ${error instanceof CodedError ? `${error.code}: ` : ''}${error instanceof Error ? error.message : String(error)}\n`,
     );
+    // What is there belongs to somebody else.
+    if (error instanceof RuntimeError && error.code === 'RUNTIME_IN_USE') {
+      await supervisor.stop();
+      supervisor.release();
+      return 1;
+    }
     code = 1;
   }
   print('ending …');
+  let killed = false;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.removeAllListeners(signal);
+    process.on(signal, () => {
+      if (!killed) print('killing …');
+      killed = true;
+      supervisor.killAll();
+    });
+  }
   await supervisor.stop();
-  if (values.keep || (left.length > 0 && code !== 0)) {
+  const isEvidence =
+    existsSync(join(dir, 'evidence')) || [...supervisor.nodes.values()].some(node => node.wanted === 'down');
+  if (keep || killed || isEvidence || (left.length > 0 && code !== 0)) {
     print(`segments are kept in ${dir}: the next start resumes them; lich rm --all --dir ${dir} removes them`);
   } else removeAll(dir);
-  return code;
+  supervisor.release();
+  return killed ? 130 : code;
 }
 
-/** One supervisor a directory: the nodes of another one would be taken for standbys. */
-function refuseSecond(left: ReturnType<typeof listSegments>, dir: string): void {
-  const alive = left.find(node => node.owner !== undefined);
-  if (alive === undefined) return;
-  throw new RuntimeError(
-    'RUNTIME_IN_USE',
-    `${alive.name} runs already in ${dir}, as process ${alive.owner!.pid}: end it first, or give another --dir`,
-  );
+function sayReady(supervisor: Supervisor, seconds: number): void {
+  const { dir } = supervisor;
+  print(`\nready after ${seconds.toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`);
+  for (const name of supervisor.names) {
+    const address = supervisor.address(name);
+    if (address !== undefined) print(`  ${name.padEnd(12)} ${address}`);
+  }
+  print();
 }
 
 function sayWhatWasLeft(left: ReturnType<typeof listSegments>, dir: string): void {
   for (const node of left) {
+    if (node.owner !== undefined) continue;
     const problem = node.lockProblem ?? node.segments.find(segment => segment.problem !== undefined)?.problem;
     const mib = (node.usedBytes / 1_048_576).toFixed(1);
     if (problem === undefined) print(`${node.name}: ${mib} MiB of an earlier run; it goes on from there`);
@@ -75,23 +101,6 @@ function sayWhatWasLeft(left: ReturnType<typeof listSegments>, dir: string): voi
 }
 
 function say(event: SupervisorEvent): void {
-  switch (event.type) {
-    case 'started':
-      break;
-    case 'ready':
-      print(`${event.node.padEnd(12)} ready       pid ${event.pid}`);
-      break;
-    case 'takeover':
-      print(`${event.node.padEnd(12)} taken over  pid ${event.pid}`);
-      break;
-    case 'exited':
-      print(`${event.node.padEnd(12)} ended       pid ${event.pid}, ${event.signal ?? `code ${event.code}`}`);
-      break;
-    case 'gaveUp':
-      print(`${event.node.padEnd(12)} cannot start; see ${event.logFile}`);
-  }
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  const line = eventLine(event);
+  if (line !== undefined) print(line);
 }

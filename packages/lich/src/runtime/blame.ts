@@ -2,7 +2,7 @@
  * still the committed cursor, it is the suspect, and this file decides how often it may kill before it is set aside.
  *
  *   WORD  FIELD     MEANING
- *     32  cur       (code << 8) | tries; code: 0 nothing, 1…n the sender's node index + 1, OWN, QUEUED, TICK
+ *     32  cur       (code << 8) | tries; code: 0 nothing, 1…n the sender's node index + 1, OWN, QUEUED, REQUEUED, TICK
  *     33  curPos    committed cursor of that lane | slot of the timer | own messages taken from the queue | tick
  *     34  curMore   which timer of that slot, and which of its times
  *     35  suspect   code of the suspect that `tries` counts
@@ -32,6 +32,8 @@ export const OWN = 0xff_fffe;
 export const TICK = 0xff_fffd;
 /** An own message that was posted at once; OWN is one that was posted for later. */
 export const QUEUED = 0xff_fffc;
+/** A message of the quarantine that is handled again: orders.ts. */
+export const REQUEUED = 0xff_fffb;
 
 /** Deaths by its own signal, abort or hang after which a message is set aside; and by plain SIGKILL, which is most
  * likely somebody else's doing. */
@@ -75,8 +77,9 @@ export function countDeath(
 }
 
 /** Did the process die by its own doing? An exit code counts, and so does a signal that a bug raises; a SIGKILL does
- * not. */
+ * not, unless the supervisor says that it had to. */
 export function diedByItself(note: ExitNote): boolean {
+  if (note.cause !== undefined) return note.cause !== 'asked';
   if (note.signal === undefined) return note.code !== 0;
   return note.signal !== 'SIGKILL' && note.signal !== 'SIGTERM' && note.signal !== 'SIGINT';
 }

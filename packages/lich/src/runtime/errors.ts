@@ -29,6 +29,7 @@ export type RuntimeCode =
   | 'RUNTIME_IN_USE'
   | 'RUNTIME_NO_SUPERVISOR'
   | 'RUNTIME_CONTROL'
+  | 'RUNTIME_UNKNOWN_NODE'
   | 'RUNTIME_DEPLOY';
 
 /** A service, topology or config that cannot be, or a handler that may not do what it does. */

@@ -10,7 +10,26 @@ export {
 } from './load.ts';
 export { createLog, errorData, type Log } from './log.ts';
 export { coreLimits, type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
+export { giveOrder, type Order } from './orders.ts';
+export {
+  type CapsuleAbout,
+  dropQuarantined,
+  type Entry,
+  findQuarantined,
+  listQuarantine,
+  type MessageEntry,
+  type Quarantined,
+  readQuarantined,
+  type RecordEntry,
+} from './quarantine.ts';
 export type { Random } from './random.ts';
+export { type Difference, firstDifference } from './record/compare.ts';
+export { KIND_NAMES } from './record/format.ts';
+export { type Input, Inputs } from './record/inputs.ts';
+export { placeOf } from './record/place.ts';
+export { isRecording, type RecordRequest, recordRequest, requestRecord } from './record/recording.ts';
+export { Replay, type ReplayOptions } from './record/replay.ts';
+export { type Differs, runTwice } from './record/twice.ts';
 export {
   type Context,
   isService,
@@ -56,7 +75,11 @@ export {
   serveControl,
   SupervisorError,
 } from './supervisor/control.ts';
-export { Supervisor, type SupervisorEvent, type SupervisorOptions } from './supervisor/supervisor.ts';
+export type { SupervisorEvent } from './supervisor/events.ts';
+export { type StopAsked, Supervisor, type SupervisorOptions } from './supervisor/supervisor.ts';
+export type { Ps, PsNode, PsProcess } from './supervisor/verbs.ts';
+export { runningIn, type RunRecord } from './run-file.ts';
+export { type Suspended, suspendedIn } from './suspects.ts';
 export {
   isTopology,
   type NodeContext,

@@ -1,5 +1,5 @@
 /** The process of one node (entry.ts is its first file). Started by the supervisor; ends with code 0 after SIGTERM or SIGINT,
- * with START_FAILED when it could not start. */
+ * or when there was no supervisor for long enough; with START_FAILED when it could not start. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -9,12 +9,15 @@ import { setCoreLimit } from '../shm/index.ts';
 import { Core, type CoreOptions, type Logic } from './core.ts';
 import { type CandidateSpec, examineCandidate, reportFailure, writeReport } from './deploy/candidate.ts';
 import type { DeployOutlook } from './deploy/outlook.ts';
-import { successorCame } from './let-go.ts';
 import { rememberProtocol } from './former-protocols.ts';
 import { isRelative, importFile, loadConfig, loadService, loadTopology, type LoadedTopology, sibling } from './load.ts';
+import { successorCame } from './let-go.ts';
 import { createLog, errorData, type Log } from './log.ts';
+import { endWithoutSupervisor } from './orphan.ts';
+import { sayRunning } from './run-file.ts';
 import { ServiceLogic, serviceLayout } from './service-logic.ts';
 import type { Service } from './service.ts';
+import { tellInspected } from './supervised.ts';
 import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
 
 /** Which node a process is to be. */
@@ -27,15 +30,14 @@ export interface NodeSpec {
   readonly instance: number;
   /** It is to take over from code that runs: a deploy. */
   readonly candidate?: CandidateSpec;
-  /** Process id of the supervisor: when it is no longer the parent, the node ends in order. */
+  /** Process id of the supervisor that started it. */
   readonly supervisor: number;
+  /** How long it goes on when no supervisor is there. */
+  readonly orphanMs: number;
 }
 
 /** The node could not start as it is configured: starting it again would not help. */
 export const START_FAILED = 78;
-
-/** How often a node looks whether its supervisor is still there. */
-const PARENT_CHECK_MS = 500;
 
 export async function runNode(spec: NodeSpec): Promise<void> {
   const name = `${spec.kind}-${spec.instance}`;
@@ -47,9 +49,11 @@ export async function runNode(spec: NodeSpec): Promise<void> {
   // A core dump is written before the lock is let go: it would cost the players half a second and more.
   setCoreLimit(1);
   try {
+    const { dir, topologyFile, build, supervisor } = spec;
+    sayRunning(dir, { node: name, topologyFile, build, supervisor });
     const loaded = await loadTopology(spec.topologyFile, spec.build);
     const entry = loaded.topology.entries.get(spec.kind)!;
-    endWithSupervisor(spec.supervisor, end);
+    endWithoutSupervisor(spec, log, end);
     if (typeof entry.run === 'string') await runService(spec, loaded, name, log, stop.signal, end);
     else await runRunnable(spec, loaded, name, log, stop.signal, end);
   } catch (error) {
@@ -76,15 +80,6 @@ function raisePriority(): void {
   } catch {
     // It was not lowered by our supervisor, then.
   }
-}
-
-/** Told by the supervisor's own id: it may have died before this process asks for its parent for the first time. */
-function endWithSupervisor(supervisor: number, end: () => void): void {
-  const look = (): void => {
-    if (process.ppid !== supervisor) end();
-  };
-  look();
-  setInterval(look, PARENT_CHECK_MS).unref();
 }
 
 /** What a node's limits mean for its segments. */
@@ -182,6 +177,7 @@ export async function runCore(
   if (signal.aborted) return;
   const stop = (): void => core.stop();
   const letGo = (): void => core.letGo();
+  let quiet = (): void => {};
   signal.addEventListener('abort', stop, { once: true });
   try {
     await core.run(role => {
@@ -194,9 +190,11 @@ export async function runCore(
       if (role !== 'owner') return;
       onSignals(end);
       process.on('SIGUSR2', letGo);
+      quiet = tellInspected(core.store.segment);
       if (signal.aborted) core.stop();
     });
   } finally {
+    quiet();
     signal.removeEventListener('abort', stop);
     process.off('SIGUSR2', letGo);
   }

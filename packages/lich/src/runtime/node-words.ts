@@ -22,3 +22,8 @@ export function phaseOf(state: Segment): Phase {
 export function setPhase(state: Segment, phase: Phase): void {
   Atomics.store(state.i32, PHASE, PHASES.indexOf(phase));
 }
+
+/** @returns turns of its loop; wraps */
+export function beatsOf(state: Segment): number {
+  return Atomics.load(state.i32, HEARTBEAT);
+}

@@ -15,6 +15,7 @@ import type { Config } from './config.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import type { Service } from './service.ts';
+import { noteContained } from './supervised.ts';
 import { INPUT } from './system-messages.ts';
 
 /** What the owner says of anything that it sets aside. */
@@ -64,6 +65,7 @@ export interface RecordEntry extends EntryHead {
   readonly generation: number;
   /** What visited it: `tick`, `spread`, `attempt`, `attempt in tick`, `onResume`. */
   readonly site: string;
+  readonly siteCode: number;
 }
 
 export type Entry = MessageEntry | RecordEntry;
@@ -140,6 +142,7 @@ export function quarantine(
   const path = join(folder, 'entry.json');
   writeFileSync(`${path}.tmp`, `${JSON.stringify(whole, undefined, 1)}\n`, { mode: 0o600 });
   renameSync(`${path}.tmp`, path);
+  noteContained(core.store.segment, entry.deaths);
   const { config: _, ...said } = whole;
   return { ...said, file: path };
 }
@@ -176,6 +179,8 @@ export interface Quarantined {
 /** What the supervisor adds to an entry. */
 export interface CapsuleAbout {
   readonly topologyFile: string;
+  /** Directory of the build that ran. */
+  readonly build: string;
   readonly lich: string;
   readonly nodeVersion: string;
   /** Nodes of the directory, by index. */

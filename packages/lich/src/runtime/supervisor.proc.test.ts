@@ -180,9 +180,9 @@ describe('the end', () => {
     }
   });
 
-  it('kill -9 of the supervisor: the nodes end in order, and the next one resumes them', async () => {
+  it('kill -9 of the supervisor, and no other one comes: the nodes end in order, and a later one resumes them', async () => {
     const dir = testDir();
-    const one = start(PAIR, dir);
+    const one = start(PAIR, dir, ['--keep', '--orphan-ms', '1000']);
     await one.said('ready after');
     const pong = one.reader('pong-1');
     await until(() => rootOf(pong).last! > 50);
@@ -206,7 +206,7 @@ describe('the end', () => {
     await up.said('ready after');
     await up.stop();
     const { build } = await buildTopology(PAIR);
-    const spec = { topologyFile: PAIR, build, dir, kind: 'pong', instance: 1, supervisor: 1 };
+    const spec = { topologyFile: PAIR, build, dir, kind: 'pong', instance: 1, supervisor: 1, orphanMs: 0 };
     const child = spawn(process.execPath, [ENTRY, JSON.stringify(spec)], { stdio: 'ignore' });
     const code = await new Promise(resolve => child.once('exit', resolve));
     expect(code).toBe(0);
@@ -253,7 +253,7 @@ describe('the end', () => {
     await one.said('ready after');
     const two = start(PAIR, dir, []);
     expect(await two.ended).toEqual({ code: 1, signal: null });
-    expect(two.errors).toMatch(/RUNTIME_IN_USE: .*runs already/);
+    expect(two.errors).toMatch(/RUNTIME_IN_USE: a supervisor runs already .* as process \d+/);
     const pong = one.reader('pong-1');
     const { last } = rootOf(pong);
     await until(() => rootOf(pong).last! > last! + 50);

@@ -32,6 +32,17 @@ export interface TopologyEntry {
   readonly config?: Readonly<Record<string, unknown>> | string;
   /** Segment sizes and the like of these nodes. */
   readonly limits?: NodeLimits;
+  /** MiB that each process may have for itself, segments not counted; one that has more is ended, and its node taken over.
+   * Also the bound of its JavaScript heap. 64..1048576, default: no limit. */
+  readonly memoryMiB?: number;
+  /** Own deaths in a row (aborts, exits, hangs; not a plain SIGKILL, nor those for which a message was set aside) after
+   * which the node is not started again and `onBadState` is done. 4..1000, default 10. */
+  readonly maxCrashes?: number;
+  /** What then: stay down (default), or go on from the newest dump in a folder, relative to the topology file. */
+  readonly onBadState?: 'down' | { readonly dumps: string };
+  /** Looks of the supervisor, two a second, without a sign of life after which an owner is killed. 0..100000, 0 = never;
+   * default 10. */
+  readonly hangPolls?: number;
 }
 
 /** Sizes of a node's segments, taken when they are made: changing them needs new segments. */
@@ -58,7 +69,17 @@ export interface Topology {
 }
 
 const SERVICE_FILE = /^\.{1,2}\/.+\.(ts|mts|js|mjs)$/;
-const KNOWN = new Set(['run', 'count', 'standby', 'config', 'limits']);
+const KNOWN = new Set([
+  'run',
+  'count',
+  'standby',
+  'config',
+  'limits',
+  'memoryMiB',
+  'maxCrashes',
+  'onBadState',
+  'hangPolls',
+]);
 const LOG_BYTES_MAX = 2 ** 30;
 /** A segment has at most 4 GiB, and other regions. */
 const HEAP_BYTES_MAX = 2 ** 32 - 2 ** 26;
@@ -96,6 +117,7 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topo
       bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
     if (entry.config !== undefined) checkConfig(name, entry);
     if (entry.limits !== undefined) checkLimits(name, entry.limits);
+    checkSupervision(name, entry);
     checked.set(name, { ...entry, run, count, standby });
   }
   return { [TOPOLOGY]: true, entries: checked };
@@ -136,6 +158,21 @@ function checkLimits(name: string, limits: NodeLimits): void {
   if (logBytes > LOG_BYTES_MAX) bad(`${name}.limits.logBytes`, `is ${logBytes}`, `at most ${LOG_BYTES_MAX}`);
   if (maxLaneBytes > lanesBytes)
     bad(`${name}.limits.maxLaneBytes`, `is ${maxLaneBytes}`, `at most lanesBytes, ${lanesBytes}`);
+}
+
+function checkSupervision(name: string, entry: TopologyEntry): void {
+  const { memoryMiB, maxCrashes, hangPolls, onBadState } = entry;
+  if (memoryMiB !== undefined) wholeNumber(`${name}.memoryMiB`, memoryMiB, 64, 2 ** 20);
+  if (maxCrashes !== undefined) wholeNumber(`${name}.maxCrashes`, maxCrashes, 4, 1000);
+  if (hangPolls !== undefined) wholeNumber(`${name}.hangPolls`, hangPolls, 0, 100_000);
+  if (onBadState === undefined || onBadState === 'down') return;
+  const field = `${name}.onBadState`;
+  const wanted = "'down', or { dumps: './dumps' }";
+  if (!isObject(onBadState)) bad(field, `is ${String(onBadState)}`, wanted);
+  for (const key of Object.keys(onBadState)) if (key !== 'dumps') bad(`${field}.${key}`, 'is no such policy', wanted);
+  if (typeof onBadState.dumps !== 'string' || onBadState.dumps === '')
+    bad(`${field}.dumps`, `is ${String(onBadState.dumps)}`, 'a folder');
+  if (typeof entry.run !== 'string') bad(field, 'is for services', "'down'");
 }
 
 function wholeNumber(field: string, value: unknown, lo: number, hi: number): void {

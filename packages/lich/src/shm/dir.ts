@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { ShmError, coded } from './errors.ts';
 import { checkDir, segmentPath } from './files.ts';
 import { CLEAN_MARK, CLEAN_OFFSET, EPOCH_OFFSET, LAST_BOOT_OFFSET, WORDS_BYTES, WORDS_OFFSET } from './header.ts';
-import { OwnerLock, type Owner } from './owner-lock.ts';
+import { OwnerLock, SUPERVISOR, type Owner } from './owner-lock.ts';
 import { bootId } from './process.ts';
 import { readHeader } from './segment.ts';
 
@@ -80,7 +80,7 @@ export function listSegments(dir: string): FoundNode[] {
   const names = new Set<string>();
   for (const file of fs.readdirSync(dir)) {
     const found = /^([A-Za-z0-9][A-Za-z0-9._-]*)\.(?:state|lanes|lock)$/.exec(file);
-    if (found !== null) names.add(found[1]!);
+    if (found !== null && found[1] !== SUPERVISOR) names.add(found[1]!);
   }
   return [...names].sort().map(name => {
     const segments = [look(dir, name, 'state'), look(dir, name, 'lanes')].filter(found => found !== undefined);

@@ -7,7 +7,7 @@ export { createReplacement, createSegment, dropBefore, takeBack } from './make.t
 export type { CreateOptions, Replacement } from './make.ts';
 export { Segment, attachSegment, hashOfLayout } from './segment.ts';
 export type { AttachOptions, Outcome, SegmentId } from './segment.ts';
-export { OwnerLock } from './owner-lock.ts';
+export { OwnerLock, SUPERVISOR } from './owner-lock.ts';
 export type { ExitNote, Owner } from './owner-lock.ts';
 export { ASLEEP_BLOCKED, ASLEEP_LOOP, AWAKE, Bells, Doorbell, SWEEP_MS } from './doorbell.ts';
 export { bootId, isAlive, nowNs, nsPid, pinCpu, setCoreLimit, startTimeOf, threadId } from './process.ts';
@@ -15,5 +15,5 @@ export { checkRoom, rooms } from './memory.ts';
 export type { Room } from './memory.ts';
 export { listSegments, runtimeDir } from './dir.ts';
 export type { FoundNode, FoundSegment } from './dir.ts';
-export { removeCluster, removeNode } from './remove.ts';
+export { asSupervisor, removeCluster, removeNode } from './remove.ts';
 export { addressRoom, memoryOf, native } from './native.ts';

@@ -28,7 +28,8 @@
  *              4     4  sequence     8     4  pid
  *             12     4  code         exit code, -1 where a signal ended it
  *             16     4  signal       number, 0 = none
- *             20     4  zero        24     8  atMs (f64)
+ *             20     4  cause        why the supervisor ended it: 0 it did not, 1 hung, 2 memory, 3 asked to
+ *             24     8  atMs (f64)
  *     3584   512  reserved       creator      zero
  *
  * A note that was being written when its writer was killed has a wrong checksum and does not count.
@@ -67,6 +68,11 @@ const RESERVED = [
 
 const TID_MASK = 0x3fffffff;
 
+/** Name of the lock of the directory's supervisor. No node has it: theirs end with a number. */
+export const SUPERVISOR = 'supervisor';
+
+const CAUSES = ['', 'hung', 'memory', 'asked'] as const;
+
 /** Who took the lock. */
 export interface Owner {
   readonly pid: number;
@@ -86,6 +92,8 @@ export interface ExitNote {
   /** `SIGKILL`, … where a signal ended it. */
   readonly signal?: string;
   readonly code?: number;
+  /** Why the supervisor killed it: it hung, it took too much memory, somebody asked for it. */
+  readonly cause?: 'hung' | 'memory' | 'asked';
   /** Milliseconds since 1970. */
   readonly atMs: number;
 }
@@ -274,6 +282,11 @@ export class OwnerLock {
     return heldLocks.has(this);
   }
 
+  /** Does nobody hold it now? A look at one word. */
+  get free(): boolean {
+    return (native().lockWord(this.#open.handle) & TID_MASK) === 0;
+  }
+
   /** Take it if it is free. `died` = taken from an owner that died with it.
    * @throws ShmError `SHM_LOCK_STALE` when the file was removed, `SHM_LOCK_DEAD`, `SHM_LOCK_CORRUPT`. */
   tryAcquire(): 'acquired' | 'died' | 'busy' {
@@ -371,6 +384,7 @@ export class OwnerLock {
     note.writeUInt32LE(pid, 8);
     note.writeInt32LE(reason.code ?? -1, 12);
     note.writeUInt32LE(reason.signal === undefined ? 0 : signalNumber(reason.signal), 16);
+    note.writeUInt32LE(CAUSES.indexOf(reason.cause ?? ''), 20);
     note.writeDoubleLE(reason.atMs, 24);
     note.writeUInt32LE(crc32(note.subarray(4)), 0);
     coded('write', () => fs.writeSync(this.#open.fd, note, 0, EXIT_BYTES, at));
@@ -388,9 +402,11 @@ export class OwnerLock {
       newest = note.readUInt32LE(4);
       const code = note.readInt32LE(12);
       const signal = note.readUInt32LE(16);
+      const cause = CAUSES[note.readUInt32LE(20)] || undefined;
       best = {
         ...(code >= 0 ? { code } : {}),
         ...(signal > 0 ? { signal: signalName(signal) } : {}),
+        ...(cause === undefined ? {} : { cause }),
         atMs: note.readDoubleLE(24),
       };
     }

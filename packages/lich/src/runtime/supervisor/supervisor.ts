@@ -1,36 +1,36 @@
-/** Starts the nodes of a topology, starts again what died, and ends them in order.
+/** Starts the nodes of a topology, starts again what died, ends what hangs, and ends all in order.
  *
  * Each node has one process, and one more for its standby; which of them owns the node is for its lock to say. A node
  * whose owner dies is taken over by its standby without the supervisor: it only starts the next standby. It writes the
  * exit note that the next owner waits for when it suspects a message (blame.ts).
  *
- * Children write to log files and have no pipe to this process; they end in order when it is gone. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+ * One supervisor a directory, by the lock named `supervisor`. Children write to log files and have no pipe to this process:
+ * killed, it is missed by nobody for `orphanMs`; the next one adopts what runs (run-file.ts, orphan.ts). */
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Bells, nsPid, OwnerLock, ShmError, SUPERVISOR } from '../../shm/index.ts';
 import { DEFAULT_LIMITS, Directory, nodeId } from '../../bus/index.ts';
-import { attachSegment, OwnerLock, type Segment, ShmError } from '../../shm/index.ts';
-import { type LoadedTopology, buildTopology } from '../load.ts';
-import { type NodeSpec, START_FAILED, statusPath } from '../node-process.ts';
-import { type Phase, phaseOf } from '../node-words.ts';
+import { RuntimeError } from '../errors.ts';
+import type { CandidateSpec } from '../deploy/candidate.ts';
+import { Deployer } from '../deploy/deploy.ts';
+import { deployHostOf } from '../deploy/host.ts';
+import { deployVerb } from '../deploy/verb.ts';
+import { type BuiltTopology, buildTopology } from '../load.ts';
+import { type NodeSpec, START_FAILED } from '../node-process.ts';
+import { ORPHAN_MS } from '../orphan.ts';
+import { dropRunFile, runningIn, type RunRecord } from '../run-file.ts';
 import { type NodePlan, nodesOf } from '../topology.ts';
-
-/** What a supervisor saw; pids are of this host. */
-export type SupervisorEvent =
-  | { readonly type: 'started'; readonly node: string; readonly pid: number }
-  | { readonly type: 'ready'; readonly node: string; readonly address: string | undefined; readonly pid: number }
-  | {
-      readonly type: 'exited';
-      readonly node: string;
-      readonly pid: number;
-      readonly signal: string | undefined;
-      readonly code: number | undefined;
-      readonly logFile: string;
-    }
-  | { readonly type: 'takeover'; readonly node: string; readonly pid: number }
-  | { readonly type: 'gaveUp'; readonly node: string; readonly logFile: string };
+import { restoreFromDump } from './bad-state.ts';
+import { beginCapsule } from './capsules.ts';
+import { type ControlServer, type ControlVerb, serveControl } from './control.ts';
+import type { SupervisorEvent } from './events.ts';
+import { lastErrorIn } from './last-error.ts';
+import { isHeld, NodeProcess, privateBytes, type ProcessEnd } from './processes.ts';
+import { supervisorVerbs } from './verbs.ts';
+import { VIGIL_MS } from './vigil.ts';
+import { Watched } from './watched.ts';
 
 /** What a supervisor takes. */
 export interface SupervisorOptions {
@@ -38,125 +38,126 @@ export interface SupervisorOptions {
   readonly file: string;
   /** The cluster's directory. */
   readonly dir: string;
+  /** How long nodes go on when this supervisor is killed and no other one comes. Default 30,000. */
+  readonly orphanMs?: number;
   readonly onEvent?: (event: SupervisorEvent) => void;
 }
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly startedMs: number;
-}
-
-interface Watched {
-  readonly plan: NodePlan;
-  readonly isService: boolean;
-  readonly running: Set<Running>;
-  lock: OwnerLock | undefined;
-  state: Segment | undefined;
-  /** Epoch of the life that an earlier cluster left behind, -1 = none: killed, its segment still says that it serves */
-  readonly leftEpoch: number;
-  /** pid that was last seen serving */
-  serving: number;
-  ready: boolean;
-  /** deaths in a row without serving, or soon after it */
-  failures: number;
+/** Somebody asked over the control socket that all be ended. */
+export interface StopAsked {
+  /** Keep the segments, whatever the supervisor was started with. */
+  readonly keep: boolean;
 }
 
 const ENTRY = fileURLToPath(new URL('../entry.js', import.meta.url));
 const POLL_MS = 20;
 /** A new standby waits so long, that it does not take the processor from the one that is taking over. */
 const STANDBY_DELAY_MS = 250;
-/** Own deaths within this time of the start are a loop: it backs off. */
-const LOOP_MS = 5_000;
-const BACKOFF_MAX_MS = 5_000;
 const STOP_MS = 5_000;
 const WARM_UP_PRIORITY = 5;
 /** Who may not raise a priority again must not lower it: the standby will be needed. */
 const MAY_RAISE = process.geteuid?.() === 0;
+/** Deaths by these are somebody else's doing. */
+const FOREIGN: readonly (string | undefined)[] = ['SIGKILL', 'SIGTERM', 'SIGINT'];
+/** Looks that a process gets to end in order when it has too much memory. */
+const MEMORY_POLLS = 4;
 
-/** Starts and keeps the processes of one topology in one directory. One supervisor a directory. */
+/** Starts and keeps the processes of one topology in one directory. */
 export class Supervisor {
   readonly dir: string;
+  /** Resolves when `lich stop` asks for the end of everything; whoever made this supervisor calls `stop` then. */
+  readonly stopAsked: Promise<StopAsked>;
+  /** What the control socket answers. */
+  readonly verbs: Map<string, ControlVerb>;
+  readonly deployer: Deployer;
   readonly #file: string;
-  readonly #onEvent: (event: SupervisorEvent) => void;
+  readonly #orphanMs: number;
+  readonly #listeners = new Set<(event: SupervisorEvent) => void>();
   readonly #nodes = new Map<string, Watched>();
-  #loaded: LoadedTopology | undefined;
-  #poll: NodeJS.Timeout | undefined;
+  #askStop!: (asked: StopAsked) => void;
+  #loaded: BuiltTopology | undefined;
+  #lock: OwnerLock | undefined;
+  #control: ControlServer | undefined;
+  #bells: Bells | undefined;
+  #timers: NodeJS.Timeout[] = [];
   #stopping = false;
+  readonly #allEnded: Promise<void>;
+  #sayAllEnded!: () => void;
+  readonly #overMemory = new Map<NodeProcess, number>();
   #readyWaiters: { resolve: () => void; reject: (error: Error) => void }[] = [];
 
   constructor(o: SupervisorOptions) {
     this.dir = o.dir;
     this.#file = o.file;
-    this.#onEvent = o.onEvent ?? (() => {});
+    this.#orphanMs = o.orphanMs ?? ORPHAN_MS;
+    if (o.onEvent) this.#listeners.add(o.onEvent);
+    this.stopAsked = new Promise(resolve => (this.#askStop = resolve));
+    this.#allEnded = new Promise(resolve => (this.#sayAllEnded = resolve));
+    this.verbs = supervisorVerbs(this);
+    this.deployer = new Deployer(deployHostOf(this));
+    this.verbs.set('deploy', deployVerb(this.deployer, o.file));
   }
 
-  /** Compile, enter the nodes into the directory, start everything, and wait until all serve.
-   * @throws RuntimeError for a topology or service that cannot be; Error when a node gave up while starting */
+  /** Take the directory, compile, enter the nodes into it, adopt what runs, start what is missing, and wait until all
+   * serve.
+   * @throws RuntimeError `RUNTIME_IN_USE` when another supervisor runs there, or nodes of another topology; for a topology
+   * or service that cannot be; Error when a node gave up while starting */
   async start(): Promise<void> {
+    this.#lock = takeDirectory(this.dir);
     this.#loaded = await buildTopology(this.#file);
     // Told to end while it compiled: nothing was started, and nothing may be any more.
     if (this.#stopping) return;
+    const { file, topology, build } = this.#loaded;
+    const running = runningIn(this.dir);
+    refuseForeign(this.dir, file, running);
     const directory = new Directory(this.dir, DEFAULT_LIMITS.nodes);
-    const plans = nodesOf(this.#loaded.topology);
-    for (const plan of plans) directory.ensure(plan.name, idFor(directory, plan));
-    rmSync(join(this.dir, 'status'), { recursive: true, force: true });
-    for (const plan of plans) {
-      const isService = typeof this.#loaded.topology.entries.get(plan.kind)!.run === 'string';
-      this.#nodes.set(plan.name, {
-        plan,
-        isService,
-        running: new Set(),
-        lock: undefined,
-        state: undefined,
-        leftEpoch: isService ? this.#leftEpoch(plan.name) : -1,
-        serving: 0,
-        ready: false,
-        failures: 0,
-      });
+    this.#bells = Bells.open(this.dir, DEFAULT_LIMITS.nodes);
+    for (const plan of nodesOf(topology)) {
+      const { index } = directory.ensure(plan.name, idFor(directory, plan));
+      const node = new Watched(this.dir, plan, topology.entries.get(plan.kind)!, index, build);
+      refuseOtherHost(node);
+      this.#nodes.set(plan.name, node);
     }
-    for (const node of this.#nodes.values()) for (let k = 0; k < node.plan.processes; k++) this.#spawn(node);
-    this.#poll = setInterval(() => this.#look(), POLL_MS);
+    this.#dropStatus(new Set(running.map(({ pid }) => pid)));
+    for (const record of running) this.#adopt(record);
+    this.#control = await serveControl(this.dir, this.verbs);
+    if (this.#stopping) return;
+    for (const node of this.#nodes.values()) this.#fillAll(node);
+    this.#timers = [setInterval(() => this.#look(), POLL_MS), setInterval(() => this.#keepVigil(), VIGIL_MS)];
     await new Promise<void>((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
+  }
+
+  /** Told everything from now on. @returns call it to hear no more */
+  listen(listener: (event: SupervisorEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #say(event: SupervisorEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 
   /** Processes of a node: the one that serves first. */
   pids(name: string): number[] {
-    const node = this.#nodes.get(name);
-    if (node === undefined) return [];
-    const pids = [...node.running].map(({ child }) => child.pid!);
-    return pids.sort((a, b) => Number(b === node.serving) - Number(a === node.serving));
+    return this.#nodes.get(name)?.pids() ?? [];
   }
 
   get names(): string[] {
     return [...this.#nodes.keys()];
   }
 
-  #spawn(node: Watched): void {
-    if (this.#stopping) return;
-    const { plan } = node;
-    const spec: NodeSpec = {
-      topologyFile: this.#loaded!.file,
-      build: this.#loaded!.build,
-      dir: this.dir,
-      kind: plan.kind,
-      instance: plan.instance,
-      supervisor: process.pid,
-    };
-    const log = openSync(this.logFile(plan.name), 'a', 0o600);
-    // A session of its own: Ctrl-C in the terminal is for the supervisor, which ends the nodes in order.
-    const child = spawn(process.execPath, [...process.execArgv, ENTRY, JSON.stringify(spec)], {
-      stdio: ['ignore', log, log],
-      detached: true,
-    });
-    closeSync(log);
-    const running: Running = { child, startedMs: Date.now() };
-    node.running.add(running);
-    child.on('error', () => this.#exited(node, running, undefined, undefined));
-    child.on('exit', (code, signal) => this.#exited(node, running, code ?? undefined, signal ?? undefined));
-    if (child.pid === undefined) return;
-    // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
-    if (node.running.size > 1 && MAY_RAISE) lowerPriority(child.pid);
-    this.#onEvent({ type: 'started', node: plan.name, pid: child.pid });
+  /** All nodes, services first. */
+  get nodes(): ReadonlyMap<string, Watched> {
+    return this.#nodes;
+  }
+
+  get loaded(): BuiltTopology | undefined {
+    return this.#loaded;
+  }
+
+  /** Where a node that is no service can be reached. */
+  address(name: string): string | undefined {
+    return this.#nodes.get(name)?.status()?.address;
   }
 
   logFile(name: string): string {
@@ -165,62 +166,202 @@ export class Supervisor {
     return join(logs, `${name}.log`);
   }
 
-  #exited(node: Watched, running: Running, code: number | undefined, signal: string | undefined): void {
-    if (!node.running.delete(running)) return;
-    const pid = running.child.pid ?? 0;
-    const { name } = node.plan;
-    this.#noteExit(node, pid, code, signal);
-    this.#onEvent({ type: 'exited', node: name, pid, signal, code, logFile: this.logFile(name) });
+  /** Have everything ended; resolves when all processes have. */
+  askStop(asked: StopAsked): Promise<void> {
+    this.#askStop(asked);
+    return this.#allEnded;
+  }
+
+  /** End the processes of one node in order; it stays down until `startNode`. */
+  async stopNode(node: Watched, why: string): Promise<void> {
+    node.wanted = 'stopped';
+    clearTimeout(node.pending);
+    node.pending = undefined;
+    await this.#endNode(node);
+    this.#say({ type: 'stopped', node: node.name, why });
+  }
+
+  /** Start a node that was stopped, or is down. */
+  startNode(node: Watched): void {
     if (this.#stopping) return;
+    node.wanted = 'running';
+    node.why = '';
+    node.crashes.reset();
+    this.#fillAll(node);
+  }
+
+  /** SIGKILL, on somebody's request: nothing is blamed for it. */
+  killProcess(node: Watched, process: NodeProcess): void {
+    process.killedFor ??= 'asked';
+    process.kill('SIGKILL');
+    node.noteExit(process.pid, { signal: 'SIGKILL', cause: process.killedFor, atMs: Date.now() });
+  }
+
+  #adopt(record: RunRecord): void {
+    const node = this.#nodes.get(record.node);
+    const process = NodeProcess.adopt(record);
+    if (node === undefined) {
+      // The topology has it no more: it ends in order.
+      process.kill('SIGTERM');
+      this.#say({ type: 'stopped', node: record.node, why: 'the topology has no such node any more' });
+      return;
+    }
+    // The code that runs is the code that is started again, until a deploy.
+    node.build = record.build;
+    this.#watch(node, process);
+    this.#say({ type: 'adopted', node: node.name, pid: process.pid });
+  }
+
+  #watch(node: Watched, process: NodeProcess): void {
+    node.processes.add(process);
+    void process.ended.then(end => this.#exited(node, process, end));
+  }
+
+  /** As many processes of a node as the topology wants. */
+  fill(node: Watched): void {
+    this.#fillAll(node);
+  }
+
+  /** One more process of a node than the topology wants, for a deploy. */
+  startProcess(node: Watched, build: string, candidate: CandidateSpec | undefined): NodeProcess {
+    return this.#spawn(node, build, candidate);
+  }
+
+  #fillAll(node: Watched): void {
+    while (node.processes.size < node.plan.processes && this.#mayStart(node)) this.#spawn(node);
+  }
+
+  #mayStart(node: Watched): boolean {
+    return !this.#stopping && node.wanted === 'running' && !node.held;
+  }
+
+  #spawn(node: Watched, build = node.build, candidate?: CandidateSpec): NodeProcess {
+    const { plan } = node;
+    const spec: NodeSpec = {
+      topologyFile: this.#loaded!.file,
+      build,
+      ...(candidate && { candidate }),
+      dir: this.dir,
+      kind: plan.kind,
+      instance: plan.instance,
+      supervisor: process.pid,
+      orphanMs: this.#orphanMs,
+    };
+    const log = openSync(this.logFile(plan.name), 'a', 0o600);
+    const { memoryMiB } = node.entry;
+    const heap = memoryMiB === undefined ? [] : [`--max-old-space-size=${memoryMiB}`];
+    const started = NodeProcess.start([...process.execArgv, ...heap, ENTRY, JSON.stringify(spec)], log, build);
+    closeSync(log);
+    // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
+    if (node.processes.size > 0 && MAY_RAISE) lowerPriority(started.pid);
+    this.#watch(node, started);
+    if (started.pid !== 0) this.#say({ type: 'started', node: plan.name, pid: started.pid });
+    return started;
+  }
+
+  #exited(node: Watched, process: NodeProcess, end: ProcessEnd): void {
+    node.processes.delete(process);
+    this.#overMemory.delete(process);
+    const { pid, killedFor } = process;
+    const { code, signal } = end;
+    dropRunFile(this.dir, node.name, pid);
+    // What died may be about to be set aside: the state before it is taken first.
+    if (node.isService && !this.#stopping)
+      void beginCapsule({
+        dir: this.dir,
+        node: node.name,
+        pid,
+        end,
+        topologyFile: this.#loaded!.file,
+        build: node.build,
+        logFile: this.logFile(node.name),
+      });
+    if (code !== undefined || signal !== undefined)
+      node.noteExit(pid, { ...end, ...(killedFor && { cause: killedFor }), atMs: Date.now() });
+    this.#say({ type: 'exited', node: node.name, pid, signal, code, logFile: this.logFile(node.name) });
+    const servedMs = node.serving === pid ? Date.now() - node.servingSinceMs : this.#aliveMs(node, process);
     if (node.serving === pid) node.serving = 0;
+    if (!this.#mayStart(node)) return;
     if (code === START_FAILED && !node.ready) {
       this.#giveUp(node);
       return;
     }
-    // Somebody else's SIGKILL is no fault of the node: it starts again at once, however often that happens.
-    const own = signal !== 'SIGKILL' && Date.now() - running.startedMs < LOOP_MS;
-    node.failures = own ? node.failures + 1 : 0;
-    const backoff = node.failures < 3 ? 0 : Math.min(BACKOFF_MAX_MS, 100 * 2 ** (node.failures - 3));
-    const delayMs = Math.max(backoff, node.running.size > 0 ? STANDBY_DELAY_MS : 0);
-    if (delayMs === 0) this.#spawn(node);
-    else setTimeout(() => this.#fill(node), delayMs).unref();
-  }
-
-  #fill(node: Watched): void {
-    if (node.running.size < node.plan.processes) this.#spawn(node);
-  }
-
-  #noteExit(node: Watched, pid: number, code: number | undefined, signal: string | undefined): void {
-    // Programs have no lock, and none is made for them.
-    if (node.lock === undefined && !existsSync(join(this.dir, `${node.plan.name}.lock`))) return;
-    try {
-      node.lock ??= OwnerLock.open(this.dir, node.plan.name);
-      node.lock.noteExit(pid, {
-        atMs: Date.now(),
-        ...(code === undefined ? {} : { code }),
-        ...(signal === undefined ? {} : { signal }),
-      });
-    } catch (error) {
-      // Without a note the next owner takes the death for a plain SIGKILL.
-      if (!(error instanceof ShmError)) throw error;
+    // Of an adopted process nobody knows how it ended: that is not held against it.
+    const isKnown = code !== undefined || signal !== undefined;
+    const isOwn = killedFor === undefined ? isKnown && !FOREIGN.includes(signal) : killedFor !== 'asked';
+    node.crashes.contained(node.newlyContained());
+    const backOffMs = node.crashes.died(isOwn, servedMs);
+    if (node.crashes.inARow >= node.maxCrashes) {
+      void this.#badState(node);
+      return;
     }
+    if (backOffMs > 0)
+      this.#say({ type: 'backOff', node: node.name, crashes: node.crashes.inARow, delayMs: backOffMs });
+    this.#fillLater(node, Math.max(backOffMs, node.processes.size > 0 ? STANDBY_DELAY_MS : 0));
+  }
+
+  /** A program that never says that it serves is taken to serve while it lives. */
+  #aliveMs(node: Watched, process: NodeProcess): number {
+    return node.hasState || node.ready ? 0 : Date.now() - process.startedMs;
+  }
+
+  #fillLater(node: Watched, delayMs: number): void {
+    if (delayMs === 0) {
+      this.#fillAll(node);
+      return;
+    }
+    if (node.pending !== undefined) return;
+    node.pendingAtMs = Date.now() + delayMs;
+    node.pending = setTimeout(() => {
+      node.pending = undefined;
+      this.#fillAll(node);
+    }, delayMs);
+    node.pending.unref();
   }
 
   #giveUp(node: Watched): void {
-    this.#onEvent({ type: 'gaveUp', node: node.plan.name, logFile: this.logFile(node.plan.name) });
-    const reason = lastError(this.logFile(node.plan.name));
-    for (const { reject } of this.#readyWaiters) reject(new Error(`${node.plan.name} cannot start: ${reason}`));
+    const logFile = this.logFile(node.name);
+    this.#say({ type: 'gaveUp', node: node.name, logFile });
+    this.#fail(new Error(`${node.name} cannot start: ${lastErrorIn(logFile)}`));
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#readyWaiters) reject(error);
     this.#readyWaiters = [];
+  }
+
+  /** It died again and again under this state: stop, keep the state as evidence, and do what the topology says. */
+  async #badState(node: Watched): Promise<void> {
+    const crashes = node.crashes.inARow;
+    node.wanted = 'down';
+    node.why = `${crashes} crashes in a row; the last: ${lastErrorIn(this.logFile(node.name))}`;
+    for (const process of node.processes) this.killProcess(node, process);
+    await Promise.all([...node.processes].map(process => process.ended));
+    const policy = node.entry.onBadState ?? 'down';
+    if (policy !== 'down') {
+      node.forgetState();
+      const found = await restoreFromDump(this.dir, node.name, this.#loaded!, policy.dumps);
+      if (this.#stopping || node.wanted !== 'down') return;
+      if ('dump' in found) {
+        this.#say({ type: 'restored', node: node.name, ...found });
+        this.startNode(node);
+        return;
+      }
+      node.why += `; ${found.why}`;
+    }
+    this.#say({ type: 'down', node: node.name, crashes, why: node.why });
+    if (!node.ready) this.#fail(new Error(`${node.name} cannot start: ${node.why}`));
   }
 
   /** Who serves? Told by the segments and status files, as anybody else could see it. */
   #look(): void {
     let all = true;
     for (const node of this.#nodes.values()) {
-      const pid = node.isService ? this.#servingPid(node) : this.#announcedPid(node);
+      for (const process of node.processes) process.look();
+      const pid = node.servingPid();
       if (pid !== 0 && pid !== node.serving) this.#nowServes(node, pid);
       node.ready ||= pid !== 0;
-      all &&= node.ready;
+      all &&= node.ready || node.wanted !== 'running';
     }
     if (!all) return;
     for (const { resolve } of this.#readyWaiters) resolve();
@@ -228,79 +369,182 @@ export class Supervisor {
   }
 
   #nowServes(node: Watched, pid: number): void {
-    const { name } = node.plan;
+    const { name } = node;
     const isFirst = !node.ready;
     node.serving = pid;
-    if (isFirst || !node.isService) this.#onEvent({ type: 'ready', node: name, address: this.address(name), pid });
-    else this.#onEvent({ type: 'takeover', node: name, pid });
+    node.servingSinceMs = Date.now();
+    if (isFirst || !node.isService) this.#say({ type: 'ready', node: name, address: this.address(name), pid });
+    else this.#say({ type: 'takeover', node: name, pid });
   }
 
-  #servingPid(node: Watched): number {
-    try {
-      node.lock ??= OwnerLock.open(this.dir, node.plan.name);
-      const pid = node.lock.owner()?.pid ?? 0;
-      if (pid === 0) return 0;
-      node.state ??= attachSegment({ dir: this.dir, name: node.plan.name, kind: 'state', readOnly: true });
-      const phase: Phase = phaseOf(node.state);
-      return phase === 'serving' && node.state.epoch !== node.leftEpoch ? pid : 0;
-    } catch (error) {
-      if (error instanceof ShmError) return 0;
-      throw error;
+  /** Twice a second: who hangs, who has too much memory, who is well again? */
+  #keepVigil(): void {
+    for (const node of this.#nodes.values()) {
+      if (node.wanted !== 'running') continue;
+      node.lookForNewState();
+      node.crashes.contained(node.newlyContained());
+      if (node.serving !== 0) node.crashes.serves(Date.now() - node.servingSinceMs);
+      if (node.hasState) this.#lookForHang(node);
+      if (node.memoryLimitBytes > 0) for (const process of node.processes) this.#lookAtMemory(node, process);
+    }
+    this.#adoptLatecomers();
+  }
+
+  #lookForHang(node: Watched): void {
+    const pulse = node.pulse();
+    const sign = node.vigil.look(pulse, pid => isHeld(pid) || node.isInspected());
+    if (sign === 'beats' || pulse === undefined) return;
+    if (sign === 'silent') {
+      this.#bells!.ring(node.index);
+      return;
+    }
+    const process = node.process(pulse.pid);
+    if (process === undefined || process.killedFor !== undefined) return;
+    process.killedFor = 'hung';
+    this.#say({ type: 'hung', node: node.name, pid: pulse.pid, polls: node.vigil.missed });
+    // The next owner asks as soon as it has the lock.
+    node.noteExit(pulse.pid, { signal: 'SIGKILL', cause: 'hung', atMs: Date.now() });
+    process.kill('SIGKILL');
+  }
+
+  #lookAtMemory(node: Watched, process: NodeProcess): void {
+    const bytes = privateBytes(process.pid);
+    const limitBytes = node.memoryLimitBytes;
+    const polls = this.#overMemory.get(process);
+    if (polls === undefined) {
+      if (bytes <= limitBytes) return;
+      this.#overMemory.set(process, 0);
+      process.killedFor ??= 'memory';
+      this.#say({ type: 'memory', node: node.name, pid: process.pid, bytes, limitBytes });
+      // In order: what leaks can still finish its message, and nothing is blamed.
+      process.kill('SIGTERM');
+      return;
+    }
+    this.#overMemory.set(process, polls + 1);
+    if (polls + 1 < MEMORY_POLLS) return;
+    node.noteExit(process.pid, { signal: 'SIGKILL', cause: 'memory', atMs: Date.now() });
+    process.kill('SIGKILL');
+  }
+
+  /** A process that was started just before the last supervisor was killed says only later that it runs. */
+  #adoptLatecomers(): void {
+    if (!this.#lateUntilOver()) return;
+    for (const record of runningIn(this.dir)) {
+      const node = this.#nodes.get(record.node);
+      if (node === undefined || record.supervisor === process.pid) continue;
+      if (node.process(record.pid) !== undefined) continue;
+      this.#adopt(record);
+      // One more than the topology wants: the one that came last, if it only waits.
+      if (node.processes.size > node.plan.processes && node.serving !== record.pid)
+        node.process(record.pid)?.kill('SIGKILL');
     }
   }
 
-  #leftEpoch(name: string): number {
-    try {
-      if (OwnerLock.open(this.dir, name).owner() !== undefined) return -1;
-      const segment = attachSegment({ dir: this.dir, name, kind: 'state', readOnly: true });
-      const { epoch } = segment;
-      segment.close();
-      return epoch;
-    } catch (error) {
-      if (error instanceof ShmError) return -1;
-      throw error;
+  #lateLooks = 0;
+
+  #lateUntilOver(): boolean {
+    return this.#lateLooks++ < LATE_LOOKS;
+  }
+
+  /** Addresses of processes that are gone. */
+  #dropStatus(alive: ReadonlySet<number>): void {
+    for (const node of this.#nodes.values()) {
+      const status = node.status();
+      if (status !== undefined && !alive.has(status.pid))
+        rmSync(join(this.dir, 'status', `${node.name}.json`), { force: true });
     }
   }
 
-  #announcedPid(node: Watched): number {
-    const status = this.#status(node.plan.name);
-    return status !== undefined && [...node.running].some(({ child }) => child.pid === status.pid) ? status.pid : 0;
+  /** Standbys before owners: nobody is to take over what is ended. */
+  async #endNode(node: Watched): Promise<void> {
+    const owner = node.owner()?.pid;
+    if (node.isService) for (const process of node.processes) if (process.pid !== owner) process.kill('SIGTERM');
+    await Promise.all([...node.processes].map(end));
   }
 
-  /** Where a node that is no service can be reached. */
-  address(name: string): string | undefined {
-    return this.#status(name)?.address;
-  }
-
-  #status(name: string): { pid: number; address: string } | undefined {
-    try {
-      return JSON.parse(readFileSync(statusPath(this.dir, name), 'utf8')) as { pid: number; address: string };
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** End everything: what takes traffic first, standbys before owners. Segments stay. */
+  /** End everything: what takes traffic first, standbys before owners. Segments stay. The directory is this supervisor's
+   * until `release`. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearInterval(this.#poll);
+    for (const timer of this.#timers) clearInterval(timer);
+    const looks = setInterval(() => {
+      for (const node of this.#nodes.values()) for (const process of node.processes) process.look();
+    }, POLL_MS);
     const last = [...this.#nodes.values()].reverse();
     for (const node of last) {
-      for (const { child } of node.running) if (node.isService && child.pid !== node.serving) child.kill('SIGTERM');
+      for (const process of node.processes) if (node.isService && process.pid !== node.serving) process.kill('SIGTERM');
     }
-    for (const node of last) {
-      await Promise.all([...node.running].map(running => end(running.child)));
-      node.state?.close();
+    for (const node of last) await this.#endNode(node);
+    clearInterval(looks);
+    for (const node of last) node.close();
+    this.#sayAllEnded();
+    // Who asked for it is answered before the socket goes.
+    await new Promise(resolve => setImmediate(resolve));
+    this.#control?.close();
+    this.#bells?.close();
+  }
+
+  /** SIGKILL everything, now; `stop`, which is under way, returns then. What was committed is committed. */
+  killAll(): void {
+    this.#stopping = true;
+    for (const node of this.#nodes.values()) {
+      for (const process of node.processes) this.killProcess(node, process);
     }
+  }
+
+  /** Leave the directory to the next supervisor. After `stop`. */
+  release(): void {
+    this.#lock?.release();
+    this.#lock = undefined;
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise(resolve => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-  await gone;
+/** Looks, two a second, for processes that the last supervisor started in its last moment. */
+const LATE_LOOKS = 20;
+
+/** @throws RuntimeError `RUNTIME_IN_USE` */
+function takeDirectory(dir: string): OwnerLock {
+  let lock: OwnerLock;
+  for (;;) {
+    lock = OwnerLock.open(dir, SUPERVISOR);
+    try {
+      if (lock.tryAcquire() !== 'busy') return lock;
+      break;
+    } catch (error) {
+      // The one before this one has just removed the directory's files.
+      if (!(error instanceof ShmError) || error.code !== 'SHM_LOCK_STALE') throw error;
+    }
+  }
+  throw new RuntimeError(
+    'RUNTIME_IN_USE',
+    `a supervisor runs already in ${dir}, as process ${lock.owner()?.pid ?? '(unknown)'}: end it first (lich stop --dir ${dir}), or give another --dir`,
+  );
+}
+
+function refuseForeign(dir: string, file: string, running: readonly RunRecord[]): void {
+  const other = running.find(record => record.topologyFile !== file || record.pidNamespace !== nsPid());
+  if (other === undefined) return;
+  throw new RuntimeError(
+    'RUNTIME_IN_USE',
+    other.pidNamespace === nsPid()
+      ? `${other.node} runs in ${dir} as process ${other.pid}, of ${other.topologyFile}: \`lich up ${basename(other.topologyFile)}\` adopts it, \`lich stop --dir ${dir}\` ends it`
+      : `${other.node} runs in ${dir} in another container: end it there first`,
+  );
+}
+
+function refuseOtherHost(node: Watched): void {
+  const owner = node.owner();
+  if (owner === undefined || owner.pidNamespace === nsPid()) return;
+  throw new RuntimeError('RUNTIME_IN_USE', `${node.name} runs in ${node.dir} in another container: end it there first`);
+}
+
+async function end(process: NodeProcess): Promise<void> {
+  process.kill('SIGTERM');
+  const timer = setTimeout(() => {
+    process.killedFor ??= 'asked';
+    process.kill('SIGKILL');
+  }, STOP_MS);
+  await process.ended;
   clearTimeout(timer);
 }
 
@@ -320,23 +564,4 @@ function lowerPriority(pid: number): void {
   } catch {
     // It has ended already.
   }
-}
-
-/** The message of the last error line of a log. */
-function lastError(file: string): string {
-  if (!existsSync(file)) return `see ${file}`;
-  const lines = readFileSync(file, 'utf8').trim().split('\n').reverse();
-  for (const line of lines) {
-    try {
-      const { level, err, msg } = JSON.parse(line) as {
-        level?: number;
-        err?: { code?: string; message: string };
-        msg?: string;
-      };
-      if (level === 50) return err ? `${err.code ? `${err.code}: ` : ''}${err.message}` : String(msg);
-    } catch {
-      if (line.includes('Error')) return line;
-    }
-  }
-  return `see ${file}`;
 }
