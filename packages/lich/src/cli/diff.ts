@@ -77,7 +77,7 @@ function isSame({ layout, root, pools }: Result): boolean {
   return layout.length + root.length === 0 && pools.every(pool => pool.added + pool.removed + pool.changed === 0);
 }
 
-function compare(a: Source, b: Source, limit: number): Result {
+export function compare(a: Source, b: Source, limit: number): Result {
   const layouts = [a.reader.layouts, b.reader.layouts] as const;
   return b.reader.snapshot(sb =>
     a.reader.snapshot(sa => ({
@@ -200,7 +200,7 @@ function equal(a: unknown, b: unknown): boolean {
 
 const MARKS = { added: '+', removed: '-', changed: '~' } as const;
 
-function printResult(result: Result): void {
+export function printResult(result: Result): void {
   const width = columns();
   const isLive = () => true;
   const line = (text: string) => print(cut(text, width));

@@ -148,7 +148,10 @@ export class Replay {
 
   #counted(input: Input): void {
     this.#commits++;
-    if (this.#commits > 1) this.#diverged(input, 'committed twice');
+    if (this.#commits > 1) {
+      this.#astray = input.k;
+      return;
+    }
     // Words of the open transaction, before its numbers are added.
     if (isRun(input.kind) && this.#counter.sum() !== input.sum) this.#astray = input.k;
     if (isRun(input.kind) && this.segment.f64[this.#words.lines >> 1] !== input.lines)
@@ -285,6 +288,31 @@ export class Replay {
     this.#core.life = mark.life;
     this.#forget();
     return undone;
+  }
+
+  /** What the last input changed, by word, without `$lines`, `$k` and `$at`. Only words that have another value now.
+   * @remarks after a `forward` */
+  changes(): { after: Map<number, number>; before: Map<number, number> } {
+    const { i32 } = this.segment;
+    const L = this.#counter.logRing;
+    const M = this.#counter.logMask;
+    const { lines, k, at } = this.#words;
+    const before = new Map<number, number>();
+    const from = this.#marks.at(-1)?.position ?? i32[LOG_POS];
+    for (let q = (i32[LOG_POS] - 2) | 0; ((q - from) | 0) >= 0; q = (q - 2) | 0) {
+      const index = L[q & M];
+      if (index >= 0) {
+        before.set(index, L[(q & M) + 1]);
+        continue;
+      }
+      const count = L[(q & M) + 1];
+      q = (q - ((count + 1) & -2)) | 0;
+      for (let n = 0; n < count; n++) before.set((index & ~RANGE) + n, L[(q + n) & M]);
+    }
+    for (const word of [lines, lines + 1, k, k + 1, at]) before.delete(word);
+    const after = new Map<number, number>();
+    for (const [word, was] of before) if (i32[word] !== was) after.set(word, i32[word]);
+    return { after, before };
   }
 
   /** Go to S_k, forwards or backwards.
