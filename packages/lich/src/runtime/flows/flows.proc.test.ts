@@ -1,0 +1,67 @@
+/** Flows of ten steps over three services, each killed at another point: in its code, in a step, after a commit, in a handler
+ * of another service, in an effect. Whoever dies and when, the effect of each step is there exactly once. */
+import * as fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterEach, expect, test } from 'vitest';
+import { removeTestDirs, testDir } from '../../testing/children.ts';
+import { LichUp, rootOf, until } from '../../testing/lich-up.ts';
+import { PRICE, STEPS } from '../../testing/fixtures/trip/game.ts';
+
+const TOPOLOGY = fileURLToPath(new URL('../../testing/fixtures/trip/topology.ts', import.meta.url));
+/** Steps that are one `do` of the flow. */
+const DOS = [0, 2, 6, 7, 9];
+const POINTS = [
+  'begin',
+  ...Array.from({ length: 9 }, (_, k) => `before-${k + 1}`),
+  ...DOS.flatMap(step => [`in-${step}`, `after-${step}`]),
+  ...['bank', 'hotel'].flatMap(name => [`${name}-in`, `${name}-after`]),
+  ...['effect-before', 'effect-after'],
+  ...['in-pay', 'after-pay', 'paid', 'charged', 'in-say', 'after-say'],
+];
+/** Trips in which a process dies at a random moment, not at a point. */
+const RANDOM_KILLS = process.env.LICH_SOAK ? 500 : 3;
+
+afterEach(removeTestDirs);
+
+test(`a flow killed at each of ${POINTS.length} points, and ${RANDOM_KILLS} times at random`, {
+  timeout: 600_000,
+}, async () => {
+  const seed = Number(process.env.LICH_SEED ?? Date.now() % 1_000_000);
+  let s = seed | 1;
+  const random = (below: number): number => {
+    s = Math.imul(s ^ (s >>> 15), 0x2c1b_3c6d) + 0x9e37_79b9;
+    return (s >>> 0) % below;
+  };
+  const points = [...POINTS, ...Array.from({ length: RANDOM_KILLS * 3 + 1 }, () => 'none')];
+  const died = testDir();
+  const cluster = await LichUp.up(TOPOLOGY, testDir(), { TRIP_POINTS: points.join(','), TRIP_DIED: died });
+  try {
+    const [trip, bank, hotel] = ['trip-1', 'bank-1', 'hotel-1'].map(name => cluster.reader(name));
+    await until(() => rootOf(trip!).ended! > POINTS.length);
+    for (let kills = 0; kills < RANDOM_KILLS && rootOf(trip!).ended! < points.length; ) {
+      const before = rootOf(trip!).ended!;
+      for (let spin = random(200_000); spin > 0; spin--);
+      if (cluster.kill(['trip-1', 'bank-1', 'hotel-1'][random(3)]!) !== undefined) kills++;
+      await until(() => rootOf(trip!).ended! > before);
+    }
+    await until(() => rootOf(trip!).ended === points.length);
+    const all = points.length;
+    const said = trip!.snapshot(r => r.root()) as Record<string, any>;
+    expect(said, `seed ${seed}`).toMatchObject({ ended: all, wrong: 0, bought: all, poor: 0, gold: 0 });
+    expect([...said.done], `seed ${seed}`).toEqual(
+      Array.from({ length: STEPS }, (_, step) => (DOS.includes(step) ? all : 0)),
+    );
+    expect(rootOf(bank!), `seed ${seed}`).toMatchObject({ charges: 3 * all, gold: (2 + PRICE) * all });
+    expect(rootOf(hotel!), `seed ${seed}`).toMatchObject({ nights: 2 * all });
+    // Each point was reached, and each effect has one key, whatever it was cut off by.
+    expect(POINTS.filter((_, n) => !fs.existsSync(`${died}/${n}`))).toEqual([]);
+    const mails = fs.readFileSync(`${died}/mails`, 'utf8').split('\n').slice(0, -1);
+    expect(new Set(mails).size, `seed ${seed}`).toBe(all);
+    expect(trip!.snapshot(r => [...r.pool('$flows').values()].length + [...r.pool('$flowWakes').values()].length)).toBe(
+      0,
+    );
+    for (const reader of [trip!, bank!, hotel!]) expect(reader.check(), `seed ${seed}`).toEqual([]);
+  } finally {
+    await cluster.stop();
+  }
+});
