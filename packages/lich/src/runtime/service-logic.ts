@@ -18,7 +18,7 @@ import {
 import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
-import { CUR, TICK } from './blame.ts';
+import { CUR, REQUEUED, TICK } from './blame.ts';
 import type { Config } from './config.ts';
 import type { Core, Logic } from './core.ts';
 import { RuntimeError } from './errors.ts';
@@ -28,11 +28,13 @@ import type { HandlerAskOptions } from './handler-asks.ts';
 import { flowFields, ServiceFlows } from './flows/of-service.ts';
 import { errorData, type Log } from './log.ts';
 import { FormerProtocols } from './former-protocols.ts';
+import { handleAgain } from './handle-again.ts';
+import { Orders, orderFields } from './orders.ts';
 import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
 import { OwnMessages, ownFields } from './own-messages.ts';
 import { type PlayerRecord, Players, playerFields } from './players.ts';
 import { refusePromise } from './promise.ts';
-import { isRun, setAside } from './quarantine.ts';
+import { isRun, type MessageEntry, setAside } from './quarantine.ts';
 import { type Random, StateRandom } from './random.ts';
 import { recordFields } from './record/format.ts';
 import { resolveRefs } from './refs.ts';
@@ -56,6 +58,7 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       $synced: f64,
       $random: array(u32, 3),
       ...suspendedFields,
+      ...orderFields,
       ...outgoingFields(nodes),
       ...ownFields(service),
       ...flowFields(service),
@@ -108,6 +111,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #sends: Sends;
   readonly #fromServices: FromServices;
   readonly #suspects: Suspects;
+  readonly #orders: Orders;
   readonly #flows: ServiceFlows;
   readonly #tickWord: number;
   readonly #syncedWord: number;
@@ -163,6 +167,7 @@ export class ServiceLogic implements Logic, ContextHost {
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
     else if (this.#spec.me !== undefined) this.#shows = new Ticker(SHOW_HZ, 'skip');
     this.#suspects = new Suspects(core);
+    this.#orders = new Orders(core, this.#suspects, entry => this.handleAgain(entry));
     isRun(core, service, config);
     this.#context = new ServiceContext(this);
     this.#own = OwnMessages.of({
@@ -302,6 +307,7 @@ export class ServiceLogic implements Logic, ContextHost {
   }
 
   isWaiting(code: number, pos: number, more: number): boolean {
+    if (code === REQUEUED) return this.#orders.isWaiting(pos >>> 0);
     return this.#own?.isWaiting(code, pos, more) ?? false;
   }
 
@@ -391,10 +397,17 @@ export class ServiceLogic implements Logic, ContextHost {
     }
   }
 
+  /** A message of the quarantine. In a transaction. */
+  handleAgain(entry: MessageEntry): void {
+    this.#random.restart();
+    handleAgain(this.#core, this.#service, this.#codecs, this.#context, this.#players, this.#fromServices, entry);
+  }
+
   // Own messages and ticks.
 
   step(nowMs: number): number {
     if (this.#suspects.busy) this.#suspects.step(performance.now());
+    this.#orders.step(nowMs);
     const done = this.#own?.step(nowMs) ?? 0;
     const steps = this.#ticker?.due() ?? 0;
     for (let k = 0; k < steps; k++) this.#tick();

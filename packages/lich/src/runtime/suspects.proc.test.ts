@@ -5,7 +5,7 @@ import { attachSegment } from '../shm/index.ts';
 import { openReader } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
 import { LichUp, rootOf, until } from '../testing/lich-up.ts';
-import { listQuarantine, type RecordEntry } from './quarantine.ts';
+import { listQuarantine } from './quarantine.ts';
 import { type Suspended, suspendedIn } from './suspects.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/mad/topology.ts', import.meta.url));
@@ -82,7 +82,7 @@ describe('a record that ends its process', () => {
     expect(land.deaths).toBe(deaths);
     expect(land.monster(MAD)).toMatchObject({ n: MAD, beats: 4 });
     for (const slot of [0, MAD - 1, MAD + 1, 999]) expect(land.monster(slot).beats).toBeGreaterThan(4);
-    const [{ entry }] = listQuarantine(land.up.dir) as [{ entry: RecordEntry }];
+    const entry = listQuarantine(land.up.dir)[0]?.entry;
     expect(entry).toMatchObject({ kind: 'record', node: 'land-1', pool: 'monsters', slot: MAD, deaths, site });
     expect(land.check()).toEqual([]);
   });

@@ -211,7 +211,7 @@ export class Suspects {
 
   #suspend({ pool, slot, generation, site, tries }: RecordSuspect): void {
     const core = this.#core;
-    const { store, log } = core;
+    const { log } = core;
     const { name, visits } = this.#pools[pool]!;
     if (this.#generationOf(pool, slot) === generation) {
       const entry = quarantine(core, {
@@ -223,6 +223,7 @@ export class Suspects {
         slot,
         generation,
         site: siteName(site),
+        siteCode: site,
       });
       visits.except(slot, { generation, skip: true, site });
       try {

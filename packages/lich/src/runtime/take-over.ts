@@ -6,7 +6,7 @@
 import { lanesRegions, rootWord } from '../bus/index.ts';
 import { attachSegment, createSegment, type Segment, ShmError } from '../shm/index.ts';
 import { WORDS } from '../state/index.ts';
-import { Blame, countDeath, OWN, QUEUED } from './blame.ts';
+import { Blame, countDeath, OWN, QUEUED, REQUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { takeHanded } from './let-go.ts';
 import { errorData } from './log.ts';
@@ -112,7 +112,7 @@ function openLanes(core: Core): Segment {
 
 /** Is what was being handled when the last life ended still to be done? */
 function isStill(core: Core, code: number, pos: number, more: number): boolean {
-  if (code === OWN || code === QUEUED) return core.logic.isWaiting(code, pos, more);
+  if (code === OWN || code === QUEUED || code === REQUEUED) return core.logic.isWaiting(code, pos, more);
   return code >= 1 && code <= core.limits.nodes && core.bus.inbox.headOf(code - 1) === pos;
 }
 

@@ -55,6 +55,21 @@ if (PAGE !== PAGE_BYTES) throw new Error('dump.ts: pages of another size');
  * when the owner laps its log again and again between two steps, `STATE_NOT_READY` before its first commit
  * @remarks One pass over the pages in use, about 200 MB/s. Blocks the thread. */
 export function dumpSegment(segment: Segment, path: string, options: DumpOptions = {}): DumpInfo {
+  const steps = dumpSteps(segment, path, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same in steps of 64 KiB: for who has other things to do. What is dumped is the commit of the first step, unless the
+ * owner laps its log; `return()` gives it up, and leaves nothing.
+ * @throws in the steps as `dumpSegment` does */
+export function* dumpSteps(
+  segment: Segment,
+  path: string,
+  options: DumpOptions = {},
+): Generator<undefined, DumpInfo, undefined> {
   const packing = options.packing ?? 'brotli';
   if (!hasPacking(packing)) {
     throw new StateError('STATE_UNSUPPORTED', `Node ${process.versions.node} has no ${packing}: use deflate or brotli`);
@@ -75,15 +90,23 @@ export function dumpSegment(segment: Segment, path: string, options: DumpOptions
   const file = newFile(path);
   const beganMs = performance.now();
   let window = 0;
+  let whole = false;
   try {
     for (let tries = 1; ; tries++) {
       mirror.release();
       coded('write', () => fs.ftruncateSync(file.fd, 0));
       mirror.begin();
       try {
-        const info = writeParts(segment, mirror, new DumpWriter(file.fd, packing), options, tries > PACKING_TRIES);
+        const info = yield* writeParts(
+          segment,
+          mirror,
+          new DumpWriter(file.fd, packing),
+          options,
+          tries > PACKING_TRIES,
+        );
         coded('write', () => fs.fsyncSync(file.fd));
         if (!file.publish()) throw taken();
+        whole = true;
         fs.closeSync(file.fd);
         return info;
       } catch (error) {
@@ -100,17 +123,23 @@ export function dumpSegment(segment: Segment, path: string, options: DumpOptions
         mirror.end();
       }
     }
-  } catch (error) {
-    file.discard();
-    fs.closeSync(file.fd);
-    throw error;
   } finally {
+    if (!whole) {
+      file.discard();
+      fs.closeSync(file.fd);
+    }
     mirror.release();
   }
 }
 
 /** @param hold copy all of it first and pack it then: less time between two steps, and memory for all */
-function writeParts(segment: Segment, mirror: Mirror, out: DumpWriter, options: DumpOptions, hold: boolean): DumpInfo {
+function* writeParts(
+  segment: Segment,
+  mirror: Mirror,
+  out: DumpWriter,
+  options: DumpOptions,
+  hold: boolean,
+): Generator<undefined, DumpInfo, undefined> {
   const commitNo = segment.f64[COMMIT_NO >> 1]!;
   const raw = new Uint8Array(PART_PAGES * (PAGE + 4));
   const numbers = new Uint32Array(raw.buffer, 0, PART_PAGES);
@@ -142,7 +171,9 @@ function writeParts(segment: Segment, mirror: Mirror, out: DumpWriter, options: 
     granule =>
       isReserved(segment, granule) && !(logged(granule * GRANULE_PAGES) && logged((granule + 1) * GRANULE_PAGES - 1)),
   );
+  yield;
   for (const [k, granule] of granules.entries()) {
+    if (!hold) yield;
     mirror.need((granule * GRANULE_BYTES) / 4, GRANULE_BYTES / 4);
     if (!hold) putGranule(granule, k);
     if (!hold && mirror.usedBytes > KEEP_BYTES) mirror.release();

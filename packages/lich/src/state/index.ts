@@ -8,7 +8,7 @@ export type { ForeignExports, ForeignModuleOptions } from './foreign-wasm.ts';
 export { Heap } from './heap.ts';
 export { StateError } from './errors.ts';
 export type { StateCode, Violation } from './errors.ts';
-export { dumpInfo, dumpSegment, openDump } from './dump.ts';
+export { dumpInfo, dumpSegment, dumpSteps, openDump } from './dump.ts';
 export type { DumpOptions } from './dump.ts';
 export type { DumpInfo, DumpPacking } from './dump-format.ts';
 export { restoreSegment } from './restore.ts';
