@@ -237,6 +237,29 @@ export class Bus {
     for (const node of this.directory.all()) this.#map(node);
   }
 
+  /** The lanes segments of other nodes that are mapped. @internal */
+  peerLanes(): Segment[] {
+    return this.#peerLanes.filter((segment, index): segment is Segment => {
+      return segment !== undefined && index !== this.self.index;
+    });
+  }
+
+  /** Bytes of records that senders have shown and the state's cursors have not passed. */
+  waitingBytes(): number {
+    let words = 0;
+    for (const [sender, segment] of this.#peerLanes.entries()) {
+      if (segment !== undefined) words += this.inbox.waitingIn(segment, sender);
+    }
+    return words * 4;
+  }
+
+  /** On private copies of all segments: pass over what senders wrote over before or while it was copied. Unlogged. */
+  skipOverwritten(): void {
+    for (const [sender, segment] of this.#peerLanes.entries()) {
+      if (segment !== undefined) this.inbox.skipOverwritten(segment, sender);
+    }
+  }
+
   close(): void {
     for (const [index, segment] of this.#peerLanes.entries()) {
       if (segment !== undefined && index !== this.self.index) segment.close();

@@ -264,6 +264,42 @@ export class Inbox {
     this.#failed.fill(0);
   }
 
+  /** Words between the cursor and what the sender has shown. */
+  waitingIn(segment: Segment, sender: number): number {
+    const head = this.headOf(sender);
+    let most = 0;
+    for (const { tail } of this.#lanesHere(segment)) most = Math.max(most, (tail - head) | 0);
+    return most;
+  }
+
+  /** For private copies of both sides: where the sender has written over records behind the cursor by now, in its file, the
+   * cursor is set behind all of them. Unlogged. */
+  skipOverwritten(segment: Segment, sender: number): void {
+    const head = this.headOf(sender);
+    let end = head;
+    let isWhole = true;
+    for (const { entry, tail, size, laneId } of this.#lanesHere(segment)) {
+      if (((tail - end) | 0) > 0) end = tail;
+      if (((tail - head) | 0) <= 0) continue;
+      const now = segment.wordInFile(entry + OUT_TAIL);
+      // Less by half a lane: of what is being written now nothing is shown yet.
+      isWhole &&= segment.wordInFile(entry + OUT_LANE) === laneId && ((now - head) | 0) <= size / 2;
+    }
+    if (!isWhole) this.#S[this.#o.words.in + sender] = end;
+  }
+
+  /** Entries of a sender's lanes to this node. */
+  *#lanesHere(segment: Segment): Generator<{ entry: number; tail: number; size: number; laneId: number }> {
+    const I = segment.i32;
+    const table = segment.regions.get('out')!;
+    const first = table.offset / 4;
+    for (let entry = first; entry < first + table.bytes / 4; entry += ENTRY_WORDS) {
+      const laneId = Atomics.load(I, entry + OUT_LANE);
+      if (laneId === 0 || Atomics.load(I, entry + OUT_PEER) !== this.#o.self) continue;
+      yield { entry, laneId, tail: Atomics.load(I, entry + OUT_TAIL), size: Atomics.load(I, entry + OUT_SIZE) };
+    }
+  }
+
   /** What is published for that node changed by other means. */
   touch(sender: number): void {
     this.#markDirty(sender);

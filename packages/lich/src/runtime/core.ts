@@ -23,6 +23,8 @@ export interface CoreOptions extends LayoutOptions {
   readonly name: string;
   readonly id: number;
   readonly log: Log;
+  /** Does a standby run recent messages on a copy ahead of need? Default true. See rehearsal.ts. */
+  readonly rehearse?: boolean;
 }
 
 /** What a node does. All of it is called on the thread of the loop. */
@@ -43,6 +45,9 @@ export interface Logic {
   outage?(fromMs: number, toMs: number): void;
   /** What it counts since its process began, shown as `lich_messages_total`. */
   readonly counts?: Readonly<Record<string, number>>;
+  /** Run once what is done without being asked by a message (a tick, a delta), on a private copy. A logic without it is
+   * not rehearsed. */
+  rehearse?(): void;
   /** Before the loop's first turn, and after its last. */
   open(): void | Promise<void>;
   close(): void | Promise<void>;
@@ -55,6 +60,8 @@ export class Core {
   readonly self: NodeEntry;
   readonly log: Log;
   readonly lock: OwnerLock;
+  /** @internal */
+  readonly rehearses: boolean;
   readonly report: Report;
   readonly directory: Directory;
   readonly bells: Bells;
@@ -91,6 +98,7 @@ export class Core {
     this.dir = o.dir;
     this.name = o.name;
     this.log = o.log;
+    this.rehearses = o.rehearse ?? true;
     this.limits = { ...DEFAULT_LIMITS, ...o.bus };
     this.#makeLogic = makeLogic;
     this.directory = new Directory(o.dir, this.limits.nodes);

@@ -297,6 +297,11 @@ export class ServiceLogic implements Logic, ContextHost {
     });
   }
 
+  rehearse(): void {
+    if (this.#spec.tick !== undefined) this.#tick();
+    this.#showPlayers();
+  }
+
   open(): void {
     this.#ticker?.start();
     this.#shows?.start();

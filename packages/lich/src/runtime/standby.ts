@@ -2,6 +2,7 @@
 import { attachSegment, ShmError } from '../shm/index.ts';
 import type { Core } from './core.ts';
 import { lanesHash } from './node-layout.ts';
+import { Rehearsals } from './rehearsals.ts';
 
 /** The wait is cut into slices: in between, lanes and pages that are new since are mapped too. */
 const SLICE_MS = 100;
@@ -20,13 +21,18 @@ export class Standby {
    * @returns how the lock came, or 'stopped' */
   async wait(): Promise<'acquired' | 'died' | 'stopped'> {
     const core = this.#core;
+    const rehearsals = new Rehearsals(core);
     for (;;) {
       if (core.stopping) return 'stopped';
       this.prepare();
       // Afterwards the lock says who we are: whom we wait for is asked before.
       this.ownerBefore = core.lock.lastOwner()?.pid ?? 0;
       const took = core.lock.acquire(SLICE_MS);
-      if (took !== 'timeout') return took;
+      if (took !== 'timeout') {
+        rehearsals.cut();
+        return took;
+      }
+      rehearsals.step();
       await new Promise(resolve => setImmediate(resolve));
     }
   }

@@ -138,6 +138,9 @@ export class Suspects {
   begin(reason: Life['reason']): void {
     const { store, blame } = this.#core;
     const { visits, segment } = store;
+    // A standby has been through this in its rehearsal.
+    for (const pool of this.#pools) pool.visits.forget();
+    this.#waits = false;
     this.#suspect = countVisit(segment.i32, (pool, slot) => this.#generationOf(pool, slot));
     visits.tries = segment.i32[WORDS.VISIT_SLOT] & TRIES_MAX;
     if (this.#suspect === undefined && visits.tries > 0) this.#forget();

@@ -32,6 +32,7 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   core.lanes.nextEpoch();
   core.bells.claim(core.self.index);
   core.bus.outbox.reload();
+  core.bus.inbox.reload();
   const restored = segment.i32[WORDS.RESTORED] !== 0;
   if (segment.i32[WORDS.RESTORED] === WORDS.RESTORED_WHOLE) {
     // Killed in between, it is done again: nothing of it was shown.

@@ -269,7 +269,6 @@ export class Segment {
     if (this.#detached || (this.#writable && this.kind !== 'bells')) throw new TypeError(`${this.path} is in use`);
     native().unmapOver(this.u8, this.sizeBytes);
     this.#detached = true;
-    this.#touched = undefined;
     this.#wasWritable = this.#writable;
     this.#writable = true;
     this.#read(0, this.#bitmap + this.regions.get('reserved')!.bytes);

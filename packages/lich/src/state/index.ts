@@ -14,6 +14,7 @@ export type { DumpInfo, DumpPacking } from './dump-format.ts';
 export { restoreSegment } from './restore.ts';
 export type { RestoreOptions } from './restore.ts';
 export { plain } from './plain.ts';
+export { copyCommitted } from './private-copy.ts';
 export { storePlan } from './plan.ts';
 export type { PlanRegion, SizeRow, StorePlan, StorePlanOptions } from './plan.ts';
 export { Pool } from './pool.ts';

@@ -3,10 +3,12 @@
  * that the hunt finds what it is for. */
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { attachSegment } from '../shm/index.ts';
+import { attachSegment, type Segment } from '../shm/index.ts';
 import { Child, removeTestDirs, testDir } from '../testing/children.ts';
-import { attach, openReader, type Snapshot, StateError, type StoreReader } from './index.ts';
+import { attach, copyCommitted, openReader, type Snapshot, StateError, type StoreReader } from './index.ts';
 import type { MirrorFlaws } from './mirror.ts';
+import { undoLog } from './undo-log.ts';
+import { COM_POS, LOG_POS } from './words.ts';
 
 const soak = process.env.LICH_SOAK === '1' ? 60 : 1;
 const ACCOUNTS = 64;
@@ -169,6 +171,72 @@ describe(`seed ${seed}`, () => {
     }
     expect(wrong).toEqual([]);
     reader.close();
+    await finish();
+  });
+});
+
+describe(`private copies, seed ${seed}`, () => {
+  const COPIES = 12 * soak;
+  const LOG_WORDS = 1 << 20;
+
+  /** Undo what was open in the copy, or committed since it was begun. */
+  function recover(segment: Segment): number {
+    const log = segment.regions.get('log')!;
+    const area = { base: log.offset / 4, words: LOG_WORDS, from: 0, to: segment.sizeBytes / 4, name: 'copy' };
+    const undone = (segment.i32[LOG_POS]! - segment.i32[COM_POS]!) | 0;
+    undoLog(segment.i32, area, segment.i32[COM_POS]!);
+    segment.i32[COM_POS] = segment.i32[LOG_POS]!;
+    return undone;
+  }
+
+  it(`${COPIES} whole copies are each as of a commit, and nothing of them reaches the owner`, async () => {
+    await start(LOG_WORDS);
+    const segment = attachSegment({ dir, name: 'bank', kind: 'state' });
+    const wrong: string[] = [];
+    let copies = 0;
+    let undone = 0;
+    while (copies < COPIES && wrong.length < 5) {
+      if (copyCommitted(segment) !== 'copied') continue;
+      copies++;
+      undone += recover(segment);
+      const reader = openReader(segment);
+      const what = reader.snapshot(tornWhole);
+      if (what !== undefined) wrong.push(`copy ${copies}: ${what}`);
+      wrong.push(...reader.check().map(({ where, what: bad }) => `${where}: ${bad}`));
+      segment.u8.fill(255, segment.regions.get('root')!.offset);
+      segment.giveBack();
+    }
+    expect(wrong).toEqual([]);
+    expect(undone).toBeGreaterThan(0);
+    segment.close();
+    await finish();
+  });
+
+  it('one that is not undone is found', async () => {
+    await start(LOG_WORDS);
+    const segment = attachSegment({ dir, name: 'bank', kind: 'state' });
+    let found: string | undefined;
+    while (found === undefined) {
+      if (copyCommitted(segment) !== 'copied') continue;
+      segment.i32[COM_POS] = segment.i32[LOG_POS]!;
+      try {
+        found = openReader(segment).snapshot(tornWhole);
+      } catch (error) {
+        found = (error as Error).message;
+      }
+      segment.giveBack();
+    }
+    expect(found).toBeDefined();
+    segment.close();
+    await finish();
+  });
+
+  it('one during which the ring is lapped is refused', async () => {
+    await start(1 << 12);
+    const segment = attachSegment({ dir, name: 'bank', kind: 'state' });
+    while (copyCommitted(segment) !== 'lapped') segment.giveBack();
+    expect(segment.writable).toBe(false);
+    segment.close();
     await finish();
   });
 });

@@ -130,6 +130,11 @@ export class PoolVisits {
     return found.skip;
   }
 
+  /** A life begins: there are no exceptions until somebody says so. */
+  forget(): void {
+    this.#exceptions = undefined;
+  }
+
   /** Treat the record in a slot as an exception from now on. */
   except(slot: number, exception: Exception): void {
     (this.#exceptions ??= new Map()).set(slot, exception);

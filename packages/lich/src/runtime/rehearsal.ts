@@ -1,0 +1,151 @@
+/** Rehearsal: a standby runs what it will have to run as the owner, on a private copy, so that its code is compiled before
+ * it is needed.
+ *
+ *   copy the state as of a commit ─► wait until messages have come ─► copy the lanes ─► ┌ recover · show lanes · resumed()
+ *                                                                                       │ handle those messages
+ *                                                                                       │ own messages · a tick · a delta
+ *                                                                                       └ undo all of it, and again
+ *   ─► the live mapping again
+ *
+ * The messages are those that the owner was handling meanwhile: its senders still have them. Being run on the state that
+ * they were sent to, they do what they did. The copy lies under the same SharedArrayBuffer, so that the compiled code, which
+ * has its address in it, stays valid.
+ *
+ * Nothing leaves the process: all segments that the node writes are private copies, the bells too; functions given to
+ * `onCommit` are dropped, lines are not written. What a handler does behind the runtime's back would happen: handlers are
+ * functions of state, config and message. */
+import { copyCommitted, WORDS } from '../state/index.ts';
+import { checkRoom, type Segment, ShmError } from '../shm/index.ts';
+import { Blame } from './blame.ts';
+import type { Core } from './core.ts';
+
+/** What a rehearsal did. */
+export interface Rehearsed {
+  readonly messages: number;
+  readonly rounds: number;
+  readonly ms: number;
+  /** It ended early: the lock was free. */
+  readonly cut: boolean;
+}
+
+/** Messages that one round takes at most: all of it has to be undone. */
+const ROUND_MESSAGES = 2_000;
+const ROUNDS_MAX = 400;
+/** Enough for the optimising compiler. */
+const MESSAGES_MAX = 30_000;
+
+/** One rehearsal: `begin`, some time later `run` once, `end`. */
+export class Rehearsal {
+  readonly #core: Core;
+  readonly #isOver: () => boolean;
+  readonly #detached: Segment[] = [];
+
+  /** @param isOver the lock is free: nothing else counts any more */
+  constructor(core: Core, isOver: () => boolean) {
+    this.#core = core;
+    this.#isOver = isOver;
+  }
+
+  /** Is the copy made? */
+  get begun(): boolean {
+    return this.#detached.length > 0;
+  }
+
+  /** Copy the state.
+   * @returns 'no room' where the host has not twice the memory left that it takes */
+  begin(): 'copied' | 'lapped' | 'over' | 'no room' {
+    const { segment } = this.#core.store;
+    try {
+      checkRoom(this.#core.dir, 2 * segment.reservedBytes, `a rehearsal of ${this.#core.name}`);
+    } catch (error) {
+      if (error instanceof ShmError) return 'no room';
+      throw error;
+    }
+    const done = copyCommitted(segment, this.#isOver);
+    if (done === 'copied') this.#detached.push(segment);
+    return done;
+  }
+
+  /** Bytes of records that have come since, for all senders. */
+  get waitingBytes(): number {
+    return this.#core.bus.waitingBytes();
+  }
+
+  /** Run what has come, again and again, for about `ms`. */
+  run(ms: number): Rehearsed {
+    const core = this.#core;
+    const { bus, lanes, logic, log } = core;
+    const beganMs = performance.now();
+    const untilMs = beganMs + ms;
+    const counts = { ...logic.counts };
+    log.lead?.(() => true);
+    let messages = 0;
+    let rounds = 0;
+    const isLate = (): boolean => performance.now() >= untilMs || this.#isOver();
+    try {
+      for (const segment of [lanes, core.bells.segment, ...bus.peerLanes()]) {
+        segment.detach();
+        this.#detached.push(segment);
+        segment.copyIn(0, segment.sizeBytes);
+      }
+      core.bells.quiet();
+      core.store.recover();
+      bus.skipOverwritten();
+      core.life = { epoch: core.store.segment.epoch, reason: 'crash' };
+      core.blame = new Blame(undefined, core.lock, 0, 0);
+      while (rounds < ROUNDS_MAX && !isLate() && (messages < MESSAGES_MAX || rounds < 20)) {
+        messages += this.#round(isLate);
+        rounds++;
+      }
+    } finally {
+      log.lead?.(undefined);
+      Object.assign(logic.counts ?? {}, counts);
+    }
+    return { messages, rounds, ms: Math.round(performance.now() - beganMs), cut: this.#isOver() };
+  }
+
+  /** What a takeover does, then the messages; undone by the next round. @returns messages handled */
+  #round(isLate: () => boolean): number {
+    const core = this.#core;
+    const { bus, logic, store } = core;
+    const I = store.segment.i32;
+    const from = I[WORDS.LOG_POS];
+    const most = this.#halfOfTheLog();
+    const isFull = (): boolean => ((I[WORDS.LOG_POS] - from) | 0) > most;
+    let messages = 0;
+    try {
+      store.recover();
+      bus.outbox.reload();
+      bus.inbox.reload();
+      bus.resume();
+      core.updateNow();
+      logic.resumed();
+      bus.publish();
+      while (messages < ROUND_MESSAGES && !isLate() && !isFull()) {
+        const done = bus.poll() + logic.step(core.updateNow());
+        bus.publish();
+        core.dropHooks(0);
+        messages += done;
+        if (done === 0 && !bus.waiting) break;
+      }
+      if (!isFull()) logic.rehearse?.();
+      bus.publish();
+    } finally {
+      core.dropHooks(0);
+      if (store.log.open) store.log.rollback();
+    }
+    // Undone by the next recovery.
+    I[WORDS.COM_POS] = from;
+    return messages;
+  }
+
+  #halfOfTheLog(): number {
+    return this.#core.store.segment.regions.get('log')!.bytes / 8;
+  }
+
+  /** The live segments again, read-only as before. */
+  end(): void {
+    for (const segment of this.#detached.splice(0)) segment.giveBack();
+    this.#core.store.log.shut();
+  }
+}
