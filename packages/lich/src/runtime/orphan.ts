@@ -2,7 +2,7 @@
  * one has come for `orphanMs`: nobody would ever end it. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { OwnerLock, SUPERVISOR } from '../shm/index.ts';
+import { OwnerLock, ShmError, SUPERVISOR } from '../shm/index.ts';
 import type { Log } from './log.ts';
 
 /** How often a node looks whether there is a supervisor. */
@@ -23,9 +23,15 @@ export function endWithoutSupervisor(
   let missed = 0;
   const isThere = (): boolean => {
     if (process.ppid === o.supervisor) return true;
-    if (lock === undefined && !existsSync(join(o.dir, `${SUPERVISOR}.lock`))) return false;
-    lock ??= OwnerLock.open(o.dir, SUPERVISOR);
-    return lock.owner() !== undefined;
+    try {
+      // None is made: the directory may be gone.
+      if (lock === undefined && !existsSync(join(o.dir, `${SUPERVISOR}.lock`))) return false;
+      lock ??= OwnerLock.open(o.dir, SUPERVISOR);
+      return lock.owner() !== undefined;
+    } catch (error) {
+      if (error instanceof ShmError) return false;
+      throw error;
+    }
   };
   const look = (): void => {
     if (isThere()) {
