@@ -9,7 +9,7 @@ export {
   loadTopology,
 } from './load.ts';
 export { createLog, errorData, type Log } from './log.ts';
-export { coreLimits, type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
+export { type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
 export { giveOrder, type Order } from './orders.ts';
 export {
   type CapsuleAbout,
@@ -91,7 +91,7 @@ export {
   type TopologyEntry,
   topology,
 } from './topology.ts';
-export { lanesOf, nodePlan } from './node-plan.ts';
+export { coreLimits, lanesOf, nodePlan } from './node-plan.ts';
 export { type Phase, phaseOf, PHASES } from './node-words.ts';
 export { type DeployEvent, Deployer, type DeployHost, type DeployOptions, type DeployResult } from './deploy/deploy.ts';
 export type { DeployOutlook } from './deploy/outlook.ts';

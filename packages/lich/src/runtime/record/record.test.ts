@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS, typeOf } from '../../bus/index.ts';
 import { dumpSegment, openDump, openReader } from '../../state/index.ts';
 import { Peer, type Running, startService, until } from '../../testing/service-rig.ts';
 import { Core } from '../core.ts';
-import { coreLimits } from '../node-process.ts';
+import { coreLimits } from '../node-plan.ts';
 import { type Service, service } from '../service.ts';
 import { serviceLayout, ServiceLogic } from '../service-logic.ts';
 import { tagOfProtocol } from '../system-messages.ts';
