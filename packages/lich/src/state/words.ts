@@ -25,6 +25,7 @@
  *    196  accusedPool owner  which record its deaths are counted against  | runtime/suspects.ts
  *    198  accusedSlot owner                                               |
  *    200  accusedGeneration owner                                         |
+ *    208  contained  owner   what was set aside, deaths, inspector           | runtime/supervised.ts
  *   1008  …          shm     clean mark, epoch
  *
  * `cut` is followed by the words that the keeper needs with it. */

@@ -158,12 +158,12 @@ describe('a state that kills', () => {
     const dumps = testDir();
     const up = await start(SICK, dir, { SICK_CRASHES: '4', SICK_DUMPS: dumps });
     const segment = attachSegment({ dir, name: 'patient-1', kind: 'state', readOnly: true });
-    await dumpSegment(segment, `${dumps}/one.dump`);
+    dumpSegment(segment, `${dumps}/one.dump`);
     await beatsBeyond(up, 'patient-1', 20);
-    await dumpSegment(segment, `${dumps}/two.dump`);
+    dumpSegment(segment, `${dumps}/two.dump`);
     const { beats } = rootOf(up.reader('patient-1'));
     await beatsBeyond(up, 'patient-1', 20);
-    await dumpSegment(segment, `${dumps}/damaged.dump`);
+    dumpSegment(segment, `${dumps}/damaged.dump`);
     const bytes = fs.readFileSync(`${dumps}/damaged.dump`);
     bytes[bytes.length - 100] ^= 0xff;
     fs.writeFileSync(`${dumps}/damaged.dump`, bytes);

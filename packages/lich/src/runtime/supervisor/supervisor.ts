@@ -6,7 +6,7 @@
  *
  * One supervisor a directory, by the lock named `supervisor`. Children write to log files and have no pipe to this process:
  * killed, it is missed by nobody for `orphanMs`; the next one adopts what runs (run-file.ts, orphan.ts). */
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,7 +52,7 @@ export interface StopAsked {
 const ENTRY = fileURLToPath(new URL('../entry.js', import.meta.url));
 const POLL_MS = 20;
 /** A new standby waits so long, that it does not take the processor from the one that is taking over. */
-const STANDBY_DELAY_MS = 250;
+const STANDBY_DELAY_MS = 1_000;
 const STOP_MS = 5_000;
 const WARM_UP_PRIORITY = 5;
 /** Who may not raise a priority again must not lower it: the standby will be needed. */
