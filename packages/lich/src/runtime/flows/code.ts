@@ -15,7 +15,7 @@ export interface FlowCode {
 }
 
 const FIELDS = new Set(['run', 'version', 'accepts', 'was', 'maxSteps', 'maxBytes']);
-const NAME_MAX = 64;
+const NAME_MAX = 40;
 
 /** @throws RuntimeError `RUNTIME_BAD_SERVICE`, naming the field */
 export class FlowCodes {

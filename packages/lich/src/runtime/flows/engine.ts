@@ -21,7 +21,7 @@ import { errorData } from '../log.ts';
 import type { Outages } from '../outages.ts';
 import { MustWait } from '../outgoing.ts';
 import { refusePromise } from '../promise.ts';
-import { type Asks, type Answer, type Waiter, type Waiting, WAITER } from '../requests.ts';
+import { type Answer, type Asks, RequestError, type Waiter, type Waiting, WAITER } from '../requests.ts';
 import { FLOW, FLOW_LATE, type RuntimeTimer } from '../runtime-timers.ts';
 import type { Target } from '../service.ts';
 import type { FlowCode, FlowCodes } from './code.ts';
@@ -466,8 +466,7 @@ export class Flows implements Waiting {
 
   #outcomeOf(flow: $Flow, slot: number, generation: number, op: number, answer: Answer): Outcome {
     const { failed } = answer;
-    if (failed !== undefined)
-      return { ok: false, error: Object.assign(new Error(failed.message), { code: failed.code }) };
+    if (failed !== undefined) return { ok: false, error: new RequestError(failed.code, failed.message) };
     const life = this.#find(slot, generation, flow);
     const what = life instanceof Life ? life.run.pending.get(op)?.step.what : undefined;
     try {
@@ -560,10 +559,10 @@ export class Flows implements Waiting {
       if (me !== undefined) answers.player(me, question.get(0), message, answer);
     };
     const refuse = (error: unknown): void => {
-      const { code, message: text } = errorValue(error);
+      const { code, coded, message: text } = errorValue(error);
       // Coded errors are made to be read; what a bug says stays in the log.
       tell(
-        code === undefined
+        code === undefined || !coded
           ? { ok: false, code: 'RUNTIME_FLOW_FAILED', message: `${message.name} failed` }
           : { ok: false, code, message: text },
       );
@@ -609,9 +608,9 @@ export class Flows implements Waiting {
   /** It cannot go on with this code: it waits, with all that is recorded, for a life that can. */
   #stick(flow: $Flow, slot: number, generation: number, { code, why }: Stuck): void {
     const { core } = this.#o;
-    const known = flow.stuck === 1 && flow.why === why.slice(0, 240);
+    const known = flow.stuck === 1 && flow.why === why;
     flow.stuck = 1;
-    flow.why = why.slice(0, 240);
+    flow.why = why;
     this.#noteWake(flow, slot, generation);
     if (known) return;
     const { name, version, turn } = flow;

@@ -1,5 +1,6 @@
 /** Requests of players that a flow answers: once it has ended, wherever the player is by then. */
 import {
+  CodedError,
   OutKind,
   payloadCodecOf,
   pool,
@@ -40,7 +41,7 @@ const shop = service('shop', {
         if (seller) seller.gold += price;
         return true;
       });
-      if (!paid) throw Object.assign(new Error('too poor'), { code: 'SHOP_POOR' });
+      if (!paid) throw new CodedError('SHOP_POOR', 'too poor');
       if (price === 3) yield* ctx.effect('gate', () => new Promise<void>(resolve => (gate.open = resolve)));
       if (price === 4) return { left: 'none' } as never;
       if (price === 5) throw new TypeError('a bug');

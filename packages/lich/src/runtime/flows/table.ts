@@ -31,7 +31,7 @@ export class $FlowWait extends struct({
 }) {}
 
 export class $Flow extends struct({
-  name: text(64),
+  name: text(40),
   version: u32,
   /** How often it went on as a new flow. */
   turn: u32,
@@ -59,7 +59,7 @@ export class $Flow extends struct({
   wake: u32,
   reserved: u16,
   /** Why it is stuck. */
-  why: text(240),
+  why: text(),
 }) {}
 
 export class $FlowWake extends struct({ slot: u32, generation: u32 }) {}
