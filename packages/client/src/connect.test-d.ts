@@ -46,6 +46,7 @@ const Arena = protocol({
   hit: command({ who: ref<Player>('players') }),
   rest: command({}),
   buy: request({ kind: u16 }, { count: int, from: ref<Player>('players') }),
+  grant: command({ gold: int }, { from: 'services' }),
   respawn: own({ who: ref<Player>('players') }),
   died: event({ name: text(24), by: ref<Player>('players'), dice: array(u8, 2) }),
 });
@@ -63,6 +64,8 @@ export async function program(): Promise<void> {
     .onChange(p => show(p.x, p.y))
     .onLeave(p => show(p.id));
   game.send('walk', { dx: 1, dy: 0 });
+  // @ts-expect-error what services say no client can send
+  game.send('grant', { gold: 1_000 });
   const { count } = await game.ask('buy', { kind: 7 });
   same<typeof count, number>();
 

@@ -53,6 +53,24 @@ expectType<
 >();
 expectType<Equal<ClientReplyOf<P, 'buy'>['count'], number>>();
 
+const Q = S.protocol({
+  walk: S.command({ x: S.u8 }),
+  grant: S.command({ x: S.u8 }, { from: 'services' }),
+  count: S.request({ x: S.u8 }, { y: S.int }, { from: 'both' }),
+  buy: S.request({}, {}, { from: 'players' }),
+});
+type Q = typeof Q;
+expectType<Equal<NamesOf<Q>, 'walk' | 'grant' | 'count' | 'buy'>>();
+expectType<Equal<NamesOf<Q, 'command'>, 'walk' | 'grant'>>();
+expectType<Equal<NamesOf<Q, 'command' | 'request', 'players' | 'both'>, 'walk' | 'count' | 'buy'>>();
+expectType<Equal<NamesOf<Q, 'command' | 'request', 'services'>, 'grant'>>();
+expectType<Equal<PayloadOf<Q, 'grant'>, { readonly x: number }>>();
+expectType<Equal<AnswerOf<Q, 'count'>['y'], number>>();
+// @ts-expect-error nobody of that name
+S.command({}, { from: 'anybody' });
+// @ts-expect-error what comes from clients only is no own message's affair
+S.own({}, { from: 'services' });
+
 declare function send<N extends NamesOf<P, 'command' | 'request'>>(name: N, payload: SendOf<P, N>): void;
 declare const mirror: Mirror<Player>;
 declare const player: Player;

@@ -98,6 +98,22 @@ test('refs must name pools of the state', () => {
   );
 });
 
+test('commands and requests say who may say them', () => {
+  const P = protocol({
+    walk: command({}),
+    grant: command({ n: S.int }, { from: 'services' }),
+    count: request({}, {}, { from: 'both' }),
+    later: own({}),
+  });
+  expect(P.messages.map(({ from }) => from)).toEqual(['players', 'services', 'both', 'players']);
+  // What nothing is said about is the protocol that it was; who may say it is part of it.
+  expect(protocol({ a: command({}) }).hash).toBe(protocol({ a: command({}, { from: 'players' }) }).hash);
+  expect(protocol({ a: command({}) }).hash).not.toBe(protocol({ a: command({}, { from: 'services' }) }).hash);
+  expect(() => protocol({ a: command({}, { from: 'anybody' as never }) })).toThrow(
+    coded('SCHEMA_PROTOCOL', /message a: from is anybody; want players, services, both/),
+  );
+});
+
 test('own messages say what becomes of them in a crash and in an outage', () => {
   const P = protocol({
     plain: own({}),

@@ -256,6 +256,12 @@ describe('what is refused', () => {
       client => client.walk(2),
       client => client.write(w => writeMessage(w, 1, 0, 2)),
       client => client.write(w => writeMessage(w, 1, 0, 99)),
+      // From services alone.
+      client =>
+        client.write(w => {
+          writeMessage(w, 1, 0, 3);
+          w.zigzag(1);
+        }),
       client => client.write(w => writeMessage(w, 1, 0, 0)),
       client =>
         client.write(w => {

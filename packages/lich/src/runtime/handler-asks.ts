@@ -1,4 +1,4 @@
-/** Requests that handlers ask: the answer comes to the handler of the service's `answers` that `then` names, with a number
+/** Requests that handlers ask: the answer comes to the handler of the service's `answers` that `answer` names, with a number
  * that was given along. Who waits, in the state: 32-bit hash of that name, and the number as an f64. */
 import { hashOf, type Protocol } from '@lich/schema';
 import { RuntimeError } from './errors.ts';
@@ -9,7 +9,7 @@ import type { AnySpec, Target } from './service.ts';
 /** How a handler asks. */
 export interface HandlerAskOptions extends AskOptions {
   /** Name of the handler in the service's `answers`. */
-  readonly then: string;
+  readonly answer: string;
   /** A number that this handler is given: which of several it is about. Default 0. */
   readonly note?: number;
 }
@@ -36,10 +36,10 @@ export class HandlerAsks implements Waiting {
 
   /** @returns a handle, 0 when the lane is full */
   ask(to: Target<Protocol>, name: string, payload: object, options: HandlerAskOptions): number {
-    const { then, note = 0 } = options;
-    const a = this.#hashes.get(then);
+    const { answer, note = 0 } = options;
+    const a = this.#hashes.get(answer);
     if (a === undefined)
-      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `ask '${name}': the service has no answers.${then}`);
+      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `ask '${name}': the service has no answers.${answer}`);
     this.#note[0] = note;
     const [b, c] = this.#words as unknown as [number, number];
     return this.#asks.ask(to, name as never, payload as never, options, { kind: WAITER.handler, a, b, c });

@@ -39,6 +39,7 @@ const P = protocol({
   tellAll: command({ n: int }),
   later: own({ n: int }),
   said: event({ n: int }),
+  grant: command({ n: int }, { from: 'services' }),
 });
 const hooks: number[] = [];
 let everyTick: (ctx: any) => void = () => {};
@@ -68,6 +69,9 @@ const scene = service('scene', {
       ctx.state.total += n;
     },
     later() {},
+    grant(ctx, { n }) {
+      ctx.state.total += n;
+    },
   },
   join(ctx) {
     ctx.me.hp = 100;
@@ -243,9 +247,10 @@ describe('a session', () => {
     one.input(1, a, 2, 'later', { n: 1 });
     one.input(1, a, 3, 'said', { n: 1 });
     one.input(1, a, 4, 'add', new Uint8Array(0));
-    one.peer.say(scene.core.self.index, INPUT, 1, 1, u32s(a.slot, a.generation, 5, 0, 1_000));
+    one.input(1, a, 5, 'grant', { n: 1 });
+    one.peer.say(scene.core.self.index, INPUT, 1, 1, u32s(a.slot, a.generation, 6, 0, 1_000));
     one.input(2, b, 1, 'ask', { n: 4 });
-    await until(() => one.replies(2).length === 1 && one.closes(1).length === 5);
+    await until(() => one.replies(2).length === 1 && one.closes(1).length === 6);
     expect(new Set(one.closes(1))).toEqual(new Set([CloseCode.MALFORMED]));
     expect(one.closes(2)).toEqual([]);
     expect(scene.state.total).toBe(4);
@@ -300,7 +305,7 @@ describe('who comes between two ticks', () => {
       protocol: P,
       me: 'players',
       tickHz: 1,
-      on: { add() {}, ask: () => ({ twice: 0 }), tellAll() {}, later() {} },
+      on: { add() {}, ask: () => ({ twice: 0 }), tellAll() {}, later() {}, grant() {} },
     });
     const running = await startService(slow as never, { dir, limits: { logBytes: 1 << 20, timers: 64 } });
     const peer = await Peer.start(dir, 'gate-1');

@@ -32,6 +32,10 @@ class Killed extends Error {}
 
 const waiting = (model: Model): Asked[] => model.asked.filter(asked => asked.outcome === undefined);
 
+function same(actual: unknown, wanted: unknown): void {
+  expect(actual).toEqual(wanted);
+}
+
 function checkAll(model: Model, { world }: Real): void {
   expect(world.own.wheel.size).toBe(waiting(model).length);
   expect(world.sent.map(({ n }) => n)).toEqual(model.asked.map(({ n }) => n));
@@ -95,12 +99,12 @@ const ask = fc
       real.world.full = full;
       const handle = attempt(real, cut, world => world.ask(n, within, node));
       real.world.full = false;
-      if (cut === 'none' && full) expect(handle).toBe(0);
+      if (cut === 'none' && full) same(handle, 0);
       if (cut === 'none' && !full) {
         const { a, b } = real.world.sent.at(-1)!;
         const due = within === undefined ? Number.POSITIVE_INFINITY : real.world.now + within;
         model.asked.push({ n, node, withinMs: within, handle: handle!, a, b, due, wasOut: false, outcome: undefined });
-        expect(waiting(model).filter(asked => asked.a === a && asked.b === b).length).toBe(1);
+        same(waiting(model).filter(asked => asked.a === a && asked.b === b).length, 1);
       }
       checkAll(model, real);
     },
@@ -142,12 +146,12 @@ const answer = fc
       const to = waiting(model).find(one => one.node === from && one.a === a && one.b === b);
       const reply = refused ? 'refused' : asked.n * 3;
       const once = tellings(real, cut, world => world.deliver(from, a, b, reply));
-      expect([...once.told]).toEqual(to === undefined ? [] : [[to.n, refused ? '' : `ok ${asked.n * 3}`]]);
+      same([...once.told], to === undefined ? [] : [[to.n, refused ? '' : `ok ${asked.n * 3}`]]);
       if (to !== undefined) to.outcome = 'told';
       model.told += once.told.size - once.thrown;
       if (again) {
         const twice = tellings(real, 'none', world => world.deliver(from, a, b, reply));
-        expect([...twice.told]).toEqual([]);
+        same([...twice.told], []);
       }
       checkAll(model, real);
     },
@@ -173,7 +177,7 @@ const time = fc
         }
       }
       const sorted = (map: Map<number, Outcome>) => [...map].sort(([x], [y]) => x - y);
-      expect(sorted(told)).toEqual(sorted(over));
+      same(sorted(told), sorted(over));
       model.told += told.size - thrown;
       checkAll(model, real);
     },
@@ -204,7 +208,7 @@ const giveUp = fc.record({ which: fc.nat(), cut: fc.constantFrom<Cut>('none', 'n
     const asked = model.asked[o.which % model.asked.length]!;
     const gave = attempt(real, o.cut, world => world.requests.giveUp(asked.handle));
     if (o.cut === 'none') {
-      expect(gave).toBe(asked.outcome === undefined);
+      same(gave, asked.outcome === undefined);
       asked.outcome ??= 'given up';
     }
     checkAll(model, real);

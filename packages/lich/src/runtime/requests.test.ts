@@ -1,5 +1,20 @@
 /** Requests between services over real segments, in one process: what is answered, refused, late, or never answered. */
-import { command, event, f64, int, protocol, ref, pool, request, state, struct, text, u32 } from '@lich/schema';
+import {
+  CodedError,
+  command,
+  event,
+  f64,
+  int,
+  map,
+  pool,
+  protocol,
+  ref,
+  request,
+  state,
+  struct,
+  text,
+  u32,
+} from '@lich/schema';
 import { afterEach, describe, expect, it } from 'vitest';
 import { idOf, payloadCodec, tagOf, typeOf } from '../bus/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
@@ -93,7 +108,7 @@ async function world(dir = testDir()): Promise<{ dir: string; shop: Running; pee
   return { dir, shop: running, peer, go: n => peer.say(running.core.self.index, goType, 0, 0, bytes(n)) };
 }
 const ask = (ctx: any, amount: number, options: Partial<HandlerAskOptions> = {}): number =>
-  ctx.ask(bank, 'charge', { amount }, { withinMs: 60_000, then: 'charged', note: amount, ...options });
+  ctx.ask(bank, 'charge', { amount }, { withinMs: 60_000, answer: 'charged', note: amount, ...options });
 
 describe('a request', () => {
   it('is answered with what its handler returns, whatever the numbers', async () => {
@@ -154,7 +169,7 @@ describe('a request', () => {
     const w = await world();
     await start(bank, w.dir);
     const other = { name: 'bank', protocol: protocol({ charge: request({ amount: int, tip: int }, { left: int }) }) };
-    going = ctx => ctx.ask(other, 'charge', { amount: 1, tip: 1 }, { withinMs: 60_000, then: 'charged' });
+    going = ctx => ctx.ask(other, 'charge', { amount: 1, tip: 1 }, { withinMs: 60_000, answer: 'charged' });
     w.go(1);
     await until(() => told.length === 1);
     expect(told[0]!.answer).toBe('RUNTIME_UNKNOWN_MESSAGE');
@@ -183,7 +198,7 @@ describe('a request', () => {
         throw new Error('on purpose');
       });
       expect(() => ask(ctx, 'x' as never)).toThrow(/amount/);
-      expect(() => ask(ctx, 1, { then: 'nobody' })).toThrow(/answers.nobody/);
+      expect(() => ask(ctx, 1, { answer: 'nobody' })).toThrow(/answers.nobody/);
       expect(() => ask(ctx, 1, { withinMs: 0.5 })).toThrow(RangeError);
       ask(ctx, 2);
     };
@@ -223,11 +238,11 @@ describe('a request', () => {
   it('to oneself is one like any other', async () => {
     const w = await world();
     const seen: number[] = [];
-    going = (ctx, n) => ctx.ask(shop, 'sold', { n }, { withinMs: 60_000, then: 'charged' });
+    going = (ctx, n) => ctx.ask(shop, 'sold', { n }, { withinMs: 60_000, answer: 'charged' });
     telling = (_, answer) => void seen.push(answer.of(shop, 'sold').n);
     // `told` asks for the wrong one, and throws before it can tell: this test looks at the right one alone.
     going = (ctx, n) => {
-      expect(ctx.ask(shop, 'sold', { n }, { withinMs: 60_000, then: 'charged' })).toBeGreaterThan(0);
+      expect(ctx.ask(shop, 'sold', { n }, { withinMs: 60_000, answer: 'charged' })).toBeGreaterThan(0);
     };
     w.go(7);
     await until(() => w.shop.logic.counts.failed === 1);
@@ -367,5 +382,65 @@ describe('a service with players', () => {
     expect([walked.type, idOf(walked.a), tagOf(walked.a)]).toEqual([REFUSED, 0, tag]);
     expect([counted.type, counted.a, new Float64Array(counted.bytes.slice(0, 8).buffer)[0]]).toEqual([ANSWER, 3, 8]);
     expect([bought.type, bought.a, refusalOf(bought.bytes).code]).toEqual([REFUSAL, 4, 'RUNTIME_UNKNOWN_MESSAGE']);
+  });
+});
+
+describe('the example of docs/requests.md', () => {
+  // Of the bank.
+  const Counter = protocol({
+    charge: request({ player: int, amount: int }, { left: int }),
+  });
+  const counter = service('counter', {
+    state: state({ gold: map(int, int) }),
+    protocol: Counter,
+    start({ state: s }) {
+      s.gold.set(7, 30);
+    },
+    on: {
+      charge({ state: s }, { player, amount }) {
+        const left = (s.gold.get(player) ?? 0) - amount;
+        if (left < 0) throw new TooPoor('BANK_TOO_POOR', `${amount} are too much`);
+        s.gold.set(player, left);
+        return { left };
+      },
+    },
+  });
+  class TooPoor extends CodedError {}
+
+  // Of the shop.
+  const Market = protocol({
+    buy: command({ player: int, price: int }, { from: 'services' }),
+  });
+  const market = service('market', {
+    state: state({ sold: int, poor: int, unknown: int, left: int }),
+    protocol: Market,
+    on: {
+      buy(ctx, { player, price }) {
+        ctx.ask(counter, 'charge', { player, amount: price }, { withinMs: 5_000, answer: 'charged', note: player });
+      },
+    },
+    answers: {
+      charged({ state: s }, answer, player) {
+        if (answer.failed?.code === 'RUNTIME_ASK_TIMEOUT') s.unknown++;
+        else if (answer.failed) s.poor += player;
+        else {
+          s.left = answer.of(counter, 'charge').left;
+          s.sold++;
+        }
+      },
+    },
+  });
+
+  it('takes the gold once, or says why not', async () => {
+    const dir = testDir();
+    await start(counter, dir);
+    const running = await start(market, dir);
+    const peer = await Peer.start(dir, 'peer-1');
+    cleanUp.push(() => peer.stop());
+    const buy = Market.byName.get('buy')!;
+    for (const price of [20, 20])
+      peer.say(running.core.self.index, typeOf(tagOfProtocol(Market), 0), 0, 0, bytesOf(buy, { player: 7, price }));
+    await until(() => running.state.sold + running.state.poor === 8);
+    expect(running.state).toMatchObject({ sold: 1, poor: 7, unknown: 0, left: 10 });
   });
 });

@@ -1,5 +1,5 @@
-/** What the compiler says about own messages. */
-import { command, int, own, protocol, state } from '@lich/schema';
+/** What the compiler says about own messages, requests to other services, and what others may say. */
+import { command, event, int, own, pool, protocol, request, state, struct } from '@lich/schema';
 import { service, type SkipReason } from './service.ts';
 
 const State = state({ n: int, timer: int });
@@ -59,4 +59,72 @@ service('other', {
   on,
   // @ts-expect-error a command is not skipped
   onSkipped: { walk() {} },
+});
+
+const Bank = protocol({ charge: request({ amount: int }, { left: int }), note: command({}) });
+const bank = { name: 'bank', protocol: Bank };
+service('asks', {
+  state: State,
+  protocol: P,
+  on: {
+    ...on,
+    walk(ctx, { dx }) {
+      const handle: number = ctx.ask(bank, 'charge', { amount: dx }, { withinMs: 100, answer: 'charged', note: 7 });
+      void handle;
+      // @ts-expect-error a field is missing
+      ctx.ask(bank, 'charge', {}, { answer: 'charged' });
+      // @ts-expect-error a command is not answered
+      ctx.ask(bank, 'note', {}, { answer: 'charged' });
+      // @ts-expect-error who is told is to be said
+      ctx.ask(bank, 'charge', { amount: 1 }, {});
+      // @ts-expect-error a request is asked, not sent
+      ctx.send(bank, 'charge', { amount: 1 });
+    },
+  },
+  answers: {
+    charged(ctx, answer, note) {
+      ctx.state.n = answer.of(bank, 'charge').left + note;
+      const code: string | undefined = answer.failed?.code;
+      void code;
+      // @ts-expect-error no such field
+      void answer.of(bank, 'charge').right;
+      // @ts-expect-error no request
+      answer.of(bank, 'note');
+    },
+  },
+});
+service('answers', {
+  state: State,
+  protocol: P,
+  on,
+  // @ts-expect-error handlers are synchronous, those of answers too
+  answers: { async charged() {} },
+});
+
+class Player extends struct({ gold: int }) {}
+const Land = protocol({
+  walk: command({ dx: int }),
+  grant: command({ gold: int }, { from: 'services' }),
+  count: request({}, { n: int }, { from: 'both' }),
+  seen: event({}),
+});
+service('land', {
+  state: state({ players: pool(Player) }),
+  protocol: Land,
+  me: 'players',
+  on: {
+    walk({ me }) {
+      me.gold++;
+    },
+    grant(ctx, { gold }) {
+      for (const player of ctx.state.players) player.gold += gold;
+      // @ts-expect-error a service says it: there is no player
+      void ctx.me;
+    },
+    count({ me }) {
+      // @ts-expect-error a service may have asked
+      void me.gold;
+      return { n: me?.gold ?? 0 };
+    },
+  },
 });

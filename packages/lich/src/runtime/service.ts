@@ -72,7 +72,7 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
     instance?: number,
   ): boolean;
   /** Ask another service. Part of this transaction. Its answer, or the timeout, comes to the handler of `answers` that
-   * `then` names: one of the two, once.
+   * `answer` names: one of the two, once.
    * @returns a handle for `cancel`, after which nothing comes; 0 when the lane is full: nothing was asked
    * @throws BusError as `send` does; RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL`; RangeError */
   ask<Q extends Protocol, N extends NamesOf<Q, 'request'>>(

@@ -83,7 +83,7 @@ export class RequestWorld {
       beginHooks() {},
       dropHooks() {},
       acquit() {},
-      transact: (fn: () => void) => void this.transact(fn),
+      transact: (fn: () => void) => this.transact(fn),
     } as never;
     const undo = (error: unknown): void => {
       // A test that fails in a handler is not a handler that throws.

@@ -50,12 +50,13 @@ export const Talk = protocol({
   walk: command({ dx: f32 }),
   ask: request({ what: int }, { answer: int }),
   said: event({ n: int }),
+  grant: command({ n: int }, { from: 'services' }),
 });
 const land = service('land', {
   state: Land,
   protocol: Talk,
   me: 'walkers',
-  on: { walk() {}, ask: () => ({ answer: 0 }) },
+  on: { walk() {}, ask: () => ({ answer: 0 }), grant() {} },
 });
 
 export interface Line {
