@@ -2,6 +2,7 @@
 import { type MessageSpec, type Protocol, syncPlanOf } from '@lich/schema';
 import { attachSegment, ShmError } from '../../shm/index.ts';
 import { examineNode, openStore, StateError, waitingOwn } from '../../state/index.ts';
+import { flowProblems } from '../flows/outlook.ts';
 import { shapeOf } from '../former-protocols.ts';
 import { lanesOf, nodePlan } from '../node-plan.ts';
 import { formerHashes, ownHash } from '../own-table.ts';
@@ -82,7 +83,7 @@ export function outlookOf(o: OutlookOptions): DeployOutlook {
         `give ${one ? 'it' : 'them'} to another one by { was: '${name || 'its name'}' }, or let ${one ? 'it' : 'them'} be set aside by --set-aside ${name || 'NAME'}`,
     );
   }
-  refused.push(...lanesProblem(o));
+  refused.push(...flowProblems(dir, name, service), ...lanesProblem(o));
   if (o.before !== undefined) refused.push(...protocolProblems(o.before, service));
   return { node: name, ...found, vanished, refused, wayBack: ALL_BACK };
 }
