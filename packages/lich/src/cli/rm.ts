@@ -25,7 +25,7 @@ export function remove(args: readonly string[]): number {
 }
 
 /** What lies beside the segments: the node directory, logs, addresses, messages that were set aside. */
-const FOLDERS = ['nodes', 'logs', 'status', 'run', 'aside', 'evidence', 'protocols'];
+const FOLDERS = ['nodes', 'logs', 'status', 'run', 'quarantine', 'evidence', 'protocols'];
 
 /** Destroy all nodes of a cluster, and its directory. @returns whether the directory is gone
  * @throws ShmError `SHM_OWNER_ALIVE` while a node or a supervisor runs */

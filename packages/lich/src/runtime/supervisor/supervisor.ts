@@ -193,8 +193,9 @@ export class Supervisor {
   /** SIGKILL, on somebody's request: nothing is blamed for it. */
   killProcess(node: Watched, process: NodeProcess): void {
     process.killedFor ??= 'asked';
-    process.kill('SIGKILL');
+    // Before: its standby may ask before this process is told of the death.
     node.noteExit(process.pid, { signal: 'SIGKILL', cause: process.killedFor, atMs: Date.now() });
+    process.kill('SIGKILL');
   }
 
   #adopt(record: RunRecord): void {
@@ -253,7 +254,8 @@ export class Supervisor {
     const started = NodeProcess.start([...process.execArgv, ...heap, ENTRY, JSON.stringify(spec)], log, build);
     closeSync(log);
     // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
-    if (node.processes.size > 0 && MAY_RAISE) lowerPriority(started.pid);
+    // So is one that may die again at once to everybody else.
+    if ((node.processes.size > 0 || node.crashes.inARow > 2) && MAY_RAISE) lowerPriority(started.pid);
     this.#watch(node, started);
     if (started.pid !== 0) this.#say({ type: 'started', node: plan.name, pid: started.pid });
     return started;
@@ -410,20 +412,22 @@ export class Supervisor {
   #lookAtMemory(node: Watched, process: NodeProcess): void {
     const bytes = privateBytes(process.pid);
     const limitBytes = node.memoryLimitBytes;
-    const polls = this.#overMemory.get(process);
-    if (polls === undefined) {
-      if (bytes <= limitBytes) return;
-      this.#overMemory.set(process, 0);
+    const polls = (this.#overMemory.get(process) ?? -1) + 1;
+    if (bytes <= limitBytes && process.killedFor === undefined) {
+      this.#overMemory.delete(process);
+      return;
+    }
+    this.#overMemory.set(process, polls);
+    // Twice in a row: a rehearsal or a burst of garbage may be over.
+    if (polls === 1) {
       process.killedFor ??= 'memory';
       this.#say({ type: 'memory', node: node.name, pid: process.pid, bytes, limitBytes });
       // In order: what leaks can still finish its message, and nothing is blamed.
       process.kill('SIGTERM');
-      return;
+    } else if (polls > MEMORY_POLLS) {
+      node.noteExit(process.pid, { signal: 'SIGKILL', cause: 'memory', atMs: Date.now() });
+      process.kill('SIGKILL');
     }
-    this.#overMemory.set(process, polls + 1);
-    if (polls + 1 < MEMORY_POLLS) return;
-    node.noteExit(process.pid, { signal: 'SIGKILL', cause: 'memory', atMs: Date.now() });
-    process.kill('SIGKILL');
   }
 
   /** A process that was started just before the last supervisor was killed says only later that it runs. */

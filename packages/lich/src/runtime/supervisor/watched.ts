@@ -57,6 +57,8 @@ export class Watched {
     this.isService = typeof entry.run === 'string';
     this.hasState = typeof entry.run === 'string' || entry.run.kind === 'gateway';
     this.vigil = new Vigil(this.hasState ? (entry.hangPolls ?? HANG_POLLS) : 0);
+    const state = this.hasState ? this.state() : undefined;
+    this.#containedDeaths = state === undefined ? 0 : containedOf(state).deaths;
     this.#leftEpoch = this.owner() === undefined ? (this.state()?.epoch ?? -1) : -1;
   }
 
