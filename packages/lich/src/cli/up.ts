@@ -80,6 +80,7 @@ export async function up(args: readonly string[]): Promise<number> {
 function sayReady(supervisor: Supervisor, seconds: number): void {
   const { dir } = supervisor;
   print(`\nready after ${seconds.toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`);
+  if (supervisor.metrics !== undefined) print(`  metrics at ${supervisor.metrics}`);
   for (const name of supervisor.names) {
     const address = supervisor.address(name);
     if (address !== undefined) print(`  ${name.padEnd(12)} ${address}`);

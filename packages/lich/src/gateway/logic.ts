@@ -172,6 +172,10 @@ export class GatewayLogic implements Logic {
     return this.#ring.check();
   }
 
+  get counts(): Readonly<Record<string, number>> {
+    return this.#counts as unknown as Readonly<Record<string, number>>;
+  }
+
   figures(): GatewayFigures {
     const { closed, ...counts } = this.#counts;
     return {

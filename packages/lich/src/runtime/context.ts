@@ -57,6 +57,11 @@ export class ServiceContext {
   get log(): Log {
     return this.#host.log;
   }
+  audit(event: string, data?: Payload): void {
+    const { log } = this.#host;
+    if (log.audit) log.audit(event, data);
+    else log.info(event, data);
+  }
   publish(name: string, payload: object): void {
     this.#host.publish(name, payload);
   }

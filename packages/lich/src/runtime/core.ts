@@ -149,6 +149,7 @@ export class Core {
     this.#phase('firstTurn');
     // What is said about it comes after the first messages.
     onRole('owner');
+    this.report.lifeBegan(this.life.reason, this.life.epoch, this.takeoverMs);
     await stopped;
     await this.#shutDown();
   }

@@ -30,7 +30,8 @@ export type RuntimeCode =
   | 'RUNTIME_NO_SUPERVISOR'
   | 'RUNTIME_CONTROL'
   | 'RUNTIME_UNKNOWN_NODE'
-  | 'RUNTIME_DEPLOY';
+  | 'RUNTIME_DEPLOY'
+  | 'RUNTIME_METRICS';
 
 /** A service, topology or config that cannot be, or a handler that may not do what it does. */
 export class RuntimeError extends CodedError<RuntimeCode> {}

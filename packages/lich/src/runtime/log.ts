@@ -23,6 +23,9 @@ type Level = keyof typeof LEVELS;
 /** Lines of one message in one second; what comes beyond is counted, and said with the next line. */
 const LINES_PER_SECOND = 5;
 
+/** Messages that are counted; a service that says another one each time must not grow by it. */
+const MESSAGES_MAX = 1_000;
+
 /** Longer lines are cut: they would fill the ring. */
 const LINE_BYTES_MAX = 32_768;
 
@@ -41,7 +44,10 @@ export function createLog(name: string, write: (line: string) => void = toStanda
   const say = (level: Level, message: string, data?: Readonly<Record<string, unknown>>): void => {
     const time = Date.now();
     let seen = recent.get(message);
-    if (seen === undefined) recent.set(message, (seen = { sinceMs: time, lines: 0, left: 0 }));
+    if (seen === undefined) {
+      if (recent.size >= MESSAGES_MAX) recent.clear();
+      recent.set(message, (seen = { sinceMs: time, lines: 0, left: 0 }));
+    }
     if (time - seen.sinceMs >= 1000) {
       seen.sinceMs = time;
       seen.lines = 0;

@@ -184,7 +184,7 @@ export async function runCore(
       raisePriority();
       core.log.info(
         role === 'owner' ? 'serving' : 'standing by',
-        role === 'owner' ? { ...core.life, takeoverMs: core.takeoverMs } : {},
+        role === 'owner' ? { event: 'life', ...core.life, takeoverMs: core.takeoverMs } : {},
       );
       onRole();
       if (role !== 'owner') return;

@@ -43,6 +43,9 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
   readonly random: Random;
   readonly life: Life;
   readonly log: Log;
+  /** Note an event in the node's audit file, `logs/<node>.audit.log`, as a line with `data`: part of this transaction, as
+   * all lines are, and never left out for there being many. */
+  audit(event: string, data?: Readonly<Record<string, unknown>>): void;
   /** Tell all players, once this message has committed. @throws BusError `BUS_RECORD_TOO_LARGE` */
   publish<N extends NamesOf<P, 'event'>>(name: N, payload: SendOf<P, N>): void;
   /** Say something to myself: handled as a message of its own, after this one commits, in the order of posting. O(1).

@@ -54,6 +54,7 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
 function openReport(core: Core): void {
   try {
     core.report.takeOver(core.store);
+    core.log.lead?.(core.report.line);
     if (core.logic.counts) core.report.mirror(core.logic.counts, what => `lich_messages_total{what="${what}"}`);
   } catch (error) {
     core.log.warn('the node goes on without a report', errorData(error));

@@ -60,12 +60,31 @@ export interface NodeLimits {
   readonly maxLaneBytes?: number;
 }
 
+/** What concerns all nodes. */
+export interface TopologyOptions {
+  /** Have the supervisor answer a Prometheus server: `GET http://127.0.0.1:9464/metrics`. Default: it does not. */
+  readonly metrics?: {
+    /** 0..65535; 0 = any that is free, which `lich up` prints. */
+    readonly port: number;
+    /** Default 127.0.0.1. */
+    readonly host?: string;
+  };
+  /** Log files of each node. */
+  readonly logs?: {
+    /** A file that has grown beyond is rotated. 65536..2^31, default 8 MiB. */
+    readonly maxBytes?: number;
+    /** Rotated files that are kept. 0..1000, default 3. */
+    readonly keep?: number;
+  };
+}
+
 const TOPOLOGY: unique symbol = Symbol.for('lich.topology') as never;
 
 /** A topology as checked. */
 export interface Topology {
   readonly [TOPOLOGY]: true;
   readonly entries: ReadonlyMap<string, Required<Pick<TopologyEntry, 'run' | 'count' | 'standby'>> & TopologyEntry>;
+  readonly options: TopologyOptions;
 }
 
 const SERVICE_FILE = /^\.{1,2}\/.+\.(ts|mts|js|mjs)$/;
@@ -92,7 +111,7 @@ const LIMITS: Record<keyof NodeLimits, true> = {
 };
 
 /** @throws RuntimeError `RUNTIME_BAD_TOPOLOGY`, naming entry and field */
-export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topology {
+export function topology(entries: Readonly<Record<string, TopologyEntry>>, options: TopologyOptions = {}): Topology {
   const checked = new Map<string, Topology['entries'] extends ReadonlyMap<string, infer E> ? E : never>();
   if (!isObject(entries)) bad('', `is ${String(entries)}`, '{ arena: { run: "./scene.ts" } }');
   const names = Object.keys(entries);
@@ -120,7 +139,8 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>): Topo
     checkSupervision(name, entry);
     checked.set(name, { ...entry, run, count, standby });
   }
-  return { [TOPOLOGY]: true, entries: checked };
+  checkOptions(options);
+  return { [TOPOLOGY]: true, entries: checked, options };
 }
 
 /** Was this made by `topology()`? Also true across copies of the package. */
@@ -130,6 +150,27 @@ export function isTopology(value: unknown): value is Topology {
 
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const OPTIONS: Readonly<Record<string, readonly string[]>> = { metrics: ['port', 'host'], logs: ['maxBytes', 'keep'] };
+
+function checkOptions(options: TopologyOptions): void {
+  const names = Object.keys(OPTIONS).join(', ');
+  if (!isObject(options)) bad('options', `are ${String(options)}`, `an object with ${names}`);
+  for (const [name, value] of Object.entries(options)) {
+    if (!(name in OPTIONS)) bad(`options.${name}`, 'is no option', names);
+    if (value !== undefined && !isObject(value))
+      bad(`options.${name}`, `is ${String(value)}`, `an object with ${OPTIONS[name]!.join(', ')}`);
+    for (const key of Object.keys((value ?? {}) as object)) {
+      if (!OPTIONS[name]!.includes(key)) bad(`options.${name}.${key}`, 'is no option', OPTIONS[name]!.join(', '));
+    }
+  }
+  const { metrics, logs = {} } = options;
+  if (metrics !== undefined) wholeNumber('options.metrics.port', metrics.port, 0, 65_535);
+  if (metrics?.host !== undefined && typeof metrics.host !== 'string')
+    bad('options.metrics.host', `is ${String(metrics.host)}`, 'a name or an address');
+  if (logs.maxBytes !== undefined) wholeNumber('options.logs.maxBytes', logs.maxBytes, 65_536, 2 ** 31);
+  if (logs.keep !== undefined) wholeNumber('options.logs.keep', logs.keep, 0, 1000);
 }
 
 function checkConfig(name: string, { config, run }: TopologyEntry): void {

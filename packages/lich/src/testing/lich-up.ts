@@ -73,8 +73,11 @@ export class LichUp {
   }
 
   log(name: string): any[] {
+    const file = `${this.dir}/logs/${name}.log`;
+    // Nothing was said, or nothing was collected yet.
+    if (!fs.existsSync(file)) return [];
     return fs
-      .readFileSync(`${this.dir}/logs/${name}.log`, 'utf8')
+      .readFileSync(file, 'utf8')
       .split('\n')
       .slice(0, -1)
       .filter(line => line.startsWith('{'))

@@ -95,7 +95,6 @@ export class Counters {
     if (word >= 0) this.#segment.f64[word] += by;
   }
 
-  /** A counter that its process counts from 0: what the lives before had is added. */
   set(name: string, value: number, kind: 'counter' | 'gauge'): void {
     const word = this.#word(name, kind === 'gauge' ? GAUGE : COUNTER);
     if (word >= 0) this.#segment.f64[word] = value;
@@ -110,13 +109,19 @@ export class MirroredCounts {
   readonly #names: readonly string[];
   readonly #before: readonly number[];
 
-  /** @param nameOf the counter of a key */
-  constructor(counters: Counters, source: Readonly<Record<string, number>>, nameOf: (key: string) => string) {
+  /** @param from what of the source is not of this life
+   * @param nameOf the counter of a key */
+  constructor(
+    counters: Counters,
+    source: Readonly<Record<string, number>>,
+    from: Readonly<Record<string, number>>,
+    nameOf: (key: string) => string,
+  ) {
     this.#counters = counters;
     this.#source = source;
     this.#keys = Object.keys(source).filter(key => typeof source[key] === 'number');
     this.#names = this.#keys.map(nameOf);
-    this.#before = this.#names.map((name, k) => counters.get(name) - source[this.#keys[k]!]!);
+    this.#before = this.#names.map((name, k) => counters.get(name) - from[this.#keys[k]!]!);
   }
 
   copy(): void {

@@ -39,9 +39,8 @@ export class Report {
   #writer: LineWriter | undefined;
   #counters: Counters | undefined;
   #mirrors: MirroredCounts[] = [];
+  #sources: (() => MirroredCounts)[] = [];
   #copiedMs = 0;
-  /** What was counted before there was a segment. */
-  #waiting: [string, number][] = [];
 
   constructor(dir: string, name: string) {
     this.#dir = dir;
@@ -72,9 +71,6 @@ export class Report {
     const end = new CommittedLines(store);
     this.#writer = new LineWriter(segment, end, Date.now());
     store.onRollback(() => this.#writer?.rolledBack());
-    this.#counters = new Counters(segment);
-    for (const [name, by] of this.#waiting) this.#counters.add(name, by);
-    this.#waiting = [];
   }
 
   #own(): Segment {
@@ -97,20 +93,29 @@ export class Report {
     return true;
   };
 
-  /** Count an event. */
-  add(name: string, by = 1): void {
-    if (this.#counters === undefined) this.#waiting.push([name, by]);
-    else this.#counters.add(name, by);
-  }
-
-  gauge(name: string, value: number): void {
-    this.#counters?.set(name, value, 'gauge');
-  }
-
-  /** Have what a process counts in an object of its own shown as counters that outlive it.
+  /** Have what a process counts from now on in an object of its own shown as counters that outlive it.
    * @param nameOf the counter of a key */
   mirror(source: Readonly<Record<string, number>>, nameOf: (key: string) => string): void {
-    if (this.#counters !== undefined) this.#mirrors.push(new MirroredCounts(this.#counters, source, nameOf));
+    const from = { ...source };
+    this.#sources.push(() => new MirroredCounts(this.#counters!, source, from, nameOf));
+  }
+
+  /** A life has begun, and its first messages are handled. @param ms what each phase took */
+  lifeBegan(reason: string, epoch: number, ms: Readonly<Record<string, number>>): void {
+    const counters = this.#openCounters();
+    if (counters === undefined) return;
+    counters.add(`lich_lives_total{reason="${reason}"}`);
+    for (const [phase, value] of Object.entries(ms)) {
+      counters.add(`lich_takeover_ms_total{phase="${phase}"}`, value);
+      counters.set(`lich_takeover_last_ms{phase="${phase}"}`, value, 'gauge');
+    }
+    counters.set('lich_takeover_epoch', epoch, 'gauge');
+  }
+
+  /** Found when they are first needed, which is after the first messages of a life. */
+  #openCounters(): Counters | undefined {
+    if (this.#writer === undefined || this.#segment === undefined) return undefined;
+    return (this.#counters ??= new Counters(this.#segment));
   }
 
   /** Show what is committed. Outside transactions, once a turn. */
@@ -123,9 +128,12 @@ export class Report {
   }
 
   #copy(): void {
+    const counters = this.#openCounters()!;
+    for (const make of this.#sources) this.#mirrors.push(make());
+    this.#sources = [];
     for (const mirror of this.#mirrors) mirror.copy();
     if (this.#writer!.dropped > 0) {
-      this.#counters!.add('lich_lines_dropped_total', this.#writer!.dropped);
+      counters.add('lich_lines_dropped_total', this.#writer!.dropped);
       this.#writer!.dropped = 0;
     }
   }
@@ -138,6 +146,7 @@ export class Report {
     this.#writer = undefined;
     this.#counters = undefined;
     this.#mirrors = [];
+    this.#sources = [];
   }
 
   /** @param clean the node ends in order */

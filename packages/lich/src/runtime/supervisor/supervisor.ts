@@ -26,7 +26,9 @@ import { restoreFromDump } from './bad-state.ts';
 import { beginCapsule } from './capsules.ts';
 import { type ControlServer, type ControlVerb, serveControl } from './control.ts';
 import type { SupervisorEvent } from './events.ts';
+import { outputPath } from '../report/collector.ts';
 import { lastErrorIn } from './last-error.ts';
+import { Observation } from './observation.ts';
 import { isHeld, NodeProcess, privateBytes, type ProcessEnd } from './processes.ts';
 import { supervisorVerbs } from './verbs.ts';
 import { VIGIL_MS } from './vigil.ts';
@@ -81,6 +83,7 @@ export class Supervisor {
   #bells: Bells | undefined;
   #timers: NodeJS.Timeout[] = [];
   #stopping = false;
+  #observation: Observation | undefined;
   readonly #allEnded: Promise<void>;
   #sayAllEnded!: () => void;
   readonly #overMemory = new Map<NodeProcess, number>();
@@ -120,6 +123,8 @@ export class Supervisor {
     }
     this.#dropStatus(new Set(running.map(({ pid }) => pid)));
     for (const record of running) this.#adopt(record);
+    this.#observation = new Observation(this.dir, topology.options, () => this.#nodes.keys());
+    await this.#observation.open();
     this.#control = await serveControl(this.dir, this.verbs);
     if (this.#stopping) return;
     for (const node of this.#nodes.values()) this.#fillAll(node);
@@ -140,6 +145,11 @@ export class Supervisor {
   /** Processes of a node: the one that serves first. */
   pids(name: string): number[] {
     return this.#nodes.get(name)?.pids() ?? [];
+  }
+
+  /** Where a Prometheus server finds the metrics. */
+  get metrics(): string | undefined {
+    return this.#observation?.metrics;
   }
 
   get names(): string[] {
@@ -248,7 +258,7 @@ export class Supervisor {
       supervisor: process.pid,
       orphanMs: this.#orphanMs,
     };
-    const log = openSync(this.logFile(plan.name), 'a', 0o600);
+    const log = openSync(outputPath(this.dir, plan.name), 'a', 0o600);
     const { memoryMiB } = node.entry;
     const heap = memoryMiB === undefined ? [] : [`--max-old-space-size=${memoryMiB}`];
     const started = NodeProcess.start([...process.execArgv, ...heap, ENTRY, JSON.stringify(spec)], log, build);
@@ -266,6 +276,7 @@ export class Supervisor {
     this.#overMemory.delete(process);
     const { pid, killedFor } = process;
     const { code, signal } = end;
+    this.#observation?.exited(node.name, code, signal);
     dropRunFile(this.dir, node.name, pid);
     // What died may be about to be set aside: the state before it is taken first.
     if (node.isService && !this.#stopping)
@@ -323,6 +334,7 @@ export class Supervisor {
 
   #giveUp(node: Watched): void {
     const logFile = this.logFile(node.name);
+    this.#observation?.lastWords(node.name);
     this.#say({ type: 'gaveUp', node: node.name, logFile });
     this.#fail(new Error(`${node.name} cannot start: ${lastErrorIn(logFile)}`));
   }
@@ -336,6 +348,7 @@ export class Supervisor {
   async #badState(node: Watched): Promise<void> {
     const crashes = node.crashes.inARow;
     node.wanted = 'down';
+    this.#observation?.lastWords(node.name);
     node.why = `${crashes} crashes in a row; the last: ${lastErrorIn(this.logFile(node.name))}`;
     for (const process of node.processes) this.killProcess(node, process);
     await Promise.all([...node.processes].map(process => process.ended));
@@ -357,6 +370,7 @@ export class Supervisor {
 
   /** Who serves? Told by the segments and status files, as anybody else could see it. */
   #look(): void {
+    this.#observation?.look();
     let all = true;
     for (const node of this.#nodes.values()) {
       for (const process of node.processes) process.look();
@@ -481,6 +495,7 @@ export class Supervisor {
     for (const node of last) await this.#endNode(node);
     clearInterval(looks);
     for (const node of last) node.close();
+    this.#observation?.close();
     this.#sayAllEnded();
     // Who asked for it is answered before the socket goes.
     await new Promise(resolve => setImmediate(resolve));
