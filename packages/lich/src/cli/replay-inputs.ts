@@ -26,6 +26,8 @@ const LIMIT = 20;
 /** Places of one input that are listed. */
 const PLACES = 6;
 
+const PLURALS = KIND_NAMES.map(name => (name === 'own' ? 'own messages' : name === 'life' ? 'lives' : `${name}s`));
+
 /** What replays begin with: a topology, a node, a dump. */
 export interface ReplayArgs {
   readonly topology: string;
@@ -116,7 +118,7 @@ function forwards(replay: Replay, node: string, to: number): void {
     progress.end();
   }
   const seconds = (performance.now() - beganMs) / 1000;
-  const of = [...kinds].map(([kind, n]) => count(n, KIND_NAMES[kind] ?? 'other')).join(', ');
+  const of = [...kinds].map(([kind, n]) => count(n, KIND_NAMES[kind] ?? 'other', PLURALS[kind])).join(', ');
   print(
     `${node}: input ${number(from)} to ${number(replay.k)} in ${seconds.toFixed(2)} s${of === '' ? '' : `: ${of}`}`,
   );

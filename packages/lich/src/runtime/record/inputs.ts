@@ -104,8 +104,7 @@ export class Inputs {
         notRecorded(name, `the entry of input ${k} has ${length} words`);
       at = (at + length / UNIT_WORDS) | 0;
       if (isPad) continue;
-      if (I[word + ENTRY_K] !== ((k % 0x1_0000_0000) | 0))
-        notRecorded(name, `the entry of input ${k} is another one's`);
+      if (I[word + ENTRY_K] !== (k | 0)) notRecorded(name, `the entry of input ${k} is another one's`);
       this.#entries[n] = word;
       this.#behind[n] = at;
       n++;

@@ -173,7 +173,9 @@ export class Recorder {
   readonly #mask: number;
   readonly #marks: number;
   readonly #commit: () => void;
+  /** Number of the claim and receiver of each; what is beyond the count is of earlier inputs. */
   readonly #refused: number[] = [];
+  #refusals = 0;
   /** Life that the ring tells of. */
   #epoch = 0;
   #firstAt: number;
@@ -214,7 +216,10 @@ export class Recorder {
     this.#firstK = this.#G[(this.#marks + MARK_K) >> 1];
     this.#commit = log.commit;
     log.commit = () => this.#record();
-    core.bus.outbox.refused = (peer, claim) => void this.#refused.push(claim, peer);
+    core.bus.outbox.refused = (peer, claim) => {
+      this.#refused[this.#refusals++] = claim;
+      this.#refused[this.#refusals++] = peer;
+    };
   }
 
   /** The ring, emptied, begins with the present state: nobody knows how it came about. Between transactions. */
@@ -278,7 +283,7 @@ export class Recorder {
     // Which records had their onResume is known to the process alone: until all had, commits are kept as what they left.
     this.#kind = this.#core.store.resuming ? NONE : kind;
     this.#words = 0;
-    this.#refused.length = 0;
+    this.#refusals = 0;
     this.#core.bus.outbox.claims = 0;
     // What is not under the log, and a handler or a walk may look at.
     this.#commitNo = this.#F[COMMIT_NO >> 1];
@@ -311,9 +316,9 @@ export class Recorder {
 
   /** @returns the position behind it */
   #entry(at: number, k: number): number {
-    const refused = this.#refused;
+    const refusals = this.#refusals;
     const words = this.#words;
-    const more = refused.length === 0 ? 0 : refused.length + 1;
+    const more = refusals === 0 ? 0 : refusals + 1;
     const need = ENTRY_HEADER + words + more;
     const begin = this.#claim(at, need, k);
     if (begin < 0) return at;
@@ -331,8 +336,8 @@ export class Recorder {
     } else R[begin + ENTRY_NEXT] = this.#a;
     R[begin + ENTRY_WORDS] = words;
     if (more > 0) {
-      for (let n = 0; n < refused.length; n++) R[begin + ENTRY_HEADER + words + n] = refused[n];
-      R[begin + R[begin + ENTRY_LENGTH] - 1] = refused.length >> 1;
+      for (let n = 0; n < refusals; n++) R[begin + ENTRY_HEADER + words + n] = this.#refused[n]!;
+      R[begin + R[begin + ENTRY_LENGTH] - 1] = refusals >> 1;
     }
     this.#a = 0;
     return this.#behind;
@@ -340,8 +345,8 @@ export class Recorder {
 
   #head(begin: number, k: number, sum: number): void {
     const R = this.#R;
-    R[begin + ENTRY_COMMIT_NO] = (this.#commitNo % 0x1_0000_0000) | 0;
-    R[begin + ENTRY_K] = (k % 0x1_0000_0000) | 0;
+    R[begin + ENTRY_COMMIT_NO] = this.#commitNo | 0;
+    R[begin + ENTRY_K] = k | 0;
     this.#G[(begin + ENTRY_NOW) >> 1] = this.#now;
     this.#G[(begin + ENTRY_LINES) >> 1] = this.#F[this.#lines >> 1];
     R[begin + ENTRY_STAMP] = this.#stampLo;
@@ -352,8 +357,8 @@ export class Recorder {
   /** Of one that does not run: what is the case now. The input that is being handled keeps its own. */
   #headNow(begin: number, k: number): void {
     const R = this.#R;
-    R[begin + ENTRY_COMMIT_NO] = (this.#F[COMMIT_NO >> 1] % 0x1_0000_0000) | 0;
-    R[begin + ENTRY_K] = (k % 0x1_0000_0000) | 0;
+    R[begin + ENTRY_COMMIT_NO] = this.#F[COMMIT_NO >> 1] | 0;
+    R[begin + ENTRY_K] = k | 0;
     this.#G[(begin + ENTRY_NOW) >> 1] = this.#F[NOW];
     this.#G[(begin + ENTRY_LINES) >> 1] = 0;
     R[begin + ENTRY_STAMP] = this.#I[STAMP_LO];
