@@ -14,7 +14,7 @@ import { type Asker, Replies } from './replies.ts';
 import { Requests } from './requests.ts';
 import { ASK, LATE_REPLY } from './runtime-timers.ts';
 import type { Sends } from './sends.ts';
-import { serves } from './serves.ts';
+import { presenceOf } from './presence.ts';
 import type { Service } from './service.ts';
 import { REFUSED, SYSTEM_TAG } from './system-messages.ts';
 
@@ -79,7 +79,7 @@ export class FromServices {
       wheel: own.wheel,
       outages: own.outages,
       refuseFull: () => own.refuseFull(),
-      serves: node => serves(core, node),
+      presenceOf: node => presenceOf(core, node),
       undo: (error, name) => o.undo(error, name),
     });
     own.register(ASK, this.requests);
@@ -139,7 +139,7 @@ export class FromServices {
     if (isRequest(type, a)) {
       const text = `this message ended the process ${deaths} times and was set aside`;
       this.replies.refuse({ node: sender, a, b }, 'RUNTIME_SET_ASIDE', text);
-    } else this.#o.outgoing.words(sender, REFUSED, type, 0, []);
+    } else if (!this.requests?.answerSetAside(sender, type, a, b)) this.#o.outgoing.words(sender, REFUSED, type, 0, []);
   }
 }
 

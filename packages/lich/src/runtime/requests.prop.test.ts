@@ -3,9 +3,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Outcome, RequestWorld } from '../testing/request-world.ts';
+import type { Presence } from './presence.ts';
 
-const RUNS = process.env.LICH_SOAK ? 5_000 : 60;
+const RUNS = process.env.LICH_SOAK ? 5_000 : 40;
 const LOOK_MS = 1_000;
+const MEET_MS = 60_000;
 
 interface Asked {
   readonly n: number;
@@ -17,12 +19,15 @@ interface Asked {
   due: number;
   /** The server was out when the deadline was over. */
   wasOut: boolean;
+  /** Creation of the server's lanes; 0 = none yet. */
+  met: number;
   outcome: Outcome | undefined;
 }
 interface Model {
   asked: Asked[];
   told: number;
-  out: boolean;
+  presence: Presence;
+  met: number;
 }
 interface Real {
   world: RequestWorld;
@@ -102,8 +107,20 @@ const ask = fc
       if (cut === 'none' && full) same(handle, 0);
       if (cut === 'none' && !full) {
         const { a, b } = real.world.sent.at(-1)!;
-        const due = within === undefined ? Number.POSITIVE_INFINITY : real.world.now + within;
-        model.asked.push({ n, node, withinMs: within, handle: handle!, a, b, due, wasOut: false, outcome: undefined });
+        const due = real.world.now + (within ?? MEET_MS);
+        const { met } = model;
+        model.asked.push({
+          n,
+          node,
+          withinMs: within,
+          handle: handle!,
+          a,
+          b,
+          due,
+          wasOut: false,
+          met,
+          outcome: undefined,
+        });
         same(waiting(model).filter(asked => asked.a === a && asked.b === b).length, 1);
       }
       checkAll(model, real);
@@ -160,7 +177,10 @@ const answer = fc
   }));
 
 const time = fc
-  .record({ ms: fc.integer({ min: 0, max: 3_000 }), cut: fc.constantFrom<Cut>('none', 'none', 'throw', 'kill') })
+  .record({
+    ms: fc.oneof(fc.integer({ min: 0, max: 3_000 }), fc.constant(MEET_MS)),
+    cut: fc.constantFrom<Cut>('none', 'none', 'throw', 'kill'),
+  })
   .map(({ ms, cut }) => ({
     check: () => true,
     run(model: Model, real: Real) {
@@ -168,9 +188,13 @@ const time = fc
       const { told, thrown } = tellings(real, cut, world => world.run(now));
       const over = new Map<number, Outcome>();
       for (const asked of waiting(model).filter(one => one.due <= now)) {
-        if (model.out || asked.wasOut) {
-          asked.due = now + (model.out ? LOOK_MS : asked.withinMs!);
-          asked.wasOut = model.out;
+        const { presence, met } = model;
+        if (asked.withinMs === undefined && (asked.met === 0 || asked.met === met)) {
+          asked.due = now + MEET_MS;
+          asked.met = met;
+        } else if (asked.withinMs !== undefined && (presence === 'out' || (asked.wasOut && presence === 'in'))) {
+          asked.due = now + (presence === 'out' ? LOOK_MS : asked.withinMs);
+          asked.wasOut = presence === 'out';
         } else {
           asked.outcome = 'told';
           over.set(asked.n, 'RUNTIME_ASK_TIMEOUT');
@@ -194,12 +218,20 @@ const kill = fc.integer({ min: 0, max: 10_000 }).map(outMs => ({
   toString: () => `kill(out ${outMs} ms)`,
 }));
 
-const server = fc.boolean().map(out => ({
+const server = fc.constantFrom<Presence>('in', 'in', 'out', 'gone').map(presence => ({
   check: () => true,
   run(model: Model, real: Real) {
-    model.out = real.world.out = out;
+    model.presence = real.world.presence = presence;
   },
-  toString: () => `server(${out ? 'out' : 'in'})`,
+  toString: () => `server(${presence})`,
+}));
+
+const remade = fc.constantFrom(0, 5, 6).map(met => ({
+  check: () => true,
+  run(model: Model, real: Real) {
+    model.met = real.world.met = met;
+  },
+  toString: () => `remade(${met})`,
 }));
 
 const giveUp = fc.record({ which: fc.nat(), cut: fc.constantFrom<Cut>('none', 'none', 'throw', 'kill') }).map(o => ({
@@ -219,10 +251,13 @@ const giveUp = fc.record({ which: fc.nat(), cut: fc.constantFrom<Cut>('none', 'n
 test('each request comes to one outcome', { timeout: 600_000 }, () => {
   fc.assert(
     fc.property(
-      fc.commands([ask, ask, answer, answer, time, time, kill, server, giveUp], { maxCommands: 60, size: 'max' }),
+      fc.commands([ask, ask, answer, answer, time, time, kill, server, remade, giveUp], {
+        maxCommands: 60,
+        size: 'max',
+      }),
       commands => {
         const setup = (): { model: Model; real: Real } => ({
-          model: { asked: [], told: 0, out: false },
+          model: { asked: [], told: 0, presence: 'in', met: 5 },
           real: { world: new RequestWorld({ now: 1_000_000 }) },
         });
         fc.modelRun(setup, commands);

@@ -3,7 +3,9 @@
  * by the answer or by the deadline.
  *
  *   timer      number ASK, due = deadline
- *   payload    [server's node index | kind of who waits << 16][type as sent][a][b][c][withinMs, while the server is out]
+ *   payload    [server's node index | kind of who waits << 16][type as sent][a][b][c][withinMs]
+ *              withinMs < 0: the server was out when that was over; without a deadline (flag 1 << 31 in the first word) it
+ *              is the creation of the server's lanes that was met, and due is when to look at it again
  *
  *   request    type of the message, a = slot + 1, b = generation of the timer: above 0 in `a`, where a command has 0
  *   ANSWER     a, b as asked; the reply's struct
@@ -14,7 +16,8 @@
  *
  * An answer that names no waiting timer, or one that asked somebody else, is dropped: nobody waits any more. The deadline
  * is in service time: it stands still while the asker has no process, and where the server has none when it is over, it
- * begins anew once the server has one. After a timeout the outcome is unknown: the server may have done it, may do it
+ * begins anew once the server has one; not where the server was removed. Where the server's node is made anew, what was on
+ * its way is gone, and what has no deadline comes to the same. After a timeout the outcome is unknown: the server may have done it, may do it
  * yet, and its answer is dropped. */
 import { CodedError, type NamesOf, type Protocol, type ReplyOf, type SendOf } from '@lich/schema';
 import { FULL, idOf, tagOf } from '../bus/index.ts';
@@ -26,6 +29,7 @@ import type { Outages } from './outages.ts';
 import { MustWait } from './outgoing.ts';
 import { ASK, type RuntimeTimer } from './runtime-timers.ts';
 import type { Sends } from './sends.ts';
+import type { Presence } from './presence.ts';
 import type { Target } from './service.ts';
 import { ANSWER, REFUSAL } from './system-messages.ts';
 
@@ -99,8 +103,10 @@ export class RequestError extends CodedError {}
 
 const WITHIN_MAX = 2 ** 31 - 1;
 const NO_END = 0;
-/** Due then, what has no deadline. */
-const CENTURY_MS = 100 * 365 * 86_400_000;
+/** Without a deadline: so often it is looked whether the server is the one that was asked. */
+const MEET_MS = 60_000;
+/** In the first word. */
+const ENDLESS = 1 << 31;
 
 const NODE = 0;
 const TYPE = 1;
@@ -120,8 +126,7 @@ export interface RequestsOptions {
   readonly outages: Outages;
   /** Throws when no more timers may wait. */
   readonly refuseFull: () => void;
-  /** Has that node a process? */
-  readonly serves: (node: number) => boolean;
+  readonly presenceOf: (node: number) => Presence;
   /** Undo the open transaction, say so, and open another one. */
   readonly undo: (error: unknown, name: string) => void;
 }
@@ -158,11 +163,15 @@ export class Requests implements Asks, RuntimeTimer {
     const { outbox } = core.bus;
     const before = log.savepoint();
     try {
-      const slot = wheel.add(core.now, core.now + (withinMs || CENTURY_MS), ASK, WORDS, outages.totalMs);
+      const slot = wheel.add(core.now, core.now + (withinMs || MEET_MS), ASK, WORDS, outages.totalMs);
       const at = wheel.payloadAt(slot) / 4;
       const I = segment.i32;
       [I[at + NODE], I[at + TYPE], I[at + A], I[at + B], I[at + C]] = [node | (kind << 16), type, a, b, c];
       I[at + WITHIN] = withinMs;
+      if (withinMs === NO_END) {
+        I[at + NODE] |= ENDLESS;
+        I[at + WITHIN] = core.bus.inbox.metId(node);
+      }
       const record = outbox.claim(node, type, slot + 1, wheel.generationOf(slot), codec.bytes);
       if (record === FULL) {
         log.rollbackTo(before);
@@ -197,10 +206,8 @@ export class Requests implements Asks, RuntimeTimer {
   deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): boolean {
     if (type !== ANSWER && type !== REFUSAL) return false;
     const { wheel, undo } = this.#o;
-    const slot = a - 1;
-    const isMine =
-      wheel.isWaiting(slot) && wheel.generationOf(slot) === b && this.#isAsk(slot) && this.#nodeOf(slot) === sender;
-    if (!isMine) {
+    const slot = this.#find(sender, a, b);
+    if (slot < 0) {
       this.counts.dropped++;
       return true;
     }
@@ -220,6 +227,23 @@ export class Requests implements Asks, RuntimeTimer {
     return true;
   }
 
+  /** The request that this answers. @returns its slot; -1 when nobody waits for it any more */
+  #find(sender: number, a: number, b: number): number {
+    const { wheel } = this.#o;
+    const slot = a - 1;
+    const isMine =
+      wheel.isWaiting(slot) && wheel.generationOf(slot) === b && this.#isAsk(slot) && this.#nodeOf(slot) === sender;
+    return isMine ? slot : -1;
+  }
+
+  /** An answer kept ending the process: nobody is told. In a transaction. @returns false for a type that is none */
+  answerSetAside(sender: number, type: number, a: number, b: number): boolean {
+    if (type !== ANSWER && type !== REFUSAL) return false;
+    const slot = this.#find(sender, a, b);
+    if (slot >= 0) this.#o.wheel.remove(slot);
+    return true;
+  }
+
   /** @param answer made for the type that was asked */
   #tell(slot: number, answer: (type: number) => Answer): void {
     const waiter = this.#take(slot);
@@ -234,7 +258,7 @@ export class Requests implements Asks, RuntimeTimer {
     const { core, wheel } = this.#o;
     const { i32: I, u32: U } = core.store.segment;
     const at = wheel.payloadAt(slot) / 4;
-    const kept = { kind: I[at + NODE] >>> 16, type: I[at + TYPE], a: U[at + A], b: U[at + B], c: U[at + C] };
+    const kept = { kind: (I[at + NODE] >>> 16) & 0x7fff, type: I[at + TYPE], a: U[at + A], b: U[at + B], c: U[at + C] };
     wheel.remove(slot);
     return kept;
   }
@@ -245,23 +269,38 @@ export class Requests implements Asks, RuntimeTimer {
 
   /** The deadline is over. */
   fire(slot: number): void {
-    const { core, wheel, serves } = this.#o;
+    const { core, wheel, presenceOf } = this.#o;
     const { log, segment } = core.store;
     const at = wheel.payloadAt(slot) / 4;
     const within = segment.i32[at + WITHIN];
     const node = this.#nodeOf(slot);
-    const isOut = !serves(node);
-    if (isOut || within < 0) {
+    if ((segment.i32[at + NODE] & ENDLESS) !== 0) return this.#look(slot, at, node);
+    const presence = presenceOf(node);
+    const isOut = presence === 'out';
+    if (isOut || (within < 0 && presence === 'in')) {
       log.write(at + WITHIN, isOut ? -Math.abs(within) : -within);
       wheel.move(slot, core.now + (isOut ? LOOK_MS : -within));
       return;
     }
+    this.#timeOut(slot, node, presence === 'gone' ? 'is gone' : `has not answered in ${within} ms`);
+  }
+
+  /** Without a deadline. */
+  #look(slot: number, at: number, node: number): void {
+    const { core, wheel } = this.#o;
+    const { log, segment } = core.store;
+    const asked = segment.i32[at + WITHIN];
+    const met = core.bus.inbox.metId(node);
+    if (asked !== 0 && met !== asked)
+      return this.#timeOut(slot, node, 'was made anew, and what was on its way is gone');
+    if (met !== asked) log.write(at + WITHIN, met);
+    wheel.move(slot, core.now + MEET_MS);
+  }
+
+  #timeOut(slot: number, node: number, why: string): void {
     this.counts.timedOut++;
-    const name = core.directory.byIndex(node)?.name ?? `node ${node}`;
-    this.#tell(
-      slot,
-      type => new Refused('RUNTIME_ASK_TIMEOUT', `${what(type)}: ${name} has not answered in ${within} ms`),
-    );
+    const name = this.#o.core.directory.byIndex(node)?.name ?? `node ${node}`;
+    this.#tell(slot, type => new Refused('RUNTIME_ASK_TIMEOUT', `${what(type)}: ${name} ${why}`));
   }
 }
 

@@ -3,6 +3,7 @@
 import { int, protocol, request, state } from '@lich/schema';
 import { FULL, payloadCodec } from '../bus/index.ts';
 import { OwnMessages, ownFields } from '../runtime/own-messages.ts';
+import type { Presence } from '../runtime/presence.ts';
 import { type Answer, Requests } from '../runtime/requests.ts';
 import { ASK } from '../runtime/runtime-timers.ts';
 import { Sends } from '../runtime/sends.ts';
@@ -37,18 +38,28 @@ export class RequestWorld {
   readonly sent: Sent[];
   now: number;
   full = false;
-  out = false;
+  presence: Presence = 'in';
+  /** Creation of the servers' lanes. */
+  met = 5;
   /** What the waiter does, in its transaction. */
   work: (n: number, outcome: Outcome) => void = () => {};
   readonly #lanes = memorySegment({ regions: [{ name: 'data', bytes: 4096 }], name: 'lanes' });
   #claimed: Omit<Sent, 'n'>[] = [];
   #open: Sent[] = [];
 
-  constructor(o: { now: number; bytes?: Uint8Array; sent?: Sent[]; full?: boolean; out?: boolean }) {
+  constructor(o: {
+    now: number;
+    bytes?: Uint8Array;
+    sent?: Sent[];
+    full?: boolean;
+    presence?: Presence;
+    met?: number;
+  }) {
     this.now = o.now;
     this.sent = o.sent ?? [];
     this.full = o.full ?? false;
-    this.out = o.out ?? false;
+    this.presence = o.presence ?? 'in';
+    this.met = o.met ?? 5;
     this.segment = memorySegment({ regions: plan.regions, catalog: plan.catalog, ...(o.bytes && { bytes: o.bytes }) });
     this.store = openStore(this.segment, plan) as Store<any>;
     if (o.bytes !== undefined) this.store.recover();
@@ -71,6 +82,7 @@ export class RequestWorld {
         byIndex: (index: number) => ({ name: `bank-${index}`, index }),
       },
       bus: {
+        inbox: { metId: () => this.met },
         outbox: {
           claim: (node: number, type: number, a: number, b: number) => {
             if (this.full) return FULL;
@@ -109,7 +121,7 @@ export class RequestWorld {
       wheel: this.own.wheel,
       outages: this.own.outages,
       refuseFull: () => this.own.refuseFull(),
-      serves: () => !this.out,
+      presenceOf: () => this.presence,
       undo,
     });
     this.own.register(ASK, this.requests);
@@ -167,8 +179,8 @@ export class RequestWorld {
 
   /** What the next life finds, `outMs` later. */
   next(outMs: number, bytes = this.segment.u8.slice(0)): RequestWorld {
-    const { now, sent, full, out } = this;
-    const next = new RequestWorld({ now, bytes, sent, full, out });
+    const { now, sent, full, presence, met } = this;
+    const next = new RequestWorld({ now, bytes, sent, full, presence, met });
     if (outMs > 0) next.own.outage(now, now + outMs);
     next.now = now + outMs;
     return next;
