@@ -414,7 +414,7 @@ export class OwnMessages {
       },
       core.store.segment.u8.slice(at, at + bytes),
     );
-    if (message === undefined) this.#runtimeTimers.get(type & TYPE_MASK)?.setAside?.(slot);
+    if (message === undefined) this.#runtimeTimers.get(type & TYPE_MASK)?.suspend?.(slot);
     this.#drop(slot);
   }
 

@@ -28,7 +28,7 @@ import { HANDLED } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import type { Core } from './core.ts';
-import type { FlowAnswer } from './flows/engine.ts';
+import type { FlowAnswer } from './flows/answers.ts';
 import { LATER } from './from-services.ts';
 import { errorData } from './log.ts';
 import { MustWait, type Outgoing } from './outgoing.ts';

@@ -29,5 +29,5 @@ export interface RuntimeTimer {
   /** What `fire` did is undone, another transaction is open: take it out, or move it. */
   threw?(slot: number, error: unknown): void;
   /** It ended the process again and again, and is taken out. In a transaction. */
-  setAside?(slot: number): void;
+  suspend?(slot: number): void;
 }

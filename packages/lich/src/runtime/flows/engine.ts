@@ -11,7 +11,7 @@
  * Wake-ups are timers of own messages that are due at once, so they outlive kills, are blamed when they end the process,
  * and come in order with all other own messages. Generators live in this process alone: the next life makes them again from
  * the record, skips what is recorded, and goes on. */
-import type { MessageSpec, Protocol } from '@lich/schema';
+import type { Protocol } from '@lich/schema';
 import { RECORD_REF } from '@lich/schema';
 import type { Pool, Store, TimerWheel } from '../../state/index.ts';
 import type { Config } from '../config.ts';
@@ -24,24 +24,15 @@ import { refusePromise } from '../promise.ts';
 import { type Answer, type Asks, RequestError, type Waiter, type Waiting, WAITER } from '../requests.ts';
 import { FLOW, FLOW_LATE, type RuntimeTimer } from '../runtime-timers.ts';
 import type { Target } from '../service.ts';
+import { type FlowAnswers, Started, tellAsker } from './answers.ts';
 import type { FlowCode, FlowCodes } from './code.ts';
 import { guarded } from './context.ts';
 import { errorValue } from './errors.ts';
 import { Life, Lives, type Stuck } from './lives.ts';
 import { isCancelled, type Pending } from './run.ts';
 import { Again, Kind, type Outcome, type StepWhat } from './steps.ts';
-import { ASKER, CANCEL, type $Flow, type $FlowWake, FLOWS_MAX, idOfFlow, NO_OP, slotOfFlow } from './table.ts';
+import { CANCEL, type $Flow, type $FlowWake, FLOWS_MAX, idOfFlow, NO_OP, slotOfFlow } from './table.ts';
 import { encode } from './values.ts';
-
-/** Who is told what a flow gave. Both may throw MustWait. */
-export interface FlowAnswers {
-  player(me: object, n: number, message: MessageSpec, outcome: FlowAnswer): void;
-  service(to: { node: number; a: number; b: number }, message: MessageSpec, outcome: FlowAnswer): void;
-}
-/** What is answered. */
-export type FlowAnswer =
-  | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly code: string; readonly message: string };
 
 export interface FlowsOptions {
   readonly core: Core;
@@ -60,31 +51,6 @@ export interface FlowsOptions {
   readonly players: Pool<object> | undefined;
   readonly random: () => number;
   readonly counts: { failed: number };
-}
-
-/** What the handler of a message that starts a flow returns: the answer comes later. */
-export class Started {
-  readonly #flow: $Flow;
-  readonly id: number;
-
-  constructor(flow: $Flow, id: number) {
-    this.#flow = flow;
-    this.id = id;
-  }
-
-  /** @param n number of the player's request */
-  askedByPlayer(n: number): void {
-    this.#flow.asker = ASKER.player;
-    this.#flow.question.set(0, n);
-  }
-
-  askedByService({ node, a, b }: { node: number; a: number; b: number }): void {
-    const { question } = this.#flow;
-    this.#flow.asker = ASKER.service;
-    question.set(0, node);
-    question.set(1, a >>> 0);
-    question.set(2, b >>> 0);
-  }
 }
 
 /** An error keeps room in a record that is full. */
@@ -215,7 +181,7 @@ export class Flows implements Waiting {
       prepare: slot => this.#prepare(slot),
       fire: slot => this.#fire(slot),
       threw: (slot, error) => this.#thrown(slot, error),
-      setAside: slot => this.#setAside(slot),
+      suspend: slot => this.#suspend(slot),
     });
     return [
       [FLOW, timer(false)],
@@ -228,7 +194,12 @@ export class Flows implements Waiting {
     const { slot, generation, op } = this.#read(timer);
     if (op !== NO_OP) return;
     const flow = this.#pool.resolve(slot, generation);
-    if (flow !== undefined) this.#find(slot, generation, flow);
+    if (flow !== undefined && !this.#isOut(flow)) this.#find(slot, generation, flow);
+  }
+
+  /** It ended processes, and this one is as they were: it is not run until a life begins in order, or with other code. */
+  #isOut(flow: $Flow): boolean {
+    return flow.stuck === SET_ASIDE && this.#o.core.life.reason === 'crash';
   }
 
   #find(slot: number, generation: number, flow: $Flow): Life | Stuck {
@@ -275,7 +246,7 @@ export class Flows implements Waiting {
   }
 
   /** Its wake-up ended the process again and again. */
-  #setAside(timer: number): void {
+  #suspend(timer: number): void {
     const { slot, generation } = this.#read(timer);
     const flow = this.#pool.resolve(slot, generation);
     if (flow === undefined) return;
@@ -285,10 +256,11 @@ export class Flows implements Waiting {
   // One turn, in a transaction.
 
   #turn(flow: $Flow, slot: number, generation: number): void {
+    if (this.#isOut(flow)) return;
     const life = this.#find(slot, generation, flow);
     const stuck = life instanceof Life ? life.stuck : life;
     if (stuck !== undefined || !(life instanceof Life)) return this.#stick(flow, slot, generation, stuck!);
-    if (flow.stuck === 1) {
+    if (flow.stuck !== 0) {
       flow.stuck = 0;
       flow.why = '';
     }
@@ -467,7 +439,7 @@ export class Flows implements Waiting {
   #outcomeOf(flow: $Flow, slot: number, generation: number, op: number, answer: Answer): Outcome {
     const { failed } = answer;
     if (failed !== undefined) return { ok: false, error: new RequestError(failed.code, failed.message) };
-    const life = this.#find(slot, generation, flow);
+    const life = this.#isOut(flow) ? undefined : this.#find(slot, generation, flow);
     const what = life instanceof Life ? life.run.pending.get(op)?.step.what : undefined;
     try {
       if (what?.kind === Kind.call) return { ok: true, value: answer.of(what.to as Target<any>, what.name as never) };
@@ -525,7 +497,7 @@ export class Flows implements Waiting {
         core.log.error(`flow ${life.code.name}: what should undo it, or clean up, failed`, errorData(lost)),
       );
     if (outcome.ok && outcome.value instanceof Again) return this.#again(flow, life, outcome.value.payload);
-    this.#answer(flow, outcome);
+    tellAsker(this.#o, flow, life.code.name, outcome);
     const wasCancelled = !outcome.ok && isCancelled(outcome.error);
     if (!outcome.ok) {
       this.counts.failed++;
@@ -539,45 +511,6 @@ export class Flows implements Waiting {
     this.#dropWake(flow);
     this.#pool.destroy(flow);
     core.onCommit(() => this.#lives.forget(life));
-  }
-
-  #answer(flow: $Flow, outcome: Outcome): void {
-    const { answers, protocol, players } = this.#o;
-    const { asker, question } = flow;
-    const message = protocol.byName.get(this.#o.codes.find(flow.name)!.name)!;
-    if (asker === ASKER.nobody || message.reply === undefined) return;
-    const { log } = this.#store;
-    const before = log.savepoint();
-    const tell = (answer: FlowAnswer): void => {
-      if (asker === ASKER.service)
-        return answers.service(
-          { node: question.get(0), a: question.get(1) | 0, b: question.get(2) | 0 },
-          message,
-          answer,
-        );
-      const me = players?.resolve(flow.meSlot, flow.meGeneration);
-      if (me !== undefined) answers.player(me, question.get(0), message, answer);
-    };
-    const refuse = (error: unknown): void => {
-      const { code, coded, message: text } = errorValue(error);
-      // Coded errors are made to be read; what a bug says stays in the log.
-      tell(
-        code === undefined || !coded
-          ? { ok: false, code: 'RUNTIME_FLOW_FAILED', message: `${message.name} failed` }
-          : { ok: false, code, message: text },
-      );
-    };
-    if (!outcome.ok) return refuse(outcome.error);
-    try {
-      tell({ ok: true, value: outcome.value });
-    } catch (error) {
-      if (error instanceof MustWait) throw error;
-      log.rollbackTo(before);
-      this.#o.core.onCommit(() =>
-        this.#o.core.log.warn(`flow ${message.name}: what it returned is no answer`, errorData(error)),
-      );
-      refuse(error);
-    }
   }
 
   #again(flow: $Flow, life: Life, payload: unknown): void {
@@ -608,8 +541,8 @@ export class Flows implements Waiting {
   /** It cannot go on with this code: it waits, with all that is recorded, for a life that can. */
   #stick(flow: $Flow, slot: number, generation: number, { code, why }: Stuck): void {
     const { core } = this.#o;
-    const known = flow.stuck === 1 && flow.why === why;
-    flow.stuck = 1;
+    const known = flow.stuck !== 0 && flow.why === why;
+    flow.stuck = code === 'RUNTIME_SET_ASIDE' ? SET_ASIDE : 1;
     flow.why = why;
     this.#noteWake(flow, slot, generation);
     if (known) return;
@@ -622,6 +555,8 @@ export class Flows implements Waiting {
   }
 }
 
+/** `stuck` of a flow that ended the process again and again. */
+const SET_ASIDE = 2;
 const NOTHING = new Uint8Array(0);
 const DONE: Outcome = { ok: true, value: undefined };
 

@@ -15,8 +15,14 @@ const POINTS = [
   ...Array.from({ length: 9 }, (_, k) => `before-${k + 1}`),
   ...DOS.flatMap(step => [`in-${step}`, `after-${step}`]),
   ...['bank', 'hotel'].flatMap(name => [`${name}-in`, `${name}-after`]),
-  ...['effect-before', 'effect-after'],
-  ...['in-pay', 'after-pay', 'paid', 'charged', 'in-say', 'after-say'],
+  'effect-before',
+  'effect-after',
+  'in-pay',
+  'after-pay',
+  'paid',
+  'charged',
+  'in-say',
+  'after-say',
 ];
 /** Trips in which a process dies at a random moment, not at a point. */
 const RANDOM_KILLS = process.env.LICH_SOAK ? 500 : 3;

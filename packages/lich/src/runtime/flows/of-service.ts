@@ -11,7 +11,8 @@ import type { Asker } from '../replies.ts';
 import type { Service } from '../service.ts';
 import type { Pool } from '../../state/index.ts';
 import { FlowCodes } from './code.ts';
-import { type FlowAnswer, Flows } from './engine.ts';
+import type { FlowAnswer } from './answers.ts';
+import { Flows } from './engine.ts';
 import { flowTables } from './table.ts';
 
 /** Root entries of a service with flows. */

@@ -45,6 +45,7 @@ export class $Flow extends struct({
   cancelled: u8,
   /** 1 = its record was full once: what is left to do is done in as much room again. */
   full: u8,
+  /** 1 = it waits for other code, 2 = it ended the process again and again. */
   stuck: u8,
   question: array(u32, 4),
   params: bytes(),
