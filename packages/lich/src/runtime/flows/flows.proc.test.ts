@@ -29,6 +29,27 @@ const RANDOM_KILLS = process.env.LICH_SOAK ? 500 : 3;
 
 afterEach(removeTestDirs);
 
+test('a flow that ends the process is set aside, and the others go on', { timeout: 300_000 }, async () => {
+  const env = { TRIP_POINTS: Array(20).fill('none').join(','), TRIP_DIED: testDir(), TRIP_BAD: '1' };
+  const cluster = await LichUp.up(TOPOLOGY, testDir(), env);
+  try {
+    const trip = cluster.reader('trip-1');
+    await until(() => rootOf(trip).ended === 20);
+    const line = await cluster.logged('trip-1', 'flow bad is stuck');
+    expect(line.err.code).toBe('RUNTIME_SET_ASIDE');
+    const flows = (): any[] => trip.snapshot(r => [...r.pool('$flows').values()]);
+    expect(flows().map(({ name, stuck }) => [name, stuck])).toEqual([['bad', 2]]);
+    // It stays so over kills.
+    const epoch = trip.segment.epoch;
+    cluster.kill('trip-1');
+    await until(() => trip.segment.epoch > epoch);
+    expect(flows().map(({ name, stuck }) => [name, stuck])).toEqual([['bad', 2]]);
+    expect(trip.check()).toEqual([]);
+  } finally {
+    await cluster.stop();
+  }
+});
+
 test(`a flow killed at each of ${POINTS.length} points, and ${RANDOM_KILLS} times at random`, {
   timeout: 600_000,
 }, async () => {
