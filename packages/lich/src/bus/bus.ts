@@ -253,11 +253,18 @@ export class Bus {
     return words * 4;
   }
 
-  /** On private copies of all segments: pass over what senders wrote over before or while it was copied. Unlogged. */
-  skipOverwritten(): void {
+  /** Into detached segments: bring the lanes of all senders to this node. @returns false when some stayed as they were */
+  copyLanes(): boolean {
+    let isWhole = true;
     for (const [sender, segment] of this.#peerLanes.entries()) {
-      if (segment !== undefined) this.inbox.skipOverwritten(segment, sender);
+      if (segment?.detached) isWhole = this.inbox.copyLanes(segment, sender) && isWhole;
     }
+    return isWhole;
+  }
+
+  /** After it: pass over what senders wrote over before it was copied. Unlogged. */
+  skipOverwritten(): void {
+    for (const sender of this.#peerLanes.keys()) this.inbox.skipOverwritten(sender);
   }
 
   close(): void {

@@ -65,6 +65,21 @@ interface HeldLane {
   readonly mask: number;
 }
 
+/** A lane to this node, as its sender shows it. */
+interface HereLane {
+  readonly entry: number;
+  readonly laneId: number;
+  readonly tail: number;
+  readonly block: number;
+  readonly size: number;
+}
+
+/** One that was copied. */
+interface CopiedLane extends HereLane {
+  /** The tail in the sender's file after the copy; undefined = the lane was gone by then. */
+  readonly live: number | undefined;
+}
+
 export interface InboxOptions {
   readonly self: number;
   readonly state: Segment;
@@ -91,6 +106,8 @@ export class Inbox {
   readonly #dirty: Int32Array;
   #dirtyCount = 0;
   readonly #isDirty: Uint8Array;
+  /** By sender: in a rehearsal. */
+  readonly #copied = new Map<number, readonly CopiedLane[]>();
 
   constructor(o: InboxOptions) {
     this.#o = o;
@@ -262,6 +279,7 @@ export class Inbox {
   reload(): void {
     this.#held.fill(undefined);
     this.#failed.fill(0);
+    this.#copied.clear();
   }
 
   /** Words between the cursor and what the sender has shown. */
@@ -272,31 +290,62 @@ export class Inbox {
     return most;
   }
 
-  /** For private copies of both sides: where the sender has written over records behind the cursor by now, in its file, the
-   * cursor is set behind all of them. Unlogged. */
-  skipOverwritten(segment: Segment, sender: number): void {
+  /** Bring the lanes of a sender to this node into its detached segment. Where that was done before, and records behind the
+   * cursor are written over by now, what was brought then stays.
+   * @returns false when it stays */
+  copyLanes(segment: Segment, sender: number): boolean {
+    const head = this.headOf(sender);
+    const before = this.#copied.get(sender);
+    if (before !== undefined && before.some(lane => !this.#isWhole(segment, lane, head))) return false;
+    for (const name of ['out', 'in']) {
+      const { offset, bytes } = segment.regions.get(name)!;
+      segment.copyIn(offset, bytes);
+    }
+    const lanes = [...this.#lanesHere(segment)];
+    for (const { block, size } of lanes) segment.copyIn(block * 4, size * 4);
+    // Looked at after the copy: what was written over meanwhile is known by it.
+    const copied = lanes.map(lane => ({ ...lane, live: this.#liveTail(segment, lane) }));
+    this.#copied.set(sender, copied);
+    return true;
+  }
+
+  #isWhole(segment: Segment, lane: CopiedLane, head: number): boolean {
+    const live = this.#liveTail(segment, lane);
+    return live !== undefined && ((live - head) | 0) <= lane.size / 2;
+  }
+
+  #liveTail(segment: Segment, { entry, laneId }: HereLane): number | undefined {
+    const tail = segment.wordInFile(entry + OUT_TAIL);
+    return segment.wordInFile(entry + OUT_LANE) === laneId ? tail : undefined;
+  }
+
+  /** Where records behind the cursor were written over before they were copied, set the cursor behind all. Unlogged: for
+   * private copies of both sides. */
+  skipOverwritten(sender: number): void {
     const head = this.headOf(sender);
     let end = head;
     let isWhole = true;
-    for (const { entry, tail, size, laneId } of this.#lanesHere(segment)) {
-      if (((tail - end) | 0) > 0) end = tail;
+    for (const { tail, size, live } of this.#copied.get(sender) ?? []) {
       if (((tail - head) | 0) <= 0) continue;
-      const now = segment.wordInFile(entry + OUT_TAIL);
+      if (((tail - end) | 0) > 0) end = tail;
       // Less by half a lane: of what is being written now nothing is shown yet.
-      isWhole &&= segment.wordInFile(entry + OUT_LANE) === laneId && ((now - head) | 0) <= size / 2;
+      isWhole &&= live !== undefined && ((live - head) | 0) <= size / 2;
     }
+    this.#copied.delete(sender);
     if (!isWhole) this.#S[this.#o.words.in + sender] = end;
   }
 
   /** Entries of a sender's lanes to this node. */
-  *#lanesHere(segment: Segment): Generator<{ entry: number; tail: number; size: number; laneId: number }> {
+  *#lanesHere(segment: Segment): Generator<HereLane> {
     const I = segment.i32;
     const table = segment.regions.get('out')!;
     const first = table.offset / 4;
     for (let entry = first; entry < first + table.bytes / 4; entry += ENTRY_WORDS) {
       const laneId = Atomics.load(I, entry + OUT_LANE);
       if (laneId === 0 || Atomics.load(I, entry + OUT_PEER) !== this.#o.self) continue;
-      yield { entry, laneId, tail: Atomics.load(I, entry + OUT_TAIL), size: Atomics.load(I, entry + OUT_SIZE) };
+      const tail = Atomics.load(I, entry + OUT_TAIL);
+      const size = Atomics.load(I, entry + OUT_SIZE);
+      yield { entry, laneId, tail, size, block: Atomics.load(I, entry + OUT_BLOCK) };
     }
   }
 

@@ -98,13 +98,13 @@ export function coreLimits(limits: NodeLimits): Pick<CoreOptions, 'logBytes' | '
 export function serviceCore(
   service: Service,
   config: Parameters<typeof makeLogic>[1],
-  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log'> & { limits?: NodeLimits },
+  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log' | 'rehearse'> & { limits?: NodeLimits },
 ): Core {
   const limits = o.limits ?? {};
   const layout = serviceLayout(service, DEFAULT_LIMITS.nodes);
-  const { dir, name, id, log } = o;
+  const { dir, name, id, log, rehearse } = o;
   return new Core(
-    { dir, name, id, log, state: service.state, ...layout, ...coreLimits(limits) },
+    { dir, name, id, log, rehearse, state: service.state, ...layout, ...coreLimits(limits) },
     makeLogic(service, config, limits),
   );
 }
@@ -128,7 +128,7 @@ async function runService(
   const service = await loadService(loaded, spec.kind);
   const config = await loadConfig(loaded, spec.kind, service);
   const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
-  const limits = loaded.topology.entries.get(spec.kind)!.limits ?? {};
+  const { limits = {}, rehearse } = loaded.topology.entries.get(spec.kind)!;
   const { dir, kind, topologyFile } = spec;
   rememberProtocol(dir, service);
   if (spec.candidate !== undefined) await rememberOthers(dir, loaded);
@@ -137,7 +137,7 @@ async function runService(
   if (spec.candidate !== undefined && found === undefined) return;
   const standsBy = wordOf(spec, found);
   for (;;) {
-    const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits });
+    const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits, rehearse });
     await runCore(core, signal, end, standsBy);
     if (!core.lettingGo) return;
     offSignals(end);

@@ -34,7 +34,7 @@ const ROUNDS_MAX = 400;
 /** Enough for the optimising compiler. */
 const MESSAGES_MAX = 30_000;
 
-/** One rehearsal: `begin`, some time later `run` once, `end`. */
+/** One rehearsal: `begin`, `follow` for some time, `run` once, `end`. */
 export class Rehearsal {
   readonly #core: Core;
   readonly #isOver: () => boolean;
@@ -61,20 +61,38 @@ export class Rehearsal {
       if (error instanceof ShmError) return 'no room';
       throw error;
     }
-    const done = copyCommitted(segment, this.#isOver);
-    if (done === 'copied') this.#detached.push(segment);
+    const done = copyCommitted(segment, this.#isOver, () => this.#copyLanes());
+    if (done !== 'copied') this.#giveBack();
+    else {
+      this.#detached.push(segment);
+      this.#core.store.recover();
+    }
     return done;
   }
 
-  /** Bytes of records that have come since, for all senders. */
-  get waitingBytes(): number {
-    return this.#core.bus.waitingBytes();
+  /** What waits now may be all that there is time for: a lane under load is written over in milliseconds. */
+  #copyLanes(): void {
+    const { bus, lanes } = this.#core;
+    bus.inbox.reload();
+    for (const segment of [lanes, ...bus.peerLanes()]) {
+      segment.detach();
+      this.#detached.push(segment);
+    }
+    lanes.copyIn(0, lanes.sizeBytes);
+    bus.copyLanes();
+  }
+
+  /** Copy what has come since.
+   * @returns bytes of records to run; Infinity when no more can come, because it is written over */
+  follow(): number {
+    const { bus } = this.#core;
+    return bus.copyLanes() ? bus.waitingBytes() : Number.POSITIVE_INFINITY;
   }
 
   /** Run what has come, again and again, for about `ms`. */
   run(ms: number): Rehearsed {
     const core = this.#core;
-    const { bus, lanes, logic, log } = core;
+    const { bus, logic, log } = core;
     const beganMs = performance.now();
     const untilMs = beganMs + ms;
     const counts = { ...logic.counts };
@@ -83,13 +101,11 @@ export class Rehearsal {
     let rounds = 0;
     const isLate = (): boolean => performance.now() >= untilMs || this.#isOver();
     try {
-      for (const segment of [lanes, core.bells.segment, ...bus.peerLanes()]) {
-        segment.detach();
-        this.#detached.push(segment);
-        segment.copyIn(0, segment.sizeBytes);
-      }
+      const bells = core.bells.segment;
+      bells.detach();
+      this.#detached.push(bells);
+      bells.copyIn(0, bells.sizeBytes);
       core.bells.quiet();
-      core.store.recover();
       bus.skipOverwritten();
       core.life = { epoch: core.store.segment.epoch, reason: 'crash' };
       core.blame = new Blame(undefined, core.lock, 0, 0);
@@ -145,7 +161,11 @@ export class Rehearsal {
 
   /** The live segments again, read-only as before. */
   end(): void {
-    for (const segment of this.#detached.splice(0)) segment.giveBack();
+    this.#giveBack();
     this.#core.store.log.shut();
+  }
+
+  #giveBack(): void {
+    for (const segment of this.#detached.splice(0)) segment.giveBack();
   }
 }

@@ -56,7 +56,7 @@ export class Rehearsals {
     const nowMs = performance.now();
     if (this.#now === undefined) {
       if (nowMs >= this.#dueMs) this.#begin(nowMs);
-    } else if (nowMs - this.#begunMs >= WAIT_MS || this.#now.waitingBytes >= ENOUGH_BYTES) this.#run(nowMs);
+    } else if (this.#now.follow() >= ENOUGH_BYTES || nowMs - this.#begunMs >= WAIT_MS) this.#run(nowMs);
   }
 
   /** The lock is this process's: the live segments are wanted. */

@@ -28,6 +28,9 @@ export interface TopologyEntry {
   readonly count?: number;
   /** Warm standbys for each node. 0 or 1, default 0. */
   readonly standby?: number;
+  /** Do standbys run recent messages on a private copy of the state, so that their code is compiled before it is needed?
+   * Takes the memory of the state once more, for about a second. Default true. */
+  readonly rehearse?: boolean;
   /** Overrides of the service's config: an object, or a typed file relative to the topology file. */
   readonly config?: Readonly<Record<string, unknown>> | string;
   /** Segment sizes and the like of these nodes. */
@@ -92,6 +95,7 @@ const KNOWN = new Set([
   'run',
   'count',
   'standby',
+  'rehearse',
   'config',
   'limits',
   'memoryMiB',
@@ -132,6 +136,8 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
     }
     wholeNumber(`${name}.count`, count, 1, 255);
     wholeNumber(`${name}.standby`, standby, 0, 1);
+    if (entry.rehearse !== undefined && typeof entry.rehearse !== 'boolean')
+      bad(`${name}.rehearse`, `is ${String(entry.rehearse)}`, 'true or false');
     if (typeof run !== 'string' && standby > 0)
       bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
     if (entry.config !== undefined) checkConfig(name, entry);

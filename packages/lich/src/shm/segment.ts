@@ -274,6 +274,10 @@ export class Segment {
     this.#read(0, this.#bitmap + this.regions.get('reserved')!.bytes);
   }
 
+  get detached(): boolean {
+    return this.#detached;
+  }
+
   /** Copy those pages of a range of the file that were reserved at `detach`. @remarks About 5 GB/s */
   copyIn(offset: number, bytes: number): void {
     if (!this.#detached) throw new TypeError(`${this.path} is not detached`);
