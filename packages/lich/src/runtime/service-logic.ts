@@ -15,7 +15,7 @@ import {
   Writer,
   writeEpoch,
 } from '@lich/schema';
-import { HANDLED, HOLD, idOf, type PayloadCodec, payloadCodec, rootWord, tagOf } from '../bus/index.ts';
+import { HANDLED, HOLD, type PayloadCodec, payloadCodec, rootWord, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Pool } from '../state/index.ts';
 import { CUR, REQUEUED, TICK } from './blame.ts';
@@ -43,7 +43,7 @@ import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
-import { INPUT, REFUSED, SYSTEM_NAMES, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import { INPUT, REFUSED, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
 
 /** What a service adds to the layout of its node's state. */
 export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
@@ -437,19 +437,14 @@ export class ServiceLogic implements Logic, ContextHost {
     return ticker === undefined ? Number.POSITIVE_INFINITY : this.#core.now + ticker.inMs();
   }
 
-  /** What a type word says, for people. */
-  nameOf(type: number): string {
-    const name = tagOf(type) === this.#tag ? this.#service.protocol.messages[idOf(type)]?.name : undefined;
-    return name ?? SYSTEM_NAMES.get(type) ?? `${idOf(type)} of protocol tag ${tagOf(type)}`;
+  get protocol(): Protocol {
+    return this.#service.protocol;
   }
 
   // What a recording says is done again: one input, over the state before it.
 
-  /** The state is another one than this process knows, and so may be its messages. */
-  again(what: 'bind'): void;
-  again(what: 'tick' | 'own'): boolean;
-  again(what: 'show', mostOps: number): boolean;
-  again(what: 'bind' | 'tick' | 'own' | 'show', mostOps = 0): boolean | void {
+  /** `bind`: the state is another one than this process knows, and so may be its messages. */
+  again(what: 'bind' | 'tick' | 'own' | 'show', mostOps = 0): boolean {
     if (what === 'tick') this.#tick();
     else if (what === 'own') return this.#own?.again() ?? false;
     else if (what === 'show') {

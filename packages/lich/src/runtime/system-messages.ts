@@ -16,7 +16,7 @@
  * its slot and generation in the gateway's pool, a player by those in the scene's: neither side keeps a table of the
  * other's, so nothing has to be rebuilt when one of them dies. */
 import type { Protocol } from '@lich/schema';
-import { typeOf } from '../bus/index.ts';
+import { idOf, tagOf, typeOf } from '../bus/index.ts';
 
 /** The tag of the runtime's own messages; protocol tags are below it. */
 export const SYSTEM_TAG = 0xffff;
@@ -32,8 +32,13 @@ export const REFUSED = typeOf(SYSTEM_TAG, 8);
 export const ANSWER = typeOf(SYSTEM_TAG, 9);
 export const REFUSAL = typeOf(SYSTEM_TAG, 10);
 
-/** For people. */
-export const SYSTEM_NAMES: ReadonlyMap<number, string> = new Map([
+/** What a type word says, for people. */
+export function nameOfType(protocol: Protocol, type: number): string {
+  const name = tagOf(type) === tagOfProtocol(protocol) ? protocol.messages[idOf(type)]?.name : undefined;
+  return name ?? SYSTEM_NAMES.get(type) ?? `${idOf(type)} of protocol tag ${tagOf(type)}`;
+}
+
+const SYSTEM_NAMES: ReadonlyMap<number, string> = new Map([
   [JOIN, 'JOIN'],
   [INPUT, 'INPUT'],
   [LEAVE, 'LEAVE'],

@@ -19,6 +19,7 @@ import { lanesHash } from '../node-layout.ts';
 import { NOW } from '../node-words.ts';
 import type { Life } from '../service.ts';
 import type { ServiceLogic } from '../service-logic.ts';
+import { nameOfType } from '../system-messages.ts';
 import { isRun, KIND_NAMES, LIFE, MESSAGE, OWN, PATCH, REASONS, SHOW, TICK } from './format.ts';
 import type { Input, Inputs } from './inputs.ts';
 import { InputCounter, type InputWords, inputWords } from './recorder.ts';
@@ -346,7 +347,7 @@ export class Replay {
     const name = KIND_NAMES[input.kind] ?? `kind ${input.kind}`;
     if (input.kind === MESSAGE) {
       const sender = this.#core.directory.byIndex(input.sender)?.name ?? `node ${input.sender}`;
-      return `${name} ${this.#logic.nameOf(input.type)} from ${sender}`;
+      return `${name} ${nameOfType(this.#logic.protocol, input.type)} from ${sender}`;
     }
     if (input.kind === LIFE) return `life ${input.next}, ${REASONS[input.type] ?? '?'}`;
     if (input.kind === PATCH) return `${name} of ${input.words} words`;
