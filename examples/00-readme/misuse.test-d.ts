@@ -163,3 +163,37 @@ const reply = await game.ask('buy', { kind: 7 });
 void reply.count;
 // @ts-expect-error the answer has a count, nothing else
 void reply.price;
+
+// ---- flows
+
+const rest = { walk() {}, hit() {}, respawn() {} };
+service('arena', {
+  ...arena,
+  on: rest,
+  flows: {
+    *buy(ctx) {
+      // @ts-expect-error a flow has no state: it is run again over its record, and sees state in ctx.do alone
+      ctx.state.round = 2;
+      // @ts-expect-error nor the player
+      ctx.me.gold -= 1;
+      const me = yield* ctx.do(t => t.me);
+      // @ts-expect-error a record does not leave ctx.do
+      me.gold -= 1;
+      // @ts-expect-error ctx.do is one transaction: a promise belongs into ctx.effect
+      (yield* ctx.do(async () => 1)).toFixed();
+      return { count: 1 };
+    },
+  },
+});
+
+service('arena', {
+  ...arena,
+  on: rest,
+  flows: {
+    // @ts-expect-error the answer has a field of the wrong type
+    *buy(ctx) {
+      yield* ctx.sleep(1);
+      return { count: 'one' };
+    },
+  },
+});

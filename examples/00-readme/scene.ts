@@ -1,5 +1,6 @@
 /** The rules. One message, one transaction; a kill -9 loses nothing and repeats nothing. */
 import { service } from 'lich';
+import bank from './bank.ts';
 import { Arena, State } from './game.ts';
 
 export default service('arena', {
@@ -33,15 +34,25 @@ export default service('arena', {
       ctx.publish('died', { name: who.name });
       ctx.after(3_000, 'respawn', { who });
     },
-    buy({ me, config }, { kind }) {
-      me.gold -= config.potion;
-      if (me.gold < 0) throw new Error(`not enough gold for kind ${kind}`); // undoes the line above, answers an error
-      const item = me.bag.get(kind) ?? me.bag.set(kind, { kind, count: 0 });
-      item.count++;
-      return { count: item.count };
-    },
     respawn(_, { who }) {
       if (who) who.hp = 100;
+    },
+  },
+  flows: {
+    // What waits. It sees state in ctx.do alone; a kill resumes it in the middle.
+    *buy(ctx, { kind }) {
+      const price = yield* ctx.do(({ me, config }) => {
+        me.gold -= config.potion;
+        if (me.gold < 0) throw new Error(`not enough gold for kind ${kind}`); // undoes the line above, answers an error
+        return config.potion;
+      });
+      ctx.onUndo(() => ctx.do(({ me }) => void (me.gold += price))); // if the bank refuses, or does not answer
+      yield* ctx.call(bank, 'charge', { amount: price }, { withinMs: 5_000 });
+      const count = yield* ctx.do(({ me }) => {
+        const item = me.bag.get(kind) ?? me.bag.set(kind, { kind, count: 0 });
+        return ++item.count;
+      });
+      return { count };
     },
   },
 });
