@@ -1,6 +1,7 @@
 export * from '@lich/schema';
 export {
   type Again,
+  type Answer,
   type CallOptions,
   type Context,
   type FlowBranch,
@@ -8,11 +9,13 @@ export {
   type FlowGenerator,
   type FlowSpec,
   FlowStepError,
+  type HandlerAskOptions,
   type Life,
   type LifeReason,
   type Log,
   type PlayerContext,
   type Random,
+  RequestError,
   RuntimeError,
   type Service,
   service,

@@ -28,8 +28,12 @@ export class HandlerAsks implements Waiting {
     this.#spec = spec;
     this.#context = context;
     for (const name of Object.keys(spec.answers ?? {})) {
-      this.#names.set(hashOfName(name), name);
-      this.#hashes.set(name, hashOfName(name));
+      const hash = hashOfName(name);
+      const other = this.#names.get(hash);
+      if (other !== undefined)
+        throw new RuntimeError('RUNTIME_BAD_SERVICE', `answers.${name} and answers.${other} have one hash: rename one`);
+      this.#names.set(hash, name);
+      this.#hashes.set(name, hash);
     }
     asks.register(WAITER.handler, this);
   }
@@ -56,7 +60,6 @@ export class HandlerAsks implements Waiting {
   }
 }
 
-/** Two names of one hash are refused when the service is defined. */
-export function hashOfName(name: string): number {
+function hashOfName(name: string): number {
   return Number.parseInt(hashOf(name).slice(-8), 16);
 }

@@ -22,7 +22,9 @@ export {
   readQuarantined,
   type RecordEntry,
 } from './quarantine.ts';
+export type { HandlerAskOptions } from './handler-asks.ts';
 export type { Random } from './random.ts';
+export { type Answer, RequestError } from './requests.ts';
 export { type Difference, firstDifference } from './record/compare.ts';
 export { KIND_NAMES } from './record/format.ts';
 export { type Input, Inputs } from './record/inputs.ts';
