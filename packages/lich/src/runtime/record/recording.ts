@@ -42,7 +42,8 @@ export function recordRequest(dir: string, name: string): RecordRequest | undefi
 export function requestRecord(dir: string, name: string, ringBytes: number | undefined): void {
   const path = recordRequestPath(dir, name);
   if (ringBytes === undefined) return fs.rmSync(path, { force: true });
-  if (!isRing(ringBytes)) throw new RangeError(`a ring of ${String(ringBytes)} bytes: want a power of two, 64 KiB to 1 GiB`);
+  if (!isRing(ringBytes))
+    throw new RangeError(`a ring of ${String(ringBytes)} bytes: want a power of two, 64 KiB to 1 GiB`);
   fs.mkdirSync(join(dir, 'record'), { recursive: true, mode: 0o700 });
   fs.writeFileSync(`${path}.${process.pid}`, `${JSON.stringify({ ringBytes })}\n`, { mode: 0o600 });
   fs.renameSync(`${path}.${process.pid}`, path);
