@@ -1,0 +1,270 @@
+/** Kills the owner of a world of records again and again, and takes the time to the first message that the next owner
+ * handles: from before the kill to inside the handler, on the clock that all processes share. Under load it also takes the
+ * time of that owner's first 1,000 messages, beside those of the owner before. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { state, u32 } from '@lich/schema';
+import { FULL, HANDLED, idOf, nodeId, payloadCodec, typeOf } from 'lich/bus';
+import { Core, createLog, type Logic, type SupervisorEvent, tagOfProtocol } from 'lich/runtime';
+import { nowNs } from 'lich/shm';
+import { type Measured, median } from '../lib/bench.ts';
+import { Helper, scratchDir } from '../lib/tools.ts';
+import { calm } from './proc.ts';
+import { figuresOf, KillerProtocol, RECORDS_VARIABLE, recordsOf, type TakeoverInput, WorldProtocol } from './world.ts';
+
+/** What goes on at the kill: nothing, as many messages as can be handled, or both cores busy with something else too. */
+export type At = 'rest' | 'load' | 'hogs';
+
+export interface OursInput extends TakeoverInput {
+  /** Which topology. */
+  readonly kind: 'warm' | 'unrehearsed' | 'cold';
+  readonly at: At;
+}
+
+/** Messages on their way at most while a load is kept up. */
+const WINDOW = 256;
+const COUNTED = 1_000;
+/** Times of one life that are kept. */
+const KEPT = 1_000_000;
+
+interface Handled {
+  readonly n: number;
+  readonly atNs: number;
+  readonly epoch: number;
+  readonly records: number;
+}
+
+const door = { resolve: () => undefined };
+const probe = payloadCodec(WorldProtocol.byName.get('probe')!.layout, door);
+const handled = payloadCodec(KillerProtocol.byName.get('handled')!.layout, door);
+const PROBE = typeOf(tagOfProtocol(WorldProtocol), WorldProtocol.byName.get('probe')!.id);
+const HANDLED_ID = KillerProtocol.byName.get('handled')!.id;
+
+/** The killer's node: sends probes, waits for answers. */
+class Killer {
+  readonly core: Core;
+  #answered: ((answer: Handled) => void) | undefined;
+  #n = 0;
+  #loads = false;
+  #waiting = 0;
+  /** Times of the messages handled by the present owner and by the one before, ns. */
+  #epoch = 0;
+  times: number[] = [];
+  timesBefore: number[] = [];
+  #reached: { count: number; tell: () => void } | undefined;
+
+  constructor(dir: string) {
+    const log = createLog('killer', line => process.stderr.write(line));
+    const logic: Logic = {
+      deliver: (_sender, type, _a, _b, lanes, word) => {
+        if (idOf(type) === HANDLED_ID) this.#hear(handled.read(lanes, word * 4) as unknown as Handled);
+        return HANDLED;
+      },
+      created() {},
+      resumed() {},
+      step: () => this.#keepUp(),
+      nextMs: () => Number.POSITIVE_INFINITY,
+      isWaiting: () => false,
+      open() {},
+      close() {},
+    };
+    this.core = new Core(
+      { dir, name: 'killer-1', id: nodeId(1, 1, 200, 1), state: state({ unused: u32 }), log },
+      () => logic,
+    );
+  }
+
+  /** Begin, and go on until `core.stop()`.
+   * @returns once it serves, with the promise of its end */
+  async start(): Promise<{ ended: Promise<void> }> {
+    let serves = (): void => {};
+    const serving = new Promise<void>(resolve => (serves = resolve));
+    const ended = this.core.run(() => serves());
+    await serving;
+    return { ended };
+  }
+
+  #hear(answer: Handled): void {
+    this.#waiting--;
+    if (answer.epoch !== this.#epoch) {
+      this.#epoch = answer.epoch;
+      this.timesBefore = this.times;
+      this.times = [];
+    }
+    if (this.times.length < KEPT) this.times.push(answer.atNs);
+    if (this.#reached !== undefined && this.times.length >= this.#reached.count) {
+      this.#reached.tell();
+      this.#reached = undefined;
+    }
+    if (answer.n === this.#n) this.#answered?.(answer);
+  }
+
+  /** Send as many as may be on their way. @returns how many were sent */
+  #keepUp(): number {
+    if (!this.#loads) return 0;
+    const count = WINDOW - this.#waiting;
+    for (let k = 0; k < count; k++) this.#send(++this.#n);
+    return Math.max(0, count);
+  }
+
+  load(on: boolean): void {
+    this.#loads = on;
+    this.core.kick();
+  }
+
+  /** Wait until the present owner, or the next one, has handled so many. */
+  handled(count: number): Promise<void> {
+    this.times = [];
+    return this.more(count);
+  }
+
+  /** The same, counted from the life's beginning. */
+  more(count: number): Promise<void> {
+    return new Promise(tell => (this.#reached = { count, tell }));
+  }
+
+  ask(): Promise<Handled> {
+    const n = ++this.#n;
+    const answer = new Promise<Handled>(resolve => (this.#answered = resolve));
+    this.#send(n);
+    this.core.bus.publish();
+    return answer;
+  }
+
+  #send(n: number): void {
+    const { core } = this;
+    const world = core.directory.byName('world-1').index;
+    this.#waiting++;
+    core.transact(() => {
+      const at = core.bus.outbox.claim(world, PROBE, 0, 0, probe.bytes);
+      if (at === FULL) throw new Error('the lane to the world is full');
+      probe.write(core.lanes, at * 4, { n });
+      core.bus.outbox.commitClaim();
+    });
+  }
+}
+
+/** The processes of the world, as the supervisor tells of them. */
+class World {
+  readonly helper: Helper;
+  readonly #log: string;
+  readonly #alive = new Set<number>();
+  #changed: (() => void) | undefined;
+  owner = 0;
+
+  constructor(dir: string, file: string) {
+    this.#log = join(dir, 'logs/world-1.log');
+    this.helper = new Helper(join(import.meta.dirname, 'cluster.js'), { dir, file });
+    this.helper.process.on('message', said => this.#hear(said as SupervisorEvent));
+    // What it starts must not outlive us, however we end.
+    process.once('exit', () => {
+      for (const pid of this.#alive) kill(pid);
+    });
+  }
+
+  #hear(event: SupervisorEvent): void {
+    if (event.type === 'started') this.#alive.add(event.pid);
+    else if (event.type === 'exited') this.#alive.delete(event.pid);
+    else if (event.type === 'ready' || event.type === 'takeover') this.owner = event.pid;
+    else if (event.type === 'gaveUp') throw new Error(`${event.node} gave up, see ${event.logFile}`);
+    this.#changed?.();
+  }
+
+  /** Wait until somebody serves. */
+  async ready(): Promise<void> {
+    while (this.owner === 0) await new Promise<void>(resolve => (this.#changed = resolve));
+  }
+
+  /** Wait until so many processes live, one of them the owner, and the standby is as ready as it will be. */
+  async settled(kind: OursInput['kind'], isCalm: boolean): Promise<void> {
+    const processes = kind === 'cold' ? 1 : 2;
+    while (this.#alive.size !== processes || !this.#alive.has(this.owner)) {
+      await new Promise<void>(resolve => (this.#changed = resolve));
+    }
+    for (const pid of this.#alive) {
+      if (pid !== this.owner) await this.#says(pid, kind === 'warm' ? 'rehearsed' : 'standing by');
+      if (isCalm) await calm(pid);
+    }
+  }
+
+  /** On a busy machine a process may be quiet because it has not got so far. */
+  async #says(pid: number, words: string): Promise<void> {
+    const said = (line: string): boolean =>
+      line.includes(`"pid":${pid},`) && line.includes(`"msg":"${words}"`) && !line.includes('"messages":0,');
+    while (this.#alive.has(pid) && !readFileSync(this.#log, 'utf8').split('\n').some(said)) {
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended already
+  }
+}
+
+async function withHogs<T>(
+  busy: boolean,
+  fn: (let_: (signal: 'SIGCONT' | 'SIGSTOP') => void) => Promise<T>,
+): Promise<T> {
+  const hogs = busy ? ([0, 1] as const).map(cpu => new Helper(join(import.meta.dirname, 'hog.js'), { cpu })) : [];
+  for (const hog of hogs) await hog.next();
+  const tell = (signal: 'SIGCONT' | 'SIGSTOP'): void => hogs.forEach(hog => void hog.process.kill(signal));
+  tell('SIGSTOP');
+  try {
+    return await fn(tell);
+  } finally {
+    for (const hog of hogs) await hog.end('SIGKILL');
+  }
+}
+
+export default async function takeover({ mib, kills, kind, at }: OursInput): Promise<Measured> {
+  const dir = scratchDir();
+  const records = recordsOf(mib);
+  process.env[RECORDS_VARIABLE] = String(records);
+  const world = new World(dir, join(import.meta.dirname, `${kind}.topology.js`));
+  const killer = new Killer(dir);
+  const { ended } = await killer.start();
+  await world.ready();
+  while ((await killer.ask()).records < records) await new Promise(resolve => setTimeout(resolve, 100));
+  const gaps: number[] = [];
+  const firsts: number[] = [];
+  const steady: number[] = [];
+  await withHogs(at === 'hogs', async tell => {
+    for (let k = 0; k < kills; k++) {
+      killer.load(true);
+      await world.settled(kind, false);
+      if (at === 'load') await killer.handled(20 * COUNTED);
+      else {
+        killer.load(false);
+        await world.settled(kind, true);
+      }
+      const before = await killer.ask();
+      tell('SIGCONT');
+      if (at === 'hogs') await new Promise(resolve => setTimeout(resolve, 100 + (k % 10) * 7));
+      const from = nowNs();
+      kill(world.owner);
+      let answer = await killer.ask();
+      // The old owner may have taken it before it died: then it was not the first message of the next one.
+      while (answer.epoch === before.epoch) answer = await killer.ask();
+      tell('SIGSTOP');
+      if (at === 'load' && killer.times.length < COUNTED) await killer.more(COUNTED);
+      if (answer.records !== records) throw new Error(`${answer.records} of ${records} records are left`);
+      gaps.push((killer.times[0] - from) / 1e6);
+      if (at !== 'load') continue;
+      firsts.push((killer.times[COUNTED - 1] - killer.times[0]) / COUNTED / 1e3);
+      const last = killer.timesBefore;
+      for (let end = last.length - 1; end >= COUNTED; end -= COUNTED)
+        steady.push((last[end] - last[end - COUNTED]) / COUNTED / 1e3);
+    }
+  });
+  killer.load(false);
+  await world.helper.end();
+  killer.core.stop();
+  await ended;
+  const figures = figuresOf(gaps);
+  if (at !== 'load') return { figures };
+  return { figures: { ...figures, firstUs: median(firsts), steadyUs: median(steady) } };
+}
