@@ -300,7 +300,8 @@ describe('code with other messages', () => {
     });
     const next = new World({ protocol: after, dir, bytes: w.segment.u8.slice(0) });
     expect(next.run(1_000_005)).toEqual(['a 0', 'c 2', 'a 10', 'c 12']);
-    const aside = readdirSync(`${dir}/aside`).map(file => JSON.parse(readFileSync(`${dir}/aside/${file}`, 'utf8')));
+    const folders = readdirSync(`${dir}/quarantine`);
+    const aside = folders.map(id => JSON.parse(readFileSync(`${dir}/quarantine/${id}/entry.json`, 'utf8')));
     const numbers = aside.map(({ payload }) => Buffer.from(payload as string, 'base64').readDoubleLE(0));
     expect(numbers.sort((a, b) => a - b)).toEqual([1, 3, 11, 13]);
     // Both ways, and with new ones in between.

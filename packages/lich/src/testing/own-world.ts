@@ -78,6 +78,7 @@ export class World {
       beginHooks() {},
       dropHooks() {},
       recording: {},
+      directory: { all: () => [] },
       acquit() {},
       transact(fn: () => void) {
         log.begin();
