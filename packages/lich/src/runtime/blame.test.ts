@@ -177,6 +177,19 @@ describe('the verdict', () => {
     expect(blame(deaths, note).verdict(1_000 + ms)).toBe(verdict);
   });
 
+  it('waits for what is said of something smaller, from the second death on', () => {
+    for (const [deaths, said, verdict] of [
+      [1, 'wait', 'run'],
+      [2, 'wait', 'wait'],
+      [2, 'run', 'run'],
+      [2, undefined, 'set aside'],
+    ] as const) {
+      const b = blame(deaths, abort);
+      b.smaller = () => said;
+      expect(b.verdict(1_000)).toBe(verdict);
+    }
+  });
+
   it('knows its suspect, and nobody once that is over', () => {
     const b = blame(2, kill);
     expect([b.isSuspect(4, 160), b.isSuspect(4, 161), b.isSuspect(5, 160), b.over]).toEqual([

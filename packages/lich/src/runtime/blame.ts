@@ -87,8 +87,9 @@ export function diedByItself(note: ExitNote): boolean {
 /** The one suspect of this life. */
 export class Blame {
   readonly suspect: Suspect | undefined;
-  /** Is something smaller to be judged first: a record that was visited within the message? Then the message waits. */
-  smaller: () => boolean = () => false;
+  /** Is something smaller to be judged first: a record that was visited within the message? Then this is what happens to
+   * the message with so many deaths. */
+  smaller: (tries: number) => Verdict | undefined = () => undefined;
   /** The process that died. */
   readonly lastPid: number;
   readonly #lock: OwnerLock;
@@ -116,7 +117,7 @@ export class Blame {
    * @param nowMs a clock that does not stand still */
   verdict(nowMs: number): Verdict {
     const { tries } = this.suspect!;
-    return tries >= OWN_DEATHS && this.smaller() ? 'wait' : this.judge(tries, nowMs);
+    return (tries < OWN_DEATHS ? undefined : this.smaller(tries)) ?? this.judge(tries, nowMs);
   }
 
   /** What to do with who caused so many deaths. */

@@ -19,7 +19,7 @@ import { array, type Fields, hashOf, recordRefOf, u32 } from '@lich/schema';
 import { rootWord } from '../bus/index.ts';
 import { type Pool, WORDS } from '../state/index.ts';
 import { SITE_MESSAGE, SITE_RESUME, SITE_SPREAD, SITE_TICK, SITE_WALK, TRIES_MAX } from '../state/internal.ts';
-import { OWN_DEATHS } from './blame.ts';
+import { KILL_DEATHS, OWN_DEATHS } from './blame.ts';
 import type { Core } from './core.ts';
 import { errorData } from './log.ts';
 import { MustWait } from './outgoing.ts';
@@ -141,6 +141,7 @@ export class Suspects {
     // A standby has been through this in its rehearsal.
     for (const pool of this.#pools) pool.visits.forget();
     this.#waits = false;
+    const isFresh = segment.i32[WORDS.VISIT_SLOT] >>> 3 !== 0;
     this.#suspect = countVisit(segment.i32, (pool, slot) => this.#generationOf(pool, slot));
     visits.tries = segment.i32[WORDS.VISIT_SLOT] & TRIES_MAX;
     if (this.#suspect === undefined && visits.tries > 0) this.#forget();
@@ -151,8 +152,11 @@ export class Suspects {
     this.#waits = suspect.tries >= OWN_DEATHS;
     const { slot, generation, site } = suspect;
     this.#pools[suspect.pool]!.visits.except(slot, { generation, skip: this.#waits, site });
-    // A message that died with it waits for this verdict.
-    blame.smaller = () => this.#waits && blame.judge(suspect.tries, performance.now()) === 'set aside';
+    // A message that died with it waits for this verdict; if it has more deaths, some of them by chance, it runs again.
+    blame.smaller = tries => {
+      if (this.#waits && blame.judge(suspect.tries, performance.now()) === 'set aside') return 'wait';
+      return isFresh && suspect.tries < tries && tries < KILL_DEATHS ? 'run' : undefined;
+    };
   }
 
   #generationOf(pool: number, slot: number): number {
