@@ -50,6 +50,7 @@ function say(event: DeployEvent, dryRun: boolean): void {
     case 'back':
       print(`${event.node.padEnd(12)} old code    pid ${event.pid}`);
       break;
+    case 'served':
     case 'done':
   }
 }

@@ -39,6 +39,11 @@ const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'what nodes wrote, in the order of time',
     run: async args => (await import('./logs.ts')).logs(args),
   },
+  dev: {
+    usage: 'dev <topology.ts> [--dir DIR] [--keep]',
+    summary: 'the same, and whoever saves a file deploys it into the running state',
+    run: async args => (await import('./up.ts')).up(args, true),
+  },
   size: {
     usage: 'size <topology.ts>',
     summary: 'bytes per service and pool, and whether they fit here',

@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError } from '@lich/schema';
 import { listSegments, runtimeDir } from '../shm/index.ts';
-import { RuntimeError, Supervisor, type SupervisorEvent } from '../runtime/index.ts';
+import { type DevEvent, DevLoop, RuntimeError, Supervisor, type SupervisorEvent } from '../runtime/index.ts';
 import { eventLine } from './events.ts';
 import { removeAll } from './rm.ts';
 import { print } from './text.ts';
 import { traps } from './traps.ts';
 import { UsageError } from './usage.ts';
 
-/** `lich up`: run a topology in the foreground until SIGINT, SIGTERM, SIGHUP or `lich stop`; a second signal kills.
+/** `lich up`, and `lich dev`: run a topology in the foreground until SIGINT, SIGTERM, SIGHUP or `lich stop`; a second signal kills.
  * @returns the exit code */
-export async function up(args: readonly string[]): Promise<number> {
+export async function up(args: readonly string[], dev = false): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -33,16 +33,20 @@ export async function up(args: readonly string[]): Promise<number> {
   sayWhatWasLeft(left, dir);
   for (const trap of traps(dir)) print(`warning: ${trap}`);
   const startedMs = performance.now();
-  const supervisor = new Supervisor({ file, dir, orphanMs, onEvent: say });
+  const supervisor = new Supervisor({ file, dir, orphanMs, onEvent: say, spares: dev });
   let ask!: () => void;
   const signalled = new Promise<{ keep: boolean }>(resolve => (ask = () => resolve({ keep: false })));
   const stopAsked = Promise.race([signalled, supervisor.stopAsked]);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask);
   let code = 0;
   let keep = values.keep;
+  let loop: DevLoop | undefined;
   try {
     const started = await Promise.race([supervisor.start().then(() => 'started' as const), stopAsked]);
-    if (started === 'started') sayReady(supervisor, (performance.now() - startedMs) / 1000);
+    if (started === 'started') {
+      sayReady(supervisor, (performance.now() - startedMs) / 1000);
+      if (dev) loop = develop(supervisor, file);
+    }
     const asked = await stopAsked;
     keep ||= asked.keep;
   } catch (error) {
@@ -57,6 +61,7 @@ export async function up(args: readonly string[]): Promise<number> {
     }
     code = 1;
   }
+  loop?.close();
   print('ending …');
   let killed = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -75,6 +80,23 @@ export async function up(args: readonly string[]): Promise<number> {
   } else removeAll(dir);
   supervisor.release();
   return killed ? 130 : code;
+}
+
+/** Watch the sources. */
+function develop(supervisor: Supervisor, file: string): DevLoop {
+  const prepare = (): void => supervisor.prepareSpares();
+  prepare();
+  print('watching: save a file to deploy it');
+  const { deployer, loaded } = supervisor;
+  return new DevLoop({ file, built: loaded!, deployer, onEvent: sayDev, onIdle: prepare });
+}
+
+function sayDev(event: DevEvent): void {
+  if (event.type === 'saved')
+    print(`${event.services.join(', ').padEnd(12)} deployed    ${event.ms} ms after it was saved`);
+  else if (event.type === 'refused') print(`not deployed: ${event.why}`);
+  else if (event.type === 'types') print(event.output === '' ? 'types: all well' : `types:\n${event.output}`);
+  else if (event.type === 'back') print(`${event.node.padEnd(12)} old code    pid ${event.pid}`);
 }
 
 function sayReady(supervisor: Supervisor, seconds: number): void {

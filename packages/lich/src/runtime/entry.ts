@@ -1,5 +1,19 @@
 /** `node entry.js <json of a NodeSpec>`: the process of one node. Alone in its file, because it awaits: what a service
- * imports must not wait for the service. */
+ * imports must not wait for the service. With `{ "spareOf": … }` it loads what every service needs and is told later. */
 import { type NodeSpec, runNode } from './node-process.ts';
 
-await runNode(JSON.parse(process.argv[2] ?? '{}') as NodeSpec);
+const said = JSON.parse(process.argv[2] ?? '{}') as NodeSpec | { spareOf: string };
+if ('spareOf' in said) {
+  const orphaned = (): never => process.exit(0);
+  process.once('disconnect', orphaned);
+  const told = new Promise<NodeSpec>(resolve =>
+    process.once('message', spec => {
+      process.off('disconnect', orphaned);
+      // Not at once: Node is still looking at what came in.
+      setImmediate(() => process.disconnect());
+      resolve(spec as NodeSpec);
+    }),
+  );
+  await import(new URL('../index.js', import.meta.url).href);
+  await runNode(await told);
+} else await runNode(said);

@@ -97,3 +97,4 @@ export { coreLimits, lanesOf, nodePlan } from './node-plan.ts';
 export { type Phase, phaseOf, PHASES } from './node-words.ts';
 export { type DeployEvent, Deployer, type DeployHost, type DeployOptions, type DeployResult } from './deploy/deploy.ts';
 export type { DeployOutlook } from './deploy/outlook.ts';
+export { type DevEvent, DevLoop, type DevOptions } from './deploy/dev.ts';

@@ -26,6 +26,7 @@
  *    198  accusedSlot owner                                               |
  *    200  accusedGeneration owner                                         |
  *    208  contained  owner   what was set aside, deaths, inspector           | runtime/supervised.ts
+ *    272  handed     owner   1 = the last owner let go in order         | runtime/let-go.ts
  *   1008  …          shm     clean mark, epoch
  *
  * `cut` is followed by the words that the keeper needs with it. */

@@ -19,9 +19,10 @@ export class LichUp {
     dir: string,
     env: Readonly<Record<string, string>> = {},
     args: readonly string[] = ['--keep'],
+    verb: 'up' | 'dev' = 'up',
   ) {
     this.dir = dir;
-    this.process = spawn(process.execPath, [LICH, 'up', topology, '--dir', dir, ...args], {
+    this.process = spawn(process.execPath, [LICH, verb, topology, '--dir', dir, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });

@@ -50,6 +50,8 @@ export interface DeployHost {
 export type DeployEvent =
   | { readonly type: 'outlook'; readonly outlook: DeployOutlook }
   | { readonly type: 'switched'; readonly node: string; readonly pid: number; readonly pauseMs: number }
+  /** All nodes of the service run the new code; its probation begins. */
+  | { readonly type: 'served'; readonly service: string }
   | { readonly type: 'probation'; readonly service: string; readonly ms: number }
   | { readonly type: 'back'; readonly node: string; readonly pid: number; readonly why: string }
   | { readonly type: 'done'; readonly service: string };
@@ -60,6 +62,8 @@ export interface DeployOptions {
   readonly setAside?: readonly string[];
   /** How long the new code has to live before the old process ends. Default 3,000. */
   readonly probationMs?: number;
+  /** Ends a probation early, and well. With it the nodes of a service go without a probation of the first one. */
+  readonly enough?: AbortSignal;
   readonly onEvent?: (event: DeployEvent) => void;
   /** Aborted: it is taken back. */
   readonly signal?: AbortSignal;
@@ -166,8 +170,10 @@ export class Deployer {
         pauseMs = Math.max(pauseMs, ms);
         outlooks.push(outlook);
         // What kills the first node should not get at the others.
-        if (switched.length === 1 && nodes.length > 1) await this.#probation(kind, switched, options);
+        if (switched.length === 1 && nodes.length > 1 && options.enough === undefined)
+          await this.#probation(kind, switched, options);
       }
+      options.onEvent?.({ type: 'served', service: kind });
       await this.#probation(kind, switched, options);
       host.adopt(kind, built);
       await Promise.all(switched.map(({ node, old }) => host.end(node, old)));
@@ -276,7 +282,7 @@ export class Deployer {
         if (ended !== undefined) refuse(`${node}: in its probation, ${this.#why(node, ended, sinceMs)}`);
       }
       if (options.signal?.aborted) refuse('it was called off');
-      if (performance.now() - startMs >= ms) return;
+      if (performance.now() - startMs >= ms || options.enough?.aborted) return;
       await sleep();
     }
   }

@@ -90,6 +90,7 @@ export function outlookOf(o: OutlookOptions): DeployOutlook {
 
 function changed(o: OutlookOptions, refused: string[]) {
   const plan = nodePlan(o.service, o.limits);
+  refused.push('the layout changed: stop the node, bring its state over with `lich migrate`, and start the new code');
   const outlook = examineNode({ dir: o.dir, name: o.name, plan });
   for (const line of outlook.unfit.list) refused.push(`${line}`);
   const more = outlook.unfit.count - outlook.unfit.list.length;
@@ -102,7 +103,11 @@ function changed(o: OutlookOptions, refused: string[]) {
 
 function vanishedOf({ service, before }: OutlookOptions, state: Parameters<typeof waitingOwn>[0]): Vanished[] {
   const known = new Set(service.protocol.messages.flatMap(message => [ownHash(message), ...formerHashes(message)]));
-  const names = new Map((before?.protocol.messages ?? []).map(message => [ownHash(message), message.name]));
+  const names = new Map(
+    (before?.protocol.messages ?? []).flatMap(message =>
+      [ownHash(message), ...formerHashes(message)].map(hash => [hash, message.name] as const),
+    ),
+  );
   return waitingOwn(state, hash => known.has(hash)).map(({ hash, count }) => ({ name: names.get(hash) ?? '', count }));
 }
 

@@ -1,6 +1,7 @@
 /** The processes of nodes, as a supervisor has them: its own children, and those that another supervisor started. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { isAlive, startTimeOf } from '../../shm/index.ts';
 
 /** How a process ended. Of an adopted one nobody says. */
@@ -47,7 +48,13 @@ export class NodeProcess {
     return new NodeProcess({ pid, startTime: startTimeOf(pid) ?? 0, startedMs: Date.now(), build, child });
   }
 
-  /** One that runs already. */
+  /** A child that runs already. */
+  static of(child: ChildProcess, build: string): NodeProcess {
+    const pid = child.pid ?? 0;
+    return new NodeProcess({ pid, startTime: startTimeOf(pid) ?? 0, startedMs: Date.now(), build, child });
+  }
+
+  /** One that runs already, and is no child of ours. */
   static adopt(o: { pid: number; startTime: number; startedMs: number; build: string }): NodeProcess {
     return new NodeProcess(o);
   }
@@ -102,5 +109,16 @@ export function privateBytes(pid: number): number {
     return (kib('RssAnon') + kib('VmSwap')) * 1024;
   } catch {
     return 0;
+  }
+}
+
+const WARM_UP_PRIORITY = 5;
+
+/** Warming up is polite to who serves. */
+export function lowerPriority(pid: number): void {
+  try {
+    setPriority(pid, WARM_UP_PRIORITY);
+  } catch {
+    // It has ended already.
   }
 }

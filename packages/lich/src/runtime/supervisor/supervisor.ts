@@ -7,7 +7,6 @@
  * One supervisor a directory, by the lock named `supervisor`. Children write to log files and have no pipe to this process:
  * killed, it is missed by nobody for `orphanMs`; the next one adopts what runs (run-file.ts, orphan.ts). */
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Bells, nsPid, OwnerLock, ShmError, SUPERVISOR } from '../../shm/index.ts';
@@ -29,7 +28,8 @@ import type { SupervisorEvent } from './events.ts';
 import { outputPath } from '../report/collector.ts';
 import { lastErrorIn } from './last-error.ts';
 import { Observation } from './observation.ts';
-import { isHeld, NodeProcess, privateBytes, type ProcessEnd } from './processes.ts';
+import { isHeld, lowerPriority, NodeProcess, privateBytes, type ProcessEnd } from './processes.ts';
+import { Spares } from './spares.ts';
 import { supervisorVerbs } from './verbs.ts';
 import { VIGIL_MS } from './vigil.ts';
 import { Watched } from './watched.ts';
@@ -43,6 +43,8 @@ export interface SupervisorOptions {
   /** How long nodes go on when this supervisor is killed and no other one comes. Default 30,000. */
   readonly orphanMs?: number;
   readonly onEvent?: (event: SupervisorEvent) => void;
+  /** Keep a process ready for each node of a service, so that a deploy waits for none to start. Default false. */
+  readonly spares?: boolean;
 }
 
 /** Somebody asked over the control socket that all be ended. */
@@ -56,7 +58,6 @@ const POLL_MS = 20;
 /** A new standby waits so long, that it does not take the processor from the one that is taking over. */
 const STANDBY_DELAY_MS = 1_000;
 const STOP_MS = 5_000;
-const WARM_UP_PRIORITY = 5;
 /** Who may not raise a priority again must not lower it: the standby will be needed. */
 const MAY_RAISE = process.geteuid?.() === 0;
 /** Deaths by these are somebody else's doing. */
@@ -72,6 +73,7 @@ export class Supervisor {
   /** What the control socket answers. */
   readonly verbs: Map<string, ControlVerb>;
   readonly deployer: Deployer;
+  #spares: Spares | undefined;
   readonly #file: string;
   readonly #orphanMs: number;
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
@@ -94,6 +96,7 @@ export class Supervisor {
     this.#file = o.file;
     this.#orphanMs = o.orphanMs ?? ORPHAN_MS;
     if (o.onEvent) this.#listeners.add(o.onEvent);
+    if (o.spares === true) this.#spares = new Spares();
     this.stopAsked = new Promise(resolve => (this.#askStop = resolve));
     this.#allEnded = new Promise(resolve => (this.#sayAllEnded = resolve));
     this.verbs = supervisorVerbs(this);
@@ -259,9 +262,8 @@ export class Supervisor {
       orphanMs: this.#orphanMs,
     };
     const log = openSync(outputPath(this.dir, plan.name), 'a', 0o600);
-    const { memoryMiB } = node.entry;
-    const heap = memoryMiB === undefined ? [] : [`--max-old-space-size=${memoryMiB}`];
-    const started = NodeProcess.start([...process.execArgv, ...heap, ENTRY, JSON.stringify(spec)], log, build);
+    const started =
+      (candidate && this.#spares?.take(plan.name, spec)) ?? NodeProcess.start(this.#argsFor(node, spec), log, build);
     closeSync(log);
     // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
     // So is one that may die again at once to everybody else.
@@ -269,6 +271,21 @@ export class Supervisor {
     this.#watch(node, started);
     if (started.pid !== 0) this.#say({ type: 'started', node: plan.name, pid: started.pid });
     return started;
+  }
+
+  #argsFor(node: Watched, said: object): string[] {
+    const { memoryMiB } = node.entry;
+    const heap = memoryMiB === undefined ? [] : [`--max-old-space-size=${memoryMiB}`];
+    return [...process.execArgv, ...heap, ENTRY, JSON.stringify(said)];
+  }
+
+  /** A spare for each node of a service that has none. */
+  prepareSpares(): void {
+    for (const node of this.#stopping ? [] : this.#nodes.values()) {
+      if (!node.isService) continue;
+      const said = { spareOf: node.name, dir: this.dir };
+      this.#spares?.prepare(node.name, this.#argsFor(node, said), outputPath(this.dir, node.name));
+    }
   }
 
   #exited(node: Watched, process: NodeProcess, end: ProcessEnd): void {
@@ -484,6 +501,7 @@ export class Supervisor {
    * until `release`. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#spares?.close();
     for (const timer of this.#timers) clearInterval(timer);
     const looks = setInterval(() => {
       for (const node of this.#nodes.values()) for (const process of node.processes) process.look();
@@ -575,12 +593,4 @@ function idFor(directory: Directory, plan: NodePlan): number {
   const sibling = known.find(node => node.name.startsWith(`${plan.kind}-`));
   const kind = sibling ? (sibling.id >>> 8) & 255 : 1 + Math.max(0, ...known.map(node => (node.id >>> 8) & 255));
   return nodeId(1, 1, kind, plan.instance);
-}
-
-function lowerPriority(pid: number): void {
-  try {
-    setPriority(pid, WARM_UP_PRIORITY);
-  } catch {
-    // It has ended already.
-  }
 }
