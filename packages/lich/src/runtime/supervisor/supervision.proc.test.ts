@@ -61,7 +61,7 @@ describe('a supervisor that is killed', () => {
     const two = await start(PAIR, dir);
     for (const node of (await ps(dir)).nodes) {
       const { processes, epoch } = before.get(node.name)!;
-      const pids = (all: PsNode['processes']) => all.map(({ pid }) => pid).sort();
+      const pids = (all: PsNode['processes']) => all.map(({ pid }) => pid).sort((a, b) => a - b);
       expect(pids(node.processes)).toEqual(pids(processes));
       expect(node.processes.every(({ isAdopted }) => isAdopted)).toBe(true);
       expect(node.epoch).toBe(epoch);
@@ -82,11 +82,11 @@ describe('a supervisor that is killed', () => {
     const one = await start(PAIR, dir);
     one.process.kill('SIGKILL');
     await one.ended;
-    const running = processesOf(dir).sort();
+    const running = processesOf(dir).sort((a, b) => a - b);
     const two = new LichUp(BANK, dir, {}, []);
     expect(await two.ended).toEqual({ code: 1, signal: null });
     expect(two.errors).toMatch(/RUNTIME_IN_USE: p[io]ng-1 runs in .* of .*pair\/topology\.ts/);
-    expect(processesOf(dir).sort()).toEqual(running);
+    expect(processesOf(dir).sort((a, b) => a - b)).toEqual(running);
     await expect(askSupervisor(dir, 'ps')).rejects.toMatchObject({ code: 'RUNTIME_NO_SUPERVISOR' });
     const stopped = execFileSync(process.execPath, [LICH, 'stop', '--dir', dir], { encoding: 'utf8' });
     expect(stopped).toMatch(/no supervisor ran in .*; 4 processes were ended in order/);
