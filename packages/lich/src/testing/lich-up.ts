@@ -20,9 +20,10 @@ export class LichUp {
     env: Readonly<Record<string, string>> = {},
     args: readonly string[] = ['--keep'],
     verb: 'up' | 'dev' = 'up',
+    node = process.execPath,
   ) {
     this.dir = dir;
-    this.process = spawn(process.execPath, [LICH, verb, topology, '--dir', dir, ...args], {
+    this.process = spawn(node, [LICH, verb, topology, '--dir', dir, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });
@@ -32,8 +33,13 @@ export class LichUp {
   }
 
   /** Start it, with `--keep`, and wait until all nodes serve. */
-  static async up(topology: string, dir: string, env?: Readonly<Record<string, string>>): Promise<LichUp> {
-    const up = new LichUp(topology, dir, env);
+  static async up(
+    topology: string,
+    dir: string,
+    env?: Readonly<Record<string, string>>,
+    node?: string,
+  ): Promise<LichUp> {
+    const up = new LichUp(topology, dir, env, undefined, 'up', node);
     await up.said('ready after');
     return up;
   }
@@ -92,6 +98,17 @@ export class LichUp {
     await until(() => find() !== undefined);
     return find();
   }
+}
+
+/** Lines of a log file and of what was rotated away from it, the oldest first. */
+export function logLines(dir: string, file: string): any[] {
+  const number = (name: string): number => Number(/\.(\d+)$/.exec(name)?.[1] ?? 0);
+  return fs
+    .readdirSync(`${dir}/logs`)
+    .filter(name => name === file || (name.startsWith(`${file}.`) && number(name) > 0))
+    .sort((a, b) => number(b) - number(a))
+    .flatMap(name => fs.readFileSync(`${dir}/logs/${name}`, 'utf8').split('\n').slice(0, -1))
+    .map(line => JSON.parse(line));
 }
 
 export async function until(what: () => boolean): Promise<void> {

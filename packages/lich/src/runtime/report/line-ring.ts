@@ -288,7 +288,8 @@ export class LineReader {
       const published = committed ?? ring.get(PUBLISHED);
       const to = committed === undefined ? published : Math.max(committed, ring.get(RING_HIGH));
       if (to - oldest > ring.size) continue;
-      const known = cursor <= to;
+      // Of a dead node more was read than was published.
+      const known = cursor >= ring.get(BASE) && cursor <= Math.max(to, ring.get(RING_HIGH));
       const from = known ? Math.max(cursor, oldest) : oldest;
       const lines: ReadLine[] = [];
       let next = from;
@@ -300,7 +301,7 @@ export class LineReader {
       }
       // Overtaken by the writer while it was copied: what was copied may be torn.
       if (ring.get(OLDEST) > from) continue;
-      return { lines, next: Math.max(next, from), lostBytes: known && cursor > 0 ? Math.max(0, oldest - cursor) : 0 };
+      return { lines, next: Math.max(next, from), lostBytes: known ? Math.max(0, oldest - cursor) : 0 };
     }
     return { lines: [], next: cursor, lostBytes: 0 };
   }
