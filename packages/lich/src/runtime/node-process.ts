@@ -16,6 +16,7 @@ import { createLog, errorData, type Log } from './log.ts';
 import { endWithoutSupervisor } from './orphan.ts';
 import { sayRunning } from './run-file.ts';
 import { ServiceLogic, serviceLayout } from './service-logic.ts';
+import { coreLimits } from './node-plan.ts';
 import type { Service } from './service.ts';
 import { tellInspected } from './supervised.ts';
 import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
@@ -80,18 +81,6 @@ function raisePriority(): void {
   } catch {
     // It was not lowered by our supervisor, then.
   }
-}
-
-/** What a node's limits mean for its segments. */
-export function coreLimits(limits: NodeLimits): Pick<CoreOptions, 'logBytes' | 'heapBytes' | 'bus'> {
-  return {
-    ...(limits.logBytes === undefined ? {} : { logBytes: limits.logBytes }),
-    ...(limits.heapBytes === undefined ? {} : { heapBytes: limits.heapBytes }),
-    bus: {
-      ...(limits.lanesBytes === undefined ? {} : { dataBytes: limits.lanesBytes }),
-      ...(limits.maxLaneBytes === undefined ? {} : { maxLaneBytes: limits.maxLaneBytes }),
-    },
-  };
 }
 
 /** A service's node, ready to run. */

@@ -31,6 +31,8 @@ export interface Rehearsed {
 /** Messages that one round takes at most: all of it has to be undone. */
 const ROUND_MESSAGES = 2_000;
 const ROUNDS_MAX = 400;
+const LOOK_MS = 20;
+const LOOK_BYTES = 1_024;
 /** Enough for the optimising compiler. */
 const MESSAGES_MAX = 30_000;
 
@@ -61,6 +63,7 @@ export class Rehearsal {
       if (error instanceof ShmError) return 'no room';
       throw error;
     }
+    this.#awaitMessages();
     const done = copyCommitted(segment, this.#isOver, () => this.#copyLanes());
     if (done !== 'copied') this.#giveBack();
     else {
@@ -68,6 +71,12 @@ export class Rehearsal {
       this.#core.store.recover();
     }
     return done;
+  }
+
+  /** Under a high load there is only what waits at the moment of the commit: look for one at which something does. */
+  #awaitMessages(): void {
+    const untilMs = performance.now() + LOOK_MS;
+    while (this.#core.bus.waitingBytes() < LOOK_BYTES && performance.now() < untilMs && !this.#isOver());
   }
 
   /** What waits now may be all that there is time for: a lane under load is written over in milliseconds. */

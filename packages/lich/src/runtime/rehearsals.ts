@@ -49,6 +49,11 @@ export class Rehearsals {
     }
   }
 
+  /** The lanes are to be followed closely. */
+  get follows(): boolean {
+    return this.#now !== undefined;
+  }
+
   /** Between two waits in the lock: do what is due. */
   step(): void {
     const core = this.#core;

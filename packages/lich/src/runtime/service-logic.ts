@@ -43,7 +43,7 @@ import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
 import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
-import { INPUT, REFUSED, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import { INPUT, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
 
 /** What a service adds to the layout of its node's state. */
 export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
@@ -74,11 +74,7 @@ const DELTA_OPS = 8_192;
 /** Without ticks, players are shown what changed so often. */
 const SHOW_HZ = 20;
 
-/** Words that may be logged for a message after its handler: its cursor, and what is said about it. */
-const ROOM_TO_FINISH = 16;
-
 type Payload = Readonly<Record<string, unknown>>;
-type Handler = (context: unknown, payload: unknown) => unknown;
 
 export class ServiceLogic implements Logic, ContextHost {
   readonly deliver = (

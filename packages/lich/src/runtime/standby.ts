@@ -6,6 +6,8 @@ import { Rehearsals } from './rehearsals.ts';
 
 /** The wait is cut into slices: in between, lanes and pages that are new since are mapped too. */
 const SLICE_MS = 100;
+/** While lanes are copied for a rehearsal. */
+const FOLLOWING_MS = 2;
 
 /** One process that waits. */
 export class Standby {
@@ -27,7 +29,7 @@ export class Standby {
       this.prepare();
       // Afterwards the lock says who we are: whom we wait for is asked before.
       this.ownerBefore = core.lock.lastOwner()?.pid ?? 0;
-      const took = core.lock.acquire(SLICE_MS);
+      const took = core.lock.acquire(rehearsals.follows ? FOLLOWING_MS : SLICE_MS);
       if (took !== 'timeout') {
         rehearsals.cut();
         return took;
