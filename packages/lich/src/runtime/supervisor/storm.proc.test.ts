@@ -1,5 +1,5 @@
 /** Supervisors and owners are killed at any moment, often both at once: nothing is lost or doubled, and at the end
- * everything has an owner, a standby and one supervisor. LICH_SOAK=1 makes it longer. */
+ * everything has an owner, a standby and one supervisor. LICH_SOAK=1 or LICH_ROUNDS make it longer. */
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import { removeTestDirs, testDir } from '../../testing/children.ts';
@@ -9,7 +9,7 @@ import type { Ps } from './verbs.ts';
 
 const BANK = fileURLToPath(new URL('../../testing/fixtures/bank/topology.ts', import.meta.url));
 const POISON = fileURLToPath(new URL('../../testing/fixtures/poison/topology.ts', import.meta.url));
-const ROUNDS = process.env.LICH_SOAK === '1' ? 100 : 4;
+const ROUNDS = Number(process.env.LICH_ROUNDS ?? (process.env.LICH_SOAK === '1' ? 100 : 4));
 const NODES = ['feeder-1', 'bank-1', 'audit-1'];
 
 let up: LichUp | undefined;
@@ -30,6 +30,7 @@ it('a storm of SIGKILLs on supervisors and owners', { timeout: 3_600_000 }, asyn
   const audit = up.reader('audit-1');
   for (let round = 0; round < ROUNDS; round++) {
     const before = rootOf(audit).last!;
+    if (round > 0 && round % 10 === 0) console.log(`round ${round}`);
     const victims = NODES.filter(() => random(2) === 0);
     // Sometimes while the next supervisor is still adopting.
     const killFirst = random(2) === 0;
