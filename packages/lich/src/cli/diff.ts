@@ -77,6 +77,7 @@ function isSame({ layout, root, pools }: Result): boolean {
   return layout.length + root.length === 0 && pools.every(pool => pool.added + pool.removed + pool.changed === 0);
 }
 
+/** @param limit records listed of each pool */
 export function compare(a: Source, b: Source, limit: number): Result {
   const layouts = [a.reader.layouts, b.reader.layouts] as const;
   return b.reader.snapshot(sb =>

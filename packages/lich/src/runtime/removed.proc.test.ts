@@ -21,7 +21,7 @@ test.each(['audit-1', 'bank-1', 'feeder-1'])(
     await until(() => rootOf(first.reader('audit-1')).last! > 500);
     await first.stop();
     const kept = rootOf(first.reader('audit-1'));
-    expect(removeNode(dir, name)).toHaveLength(3);
+    expect(removeNode(dir, name)).toHaveLength(4);
 
     const second = await LichUp.up(TOPOLOGY, dir);
     try {

@@ -1,7 +1,7 @@
 /** A C library whose memory is the segment, in a process that is killed again and again: its data is there, whole, and
  * agrees with the state that was committed with it. */
 import { join } from 'node:path';
-import { describe, expect } from 'vitest';
+import { describe } from 'vitest';
 import { overKills } from '../testing/killed-owner.test-bed.ts';
 
 describe('foreign code', () => {
@@ -11,6 +11,6 @@ describe('foreign code', () => {
     soak: 500,
     withinMs: 17,
     // Board, table, static data, stack, room for a name, and two for each name: nothing is left over.
-    also: (found, where) => expect(found.blocks, where).toBe(5 + 2 * (found.on as number)),
+    finds: ({ on }) => ({ blocks: 5 + 2 * (on as number) }),
   });
 });

@@ -12,8 +12,8 @@ export interface Kills {
   readonly soak: number;
   /** A life is killed some ms after it began to work, at most so many. */
   readonly withinMs: number;
-  /** What else has to hold at the begin of each life. */
-  also?(found: Answer, where: string): void;
+  /** What else each life finds at its begin: answers and their values. */
+  finds?(found: Answer): Partial<Answer>;
 }
 
 /** @param what it does over the kills, as a sentence without them */
@@ -36,7 +36,7 @@ export function overKills(what: string, o: Kills): void {
       expect(found.wrong, where).toEqual([]);
       expect(found.took, where).toBe(kill === 0 ? 'acquired' : 'died');
       expect(found.done, where).toBeGreaterThanOrEqual(done);
-      o.also?.(found, where);
+      expect(found, where).toMatchObject(o.finds?.(found) ?? {});
       done = found.done as number;
       if ((found.undone as number) > 0) cut++;
       if (kill < kills) await running.ask('churn', { seed: seed + kill });

@@ -1,6 +1,6 @@
 /** Builds and runs the single-stepper (stepper.c) on a live node. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attachSegment, type Segment } from '../../shm/index.ts';
@@ -43,7 +43,10 @@ function build(): string {
   const target = join(dirname(source), '../../../native/build/stepper');
   if (existsSync(target) && statSync(target).mtimeMs > statSync(source).mtimeMs) return target;
   mkdirSync(dirname(target), { recursive: true });
-  execFileSync(process.env.CC ?? 'cc', ['-O2', '-Wall', '-Wextra', '-o', target, source], { stdio: 'inherit' });
+  // Files of tests run side by side: none may start what another one's compiler is writing.
+  const mine = `${target}.${process.pid}`;
+  execFileSync(process.env.CC ?? 'cc', ['-O2', '-Wall', '-Wextra', '-o', mine, source], { stdio: 'inherit' });
+  renameSync(mine, target);
   return target;
 }
 
