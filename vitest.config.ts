@@ -29,7 +29,7 @@ export default defineConfig({
         KINDS.map(kind => `**/*.${kind}.test.ts`),
         120_000,
       ),
-      ...KINDS.map(kind => project(kind, [`${ROOTS}/**/*.${kind}.test.ts`], [], 600_000)),
+      ...KINDS.map(kind => project(kind, [`${ROOTS}/**/*.${kind}.test.ts`], [], 300_000)),
     ],
   },
 });

@@ -128,7 +128,7 @@ function parsed(text: string): Record<string, unknown> {
 
 /** `14:03:22.115 arena-1      warn  it is late {"ms":20}` */
 function pretty({ node, time, level, text }: Line): string {
-  const { level: _, time: __, pid: ___, name: ____, hostname: _____, msg, err, ...more } = parsed(text);
+  const { level: _, time: __, pid: ___, name: ____, hostname: _____, pos: ______, msg, err, ...more } = parsed(text);
   const at = time === 0 ? ' '.repeat(12) : new Date(time).toISOString().slice(11, 23);
   if (msg === undefined) return `${styled('dim', at)} ${node.padEnd(12)} ${styled('red', text)}`;
   const word = level >= LEVELS.error ? 'error' : level >= LEVELS.warn ? 'warn' : 'info';

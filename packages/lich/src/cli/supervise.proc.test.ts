@@ -40,11 +40,12 @@ it('beside one that runs', async () => {
   );
   expect(before.stdout.match(/^ +standby +\d+/gm)?.length).toBe(2);
 
-  const follow = spawn(process.execPath, [BIN, 'logs', '-f', 'pong-1', '-n', '0', '--dir', dir]);
+  const follow = spawn(process.execPath, [BIN, 'logs', '-f', 'pong-1', '-n', '1', '--dir', dir]);
   let followed = '';
   follow.stdout.on('data', chunk => (followed += String(chunk)));
+  await until(() => followed.includes('\n'));
   expect(lich(dir, 'kill', 'pong-1')).toMatchObject({ status: 0, stdout: `pong-1       killed      pid ${owner}\n` });
-  await until(() => /pong-1 +info +serving \{"epoch":2,"reason":"crash"/.test(followed));
+  await until(() => /pong-1 +info +serving \{"event":"life","epoch":2,"reason":"crash"/.test(followed));
   follow.kill();
 
   await up.said('taken over');
