@@ -24,7 +24,6 @@ export interface OursInput extends TakeoverInput {
 /** Messages on their way at most while a load is kept up. */
 const WINDOW = 256;
 const COUNTED = 1_000;
-let small = false;
 /** Times of one life that are kept. */
 const KEPT = 1_000_000;
 
@@ -44,7 +43,7 @@ const HANDLED_ID = KillerProtocol.byName.get('handled')!.id;
 /** The killer's node: sends probes, waits for answers. */
 class Killer {
   readonly core: Core;
-  #answered: ((answer: Handled) => void) | undefined;
+  #asked: { n: number; tell: (answer: Handled) => void } | undefined;
   #n = 0;
   #loads = false;
   #waiting = 0;
@@ -97,7 +96,7 @@ class Killer {
       this.#reached.tell();
       this.#reached = undefined;
     }
-    if (answer.n === this.#n) this.#answered?.(answer);
+    if (answer.n === this.#asked?.n) this.#asked.tell(answer);
   }
 
   /** Send as many as may be on their way. @returns how many were sent */
@@ -126,7 +125,7 @@ class Killer {
 
   ask(): Promise<Handled> {
     const n = ++this.#n;
-    const answer = new Promise<Handled>(resolve => (this.#answered = resolve));
+    const answer = new Promise<Handled>(tell => (this.#asked = { n, tell }));
     this.#send(n);
     this.core.bus.publish();
     return answer;
@@ -177,21 +176,23 @@ class World {
   }
 
   /** Wait until so many processes live, one of them the owner, and the standby is as ready as it will be. */
-  async settled(kind: OursInput['kind'], isCalm: boolean): Promise<void> {
+  async settled({ kind, size }: OursInput, isCalm: boolean): Promise<void> {
     const processes = kind === 'cold' ? 1 : 2;
     while (this.#alive.size !== processes || !this.#alive.has(this.owner)) {
       await new Promise<void>(resolve => (this.#changed = resolve));
     }
     for (const pid of this.#alive) {
-      if (pid !== this.owner) await this.#says(pid, kind === 'warm' ? 'rehearsed' : 'standing by');
+      if (pid !== this.owner) await this.#says(pid, kind === 'warm' ? 'rehearsed' : 'standing by', size === 'full');
       if (isCalm) await calm(pid);
     }
   }
 
   /** On a busy machine a process may be quiet because it has not got so far. */
-  async #says(pid: number, words: string): Promise<void> {
+  async #says(pid: number, words: string, withMessages: boolean): Promise<void> {
     const said = (line: string): boolean =>
-      line.includes(`"pid":${pid},`) && line.includes(`"msg":"${words}"`) && (small || !line.includes('"messages":0,'));
+      line.includes(`"pid":${pid},`) &&
+      line.includes(`"msg":"${words}"`) &&
+      !(withMessages && line.includes('"messages":0,'));
     while (this.#alive.has(pid) && !readFileSync(this.#log, 'utf8').split('\n').some(said)) {
       await new Promise(resolve => setTimeout(resolve, 20));
     }
@@ -221,8 +222,8 @@ async function withHogs<T>(
   }
 }
 
-export default async function takeover({ size, mib, kills, kind, at }: OursInput): Promise<Measured> {
-  small = size === 'small';
+export default async function takeover(input: OursInput): Promise<Measured> {
+  const { mib, kills, kind, at } = input;
   const dir = scratchDir();
   const records = recordsOf(mib);
   process.env[RECORDS_VARIABLE] = String(records);
@@ -237,11 +238,11 @@ export default async function takeover({ size, mib, kills, kind, at }: OursInput
   await withHogs(at === 'hogs', async tell => {
     for (let k = 0; k < kills; k++) {
       killer.load(true);
-      await world.settled(kind, false);
+      await world.settled(input, false);
       if (at === 'load') await killer.handled(20 * COUNTED);
       else {
         killer.load(false);
-        await world.settled(kind, true);
+        await world.settled(input, true);
       }
       const before = await killer.ask();
       tell('SIGCONT');
