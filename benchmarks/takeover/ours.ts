@@ -170,6 +170,13 @@ class World {
     this.#changed?.();
   }
 
+  /** SIGKILL the owner. Who dies is known before it is told: what is asked next is about those that are left. */
+  killOwner(): void {
+    this.#alive.delete(this.owner);
+    kill(this.owner);
+    this.owner = 0;
+  }
+
   /** Wait until somebody serves. */
   async ready(): Promise<void> {
     while (this.owner === 0) await new Promise<void>(resolve => (this.#changed = resolve));
@@ -248,7 +255,7 @@ export default async function takeover(input: OursInput): Promise<Measured> {
       tell('SIGCONT');
       if (at === 'hogs') await new Promise(resolve => setTimeout(resolve, 100 + (k % 10) * 7));
       const from = nowNs();
-      kill(world.owner);
+      world.killOwner();
       let answer = await killer.ask();
       // The old owner may have taken it before it died: then it was not the first message of the next one.
       while (answer.epoch === before.epoch) answer = await killer.ask();
