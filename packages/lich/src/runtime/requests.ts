@@ -23,6 +23,7 @@ import { CodedError, type NamesOf, type Protocol, type ReplyOf, type SendOf } fr
 import { FULL, idOf, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import { type TimerWheel, TYPE_MASK } from '../state/index.ts';
+import { arraysOf } from '../state/internal.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import type { Outages } from './outages.ts';
@@ -69,6 +70,8 @@ export interface Answer {
   of<Q extends Protocol, N extends NamesOf<Q, 'request'>>(to: Target<Q>, name: N): ReplyOf<Q, N>;
   /** The same as plain data: refs, which are to the server's records, as `{ slot, generation }`; in `of` undefined. */
   plain(to: Target<Protocol>, name: string): Record<string, unknown>;
+  /** As it came, for `Asks.plainOf` later on: [type as sent][the reply's struct]. @throws RequestError with what `failed` says */
+  raw(): Uint8Array;
 }
 
 /** Those of one kind that wait. */
@@ -94,6 +97,9 @@ export interface Asks {
   ): number;
   /** Nobody waits any more; what the server does about it stays done. In a transaction. @returns whether it still waited */
   giveUp(handle: number): boolean;
+  /** What `raw` of an answer gave, as `plain` would have.
+   * @throws RuntimeError `RUNTIME_UNKNOWN_MESSAGE` */
+  plainOf(to: Target<Protocol>, name: string, raw: Uint8Array): Record<string, unknown>;
   /** Before the first message of a life: who is told about requests of waiters of this kind. */
   register(kind: number, waiting: Waiting): void;
 }
@@ -194,6 +200,14 @@ export class Requests implements Asks, RuntimeTimer {
     if (slot < 0 || !this.#isAsk(slot)) return false;
     wheel.remove(slot);
     return true;
+  }
+
+  plainOf(to: Target<Protocol>, name: string, raw: Uint8Array): Record<string, unknown> {
+    const { buffer } = new Uint8Array(Math.ceil(raw.length / 16) * 16 + 16);
+    const mem = arraysOf(buffer);
+    mem.u8.set(raw.subarray(4));
+    const type = new DataView(raw.buffer, raw.byteOffset).getInt32(0, true);
+    return new Reply(this.#o.sends, type, mem as Segment, 0, raw.length - 4).plain(to, name);
   }
 
   #isAsk(slot: number): boolean {
@@ -323,6 +337,10 @@ class Refused implements Answer {
   plain(): never {
     throw new RequestError(this.failed.code, this.failed.message, { severity: 'warn' });
   }
+
+  raw(): never {
+    return this.plain();
+  }
 }
 
 /** [code's bytes][message's bytes][both as UTF-8] */
@@ -361,6 +379,14 @@ class Reply implements Answer {
 
   plain(to: Target<Protocol>, name: string): Record<string, unknown> {
     return this.#read(to, name, 'plainReply');
+  }
+
+  raw(): Uint8Array {
+    const at = this.#word * 4;
+    const raw = new Uint8Array(4 + this.#bytes);
+    new DataView(raw.buffer).setInt32(0, this.#type, true);
+    raw.set(this.#lanes.u8.subarray(at, at + this.#bytes), 4);
+    return raw;
   }
 
   #read(to: Target<Protocol>, name: string, as: 'reply' | 'plainReply'): Record<string, unknown> {

@@ -12,7 +12,6 @@
  * and come in order with all other own messages. Generators live in this process alone: the next life makes them again from
  * the record, skips what is recorded, and goes on. */
 import type { Protocol } from '@lich/schema';
-import { RECORD_REF } from '@lich/schema';
 import type { Pool, Store, TimerWheel } from '../../state/index.ts';
 import type { Config } from '../config.ts';
 import type { Core } from '../core.ts';
@@ -28,10 +27,11 @@ import { type FlowAnswers, Started, tellAsker } from './answers.ts';
 import type { FlowCode, FlowCodes } from './code.ts';
 import { guarded } from './context.ts';
 import { errorValue } from './errors.ts';
+import { GONE } from './gone.ts';
 import { Life, Lives, type Stuck } from './lives.ts';
 import { isCancelled, type Pending } from './run.ts';
 import { Again, Kind, type Outcome, type StepWhat } from './steps.ts';
-import { CANCEL, type $Flow, type $FlowWake, FLOWS_MAX, idOfFlow, NO_OP, slotOfFlow } from './table.ts';
+import { CANCEL, type $Flow, type $FlowWake, FLOWS_MAX, idOfFlow, NO_OP, RAW, slotOfFlow } from './table.ts';
 import { encode } from './values.ts';
 
 export interface FlowsOptions {
@@ -51,6 +51,11 @@ export interface FlowsOptions {
   readonly players: Pool<object> | undefined;
   readonly random: () => number;
   readonly counts: { failed: number };
+}
+
+/** An answer that nobody is there to read. */
+interface Raw {
+  readonly raw: Uint8Array;
 }
 
 /** An error keeps room in a record that is full. */
@@ -76,7 +81,7 @@ export class Flows implements Waiting {
     this.#store = o.core.store;
     this.#pool = this.#store.pools.get('$flows') as unknown as Pool<$Flow>;
     this.#wakes = this.#store.pools.get('$flowWakes') as unknown as Pool<$FlowWake>;
-    this.#lives = new Lives(o.codes, o.config);
+    this.#lives = new Lives(o);
     this.#inDo = guarded(o.context, () => this.#inside);
     o.asks.register(WAITER.flow, this);
   }
@@ -265,6 +270,7 @@ export class Flows implements Waiting {
       flow.why = '';
     }
     const { run } = life;
+    this.#putRead(flow, life);
     this.#takeBack(flow, life);
     if (run.outcome !== undefined) return this.#end(flow, life, run.outcome);
     let again = false;
@@ -378,7 +384,7 @@ export class Flows implements Waiting {
   // What comes of steps.
 
   /** What came of a step that was waited for. */
-  #settle(flow: $Flow, slot: number, generation: number, op: number, outcome: Outcome): void {
+  #settle(flow: $Flow, slot: number, generation: number, op: number, outcome: Outcome | Raw): void {
     const { waits } = flow;
     const k = waits.findIndex(wait => wait.op === op);
     if (k < 0) return;
@@ -389,11 +395,13 @@ export class Flows implements Waiting {
   }
 
   /** @returns false when the record is full: what is recorded then is that, but of a `do`, which is to be undone */
-  #record(flow: $Flow, op: number, kind: number, label: string, outcome: Outcome, what?: string): boolean {
+  #record(flow: $Flow, op: number, kind: number, label: string, outcome: Outcome | Raw, what?: string): boolean {
     const code = this.#o.codes.find(flow.name);
-    let failed = !outcome.ok;
+    const isRaw = 'raw' in outcome;
+    let failed = !isRaw && !outcome.ok;
     let value: Uint8Array;
-    if (outcome.ok) {
+    if (isRaw) value = outcome.raw;
+    else if (outcome.ok) {
       try {
         value = encode(outcome.value, what ?? `what ${label} of flow ${flow.name} gave`);
       } catch (error) {
@@ -408,9 +416,22 @@ export class Flows implements Waiting {
       value = encode(errorValue(this.#tooLong(code)), label);
       flow.full = 1;
     } else if (failed && code !== undefined && !this.#fits(flow, code, value.length)) flow.full = 1;
-    flow.steps.push({ op, kind, failed: failed ? 1 : 0, atMs: this.#o.core.now, label, value });
+    flow.steps.push({ op, kind, failed: failed ? 1 : isRaw ? RAW : 0, atMs: this.#o.core.now, label, value });
     flow.usedBytes += value.length;
     return true;
+  }
+
+  /** What answers say that were RAW until now. */
+  #putRead(flow: $Flow, life: Life): void {
+    for (const { at, outcome } of life.read) {
+      const step = flow.steps.get(at);
+      if (step.failed !== RAW) continue;
+      const value = outcome.ok ? encode(outcome.value, step.label) : encode(errorValue(outcome.error), step.label);
+      flow.usedBytes += value.length - step.value.length;
+      step.value = value;
+      step.failed = outcome.ok ? 0 : 1;
+    }
+    if (life.read.length > 0) this.#o.core.onCommit(() => void (life.read.length = 0));
   }
 
   /** A record that was full once has as much room again, for what undoes the flow. */
@@ -436,18 +457,19 @@ export class Flows implements Waiting {
     this.#settle(flow, slot, generation, op, this.#outcomeOf(flow, slot, generation, op, answer));
   }
 
-  #outcomeOf(flow: $Flow, slot: number, generation: number, op: number, answer: Answer): Outcome {
+  /** As it came, unless the flow is in memory and up to date: its generator does not run in a transaction. */
+  #outcomeOf(flow: $Flow, slot: number, generation: number, op: number, answer: Answer): Outcome | Raw {
     const { failed } = answer;
     if (failed !== undefined) return { ok: false, error: new RequestError(failed.code, failed.message) };
-    const life = this.#isOut(flow) ? undefined : this.#find(slot, generation, flow);
-    const what = life instanceof Life ? life.run.pending.get(op)?.step.what : undefined;
+    const life = this.#lives.peek(slot, generation);
+    const isThere = life?.stuck === undefined && life?.turn === flow.turn && life.fed === flow.steps.length;
+    const what = isThere ? life.run.pending.get(op)?.step.what : undefined;
+    if (what?.kind !== Kind.call) return { raw: answer.raw() };
     try {
-      if (what?.kind === Kind.call) return { ok: true, value: answer.of(what.to as Target<any>, what.name as never) };
+      return { ok: true, value: answer.plain(what.to as Target<any>, what.name) };
     } catch (error) {
       return { ok: false, error };
     }
-    const error = new RuntimeError('RUNTIME_FLOW_DIFFERS', 'an answer came, and the code does not ask any more');
-    return { ok: false, error };
   }
 
   // Effects.
@@ -559,19 +581,3 @@ export class Flows implements Waiting {
 const SET_ASIDE = 2;
 const NOTHING = new Uint8Array(0);
 const DONE: Outcome = { ok: true, value: undefined };
-
-/** In place of a player who has left. */
-const GONE: object = new Proxy(
-  {},
-  {
-    get(_, key) {
-      if (key === RECORD_REF || typeof key === 'symbol') return undefined;
-      return refuseGone();
-    },
-    set: () => refuseGone(),
-  },
-);
-
-function refuseGone(): never {
-  throw new RuntimeError('RUNTIME_PLAYER_GONE', 'the player that this flow is for has left', { severity: 'warn' });
-}

@@ -2,12 +2,14 @@
  * any more. Nothing here is in the state; what a record says and what the code then asks for is compared, step by step. */
 import { RuntimeError } from '../errors.ts';
 import type { Config } from '../config.ts';
+import type { Asks } from '../requests.ts';
 import { type FlowCode, type FlowCodes } from './code.ts';
 import { FlowCtx } from './context.ts';
-import { errorOf } from './errors.ts';
+import { errorOf, errorValue } from './errors.ts';
 import { FlowRandom } from './random.ts';
 import { nameOfStep, Run } from './run.ts';
-import { CANCEL, type $Flow, idOfFlow } from './table.ts';
+import type { Kind, Outcome, Step, StepWhat } from './steps.ts';
+import { CANCEL, type $Flow, idOfFlow, RAW } from './table.ts';
 import { decode } from './values.ts';
 
 /** Flows whose generators stay in memory; what is beyond is begun again from its record when it goes on. */
@@ -29,10 +31,14 @@ export class Life {
   /** Entries of its record that it knows. */
   fed = 0;
   stuck: Stuck | undefined;
+  /** Entries that were RAW, and what they say. */
+  readonly read: { readonly at: number; readonly outcome: Outcome }[] = [];
+  readonly #asks: Asks;
   /** Effects that run, by the number of their step. */
   readonly effects = new Map<number, AbortController>();
 
-  constructor(slot: number, generation: number, flow: $Flow, code: FlowCode, config: Config) {
+  constructor(slot: number, generation: number, flow: $Flow, code: FlowCode, { config, asks }: LivesOptions) {
+    this.#asks = asks;
     this.slot = slot;
     this.generation = generation;
     this.turn = flow.turn;
@@ -60,20 +66,27 @@ export class Life {
       if (this.fed >= steps.length) break;
       const at = this.fed;
       const { op, kind, failed, atMs, label, value } = steps.get(at);
-      if (this.run.outcome !== undefined) return this.#differs(at, nameOfStep(kind, label), 'has ended');
+      const step = this.run.pending.get(op)?.step ?? this.run.dropped.get(op);
       if (kind === CANCEL) {
+        // It may have ended before the turn in which it would have said so.
         const error = new RuntimeError('RUNTIME_FLOW_CANCELLED', `flow ${flow.name} was cancelled`, {
           severity: 'warn',
         });
-        this.run.cancel(error, atMs);
+        if (this.run.outcome === undefined) this.run.cancel(error, atMs);
       } else {
-        const pending = this.run.pending.get(op);
-        if (pending === undefined) return this.#differs(at, nameOfStep(kind, label), 'does not ask for it');
-        const { step } = pending;
+        if (step === undefined)
+          return this.#differs(
+            at,
+            nameOfStep(kind, label),
+            this.run.outcome === undefined ? 'does not ask for it' : 'has ended',
+          );
         if (step.what.kind !== kind || step.label !== label)
           return this.#differs(at, nameOfStep(kind, label), `asks for ${nameOfStep(step.what.kind, step.label)}`);
-        const is = decode(value);
-        this.run.settle(op, failed === 1 ? { ok: false, error: errorOf(is) } : { ok: true, value: is }, atMs);
+        // Over before the turn that would have taken it back, as the second of two sleeps in a race may be.
+        if (!this.run.dropped.delete(op)) {
+          const outcome = failed === RAW ? this.#read(at, step, value) : outcomeOf(failed, decode(value));
+          this.run.settle(op, outcome, atMs);
+        }
       }
       this.fed++;
     }
@@ -83,6 +96,19 @@ export class Life {
       if (step !== undefined && (step.what.kind !== kind || step.label !== label))
         return this.#differs(this.fed, nameOfStep(kind, label), `asks for ${nameOfStep(step.what.kind, step.label)}`);
     }
+  }
+
+  /** An answer that came while no code was there for it. What it says is recorded by the next turn. */
+  #read(at: number, { what }: Step<unknown>, raw: Uint8Array): Outcome {
+    const { to, name } = what as Extract<StepWhat, { kind: typeof Kind.call }>;
+    let outcome: Outcome;
+    try {
+      outcome = { ok: true, value: this.#asks.plainOf(to, name, raw) };
+    } catch (error) {
+      outcome = { ok: false, error: errorOf(errorValue(error)) };
+    }
+    this.read.push({ at, outcome });
+    return outcome;
   }
 
   #differs(at: number, recorded: string, now: string): void {
@@ -103,15 +129,23 @@ export class Life {
   }
 }
 
+function outcomeOf(failed: number, value: unknown): Outcome {
+  return failed === 1 ? { ok: false, error: errorOf(value) } : { ok: true, value };
+}
+
+export interface LivesOptions {
+  readonly codes: FlowCodes;
+  readonly config: Config;
+  readonly asks: Asks;
+}
+
 export class Lives {
-  readonly #codes: FlowCodes;
-  readonly #config: Config;
+  readonly #o: LivesOptions;
   /** By slot, the one that was used last is the last one. */
   readonly #lives = new Map<number, Life>();
 
-  constructor(codes: FlowCodes, config: Config) {
-    this.#codes = codes;
-    this.#config = config;
+  constructor(o: LivesOptions) {
+    this.#o = o;
   }
 
   /** @returns the one in memory, of that very flow */
@@ -127,7 +161,7 @@ export class Lives {
     if (life !== undefined && (life.turn !== flow.turn || life.fed > flow.steps.length)) life = undefined;
     if (life === undefined) {
       const { name, version } = flow;
-      const code = this.#codes.find(name);
+      const code = this.#o.codes.find(name);
       if (code === undefined)
         return {
           code: 'RUNTIME_FLOW_VERSION',
@@ -138,7 +172,7 @@ export class Lives {
           code: 'RUNTIME_FLOW_VERSION',
           why: `it began with version ${version} of ${name}, this code goes on with ${code.accepts}..${code.version}`,
         };
-      life = new Life(slot, generation, flow, code, this.#config);
+      life = new Life(slot, generation, flow, code, this.#o);
     }
     this.#lives.delete(slot);
     this.#lives.set(slot, life);

@@ -51,6 +51,8 @@ type Ready = { readonly strand: Strand; readonly outcome: Outcome };
 export class Run {
   /** Steps that were asked for and of which nothing has come yet, in the order of their numbers. */
   readonly pending = new Map<number, Pending & { readonly strand: Strand }>();
+  /** Steps that nobody waits for any more, and of which nothing has come yet: it may come, and is of no use. */
+  readonly dropped = new Map<number, Step<unknown>>();
   /** Set when the flow has ended. */
   outcome: Outcome | undefined;
   /** Steps asked for so far. */
@@ -220,6 +222,7 @@ export class Run {
   #cancel(strand: Strand, error: Error): void {
     if (strand.ended || strand.unwinding) return;
     if (strand.waitsFor >= 0) {
+      this.dropped.set(strand.waitsFor, this.pending.get(strand.waitsFor)!.step);
       this.pending.delete(strand.waitsFor);
       strand.waitsFor = -1;
       this.#ready.push({ strand, outcome: { ok: false, error } });
