@@ -53,7 +53,7 @@ export interface FlowsOptions {
   readonly counts: { failed: number };
 }
 
-/** An answer that nobody is there to read. */
+/** An answer, as it came. */
 interface Raw {
   readonly raw: Uint8Array;
 }
@@ -450,26 +450,17 @@ export class Flows implements Waiting {
     );
   }
 
-  /** An answer came, or none in time. */
+  /** An answer came, or none in time. It is kept as it came: a generator does not run in a transaction, and what is recorded
+   * must not depend on which flows are in memory, or whether this code can go on with it. */
   answered({ a: slot, b: generation, c: op }: Required<Waiter>, answer: Answer): void {
     const flow = this.#pool.resolve(slot, generation);
     if (flow === undefined) return;
-    this.#settle(flow, slot, generation, op, this.#outcomeOf(flow, slot, generation, op, answer));
-  }
-
-  /** As it came, unless the flow is in memory and up to date: its generator does not run in a transaction. */
-  #outcomeOf(flow: $Flow, slot: number, generation: number, op: number, answer: Answer): Outcome | Raw {
     const { failed } = answer;
-    if (failed !== undefined) return { ok: false, error: new RequestError(failed.code, failed.message) };
-    const life = this.#lives.peek(slot, generation);
-    const isThere = life?.stuck === undefined && life?.turn === flow.turn && life.fed === flow.steps.length;
-    const what = isThere ? life.run.pending.get(op)?.step.what : undefined;
-    if (what?.kind !== Kind.call) return { raw: answer.raw() };
-    try {
-      return { ok: true, value: answer.plain(what.to as Target<any>, what.name) };
-    } catch (error) {
-      return { ok: false, error };
-    }
+    const outcome =
+      failed === undefined
+        ? { raw: answer.raw() }
+        : { ok: false as const, error: new RequestError(failed.code, failed.message) };
+    this.#settle(flow, slot, generation, op, outcome);
   }
 
   // Effects.

@@ -98,7 +98,7 @@ export class Life {
     }
   }
 
-  /** An answer that came while no code was there for it. What it says is recorded by the next turn. */
+  /** An answer as it came. What it says is recorded by the turn that uses it. */
   #read(at: number, { what }: Step<unknown>, raw: Uint8Array): Outcome {
     const { to, name } = what as Extract<StepWhat, { kind: typeof Kind.call }>;
     let outcome: Outcome;

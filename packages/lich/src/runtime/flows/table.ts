@@ -15,7 +15,7 @@ export class $FlowStep extends struct({
   /** Number in the order of asking; CANCEL: none, it was cancelled from outside. */
   op: u32,
   kind: u8,
-  /** 1 = `value` is an error; RAW: an answer as it came, which no code was there to read. */
+  /** 1 = `value` is an error; RAW: an answer as it came. */
   failed: u8,
   atMs: f64,
   label: text(),
@@ -73,8 +73,8 @@ export function flowTables() {
 /** Who waits for the answer. In the state. */
 export const ASKER = { nobody: 0, player: 1, service: 2 } as const;
 
-/** `failed` of an answer that came while its flow was not in memory, or could not go on: [type as sent][reply's struct]. The
- * turn that uses it puts what it says in its place, so that a re-run by later code is given the same. */
+/** `failed` of an answer that was not used yet: [type as sent][reply's struct]. The turn that uses it puts what it says in its
+ * place, so that a re-run by later code is given the same. */
 export const RAW = 2;
 /** `op` of what is no step. */
 export const NO_OP = 0xffff_ffff;
