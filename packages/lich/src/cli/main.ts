@@ -89,6 +89,13 @@ const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'what kept ending a process: look at it, have it handled again, give it up',
     run: async args => (await import('./quarantine.ts')).quarantineCommand(args),
   },
+  flows: {
+    usage:
+      'flows [node]… [--stuck] [--limit N] [--json] [--dir DIR]\n  lich flows cancel | drop <node> [<id> | <name>]… [--stuck] [--dir DIR]',
+    summary:
+      'what waits: what for, since when, why it is stuck; 1 when some are. Cancel undoes, drop does nothing more',
+    run: async args => (await import('./flows.ts')).flowsCommand(args),
+  },
   record: {
     usage: 'record [node] [--mib N | --off] [--dir DIR]',
     summary: 'keep what a node is given in a bounded ring, for replays; it may run',

@@ -1,4 +1,3 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import {
   dropQuarantined,
@@ -10,11 +9,11 @@ import {
 } from '../runtime/index.ts';
 import { attachSegment, listSegments } from '../shm/index.ts';
 import { openReader } from '../state/index.ts';
+import { answered } from './orders.ts';
 import { useDir } from './source.ts';
 import { count, number, print, size, table, time } from './text.ts';
 import { UsageError } from './usage.ts';
 
-const ANSWER_MS = 15_000;
 const RECORD = /^([A-Za-z_$][\w$]*)\[(\d+)\]$/;
 
 /** `lich quarantine`: what kept ending a process, and what may be done about it.
@@ -138,7 +137,13 @@ function drop(found: Quarantined): void {
 async function requeue(dir: string, { entry }: Quarantined): Promise<number> {
   const { ordered } = statesOf(dir);
   const file = giveOrder(dir, entry.node, { verb: 'requeue', id: entry.id }, ordered.get(entry.node) ?? 0);
-  return answer(dir, entry.node, file, `${entry.id} is ${entry.kind === 'message' ? 'handled' : 'released'}`);
+  return answered(
+    'quarantine',
+    dir,
+    entry.node,
+    file,
+    `${entry.id} is ${entry.kind === 'message' ? 'handled' : 'released'}`,
+  );
 }
 
 async function release(dir: string, node: string, pool: string, slot: number): Promise<number> {
@@ -150,29 +155,11 @@ async function release(dir: string, node: string, pool: string, slot: number): P
   )?.entry.id;
   const { generation } = found;
   const order = { verb: 'release', id, pool, slot, generation } as const;
-  return answer(dir, node, giveOrder(dir, node, order, ordered.get(node) ?? 0), `${pool}[${slot}] is released`);
-}
-
-/** Wait for the owner's word. */
-async function answer(dir: string, node: string, file: string, done: string): Promise<number> {
-  if (listSegments(dir).find(({ name }) => name === node)?.owner === undefined) {
-    print(`${node} does not run: it is done when it starts`);
-    return 0;
-  }
-  const until = performance.now() + ANSWER_MS;
-  while (existsSync(file)) {
-    if (performance.now() > until) {
-      print(`${node} has not done it yet; it will`);
-      return 0;
-    }
-    await new Promise(resolve => setTimeout(resolve, 20));
-  }
-  const error = file.replace(/json$/, 'error');
-  if (!existsSync(error)) {
-    print(done);
-    return 0;
-  }
-  process.stderr.write(`lich quarantine: ${readFileSync(error, 'utf8')}\n`);
-  rmSync(error, { force: true });
-  return 1;
+  return answered(
+    'quarantine',
+    dir,
+    node,
+    giveOrder(dir, node, order, ordered.get(node) ?? 0),
+    `${pool}[${slot}] is released`,
+  );
 }

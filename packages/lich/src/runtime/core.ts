@@ -45,6 +45,8 @@ export interface Logic {
   outage?(fromMs: number, toMs: number): void;
   /** What it counts since its process began, shown as `lich_messages_total`. */
   readonly counts?: Readonly<Record<string, number>>;
+  /** What else is to be shown of it. */
+  mirror?(report: Report): void;
   /** Run once what is done without being asked by a message (a tick, a delta), on a private copy. A logic without it is
    * not rehearsed. */
   rehearse?(): void;

@@ -44,6 +44,7 @@ export {
   type TellingContext,
 } from './service.ts';
 export { FlowStepError } from './flows/errors.ts';
+export { type FlowFilter, type FlowList, type ListedFlow, listFlows } from './flows/list.ts';
 export type {
   CallOptions,
   FlowBranch,

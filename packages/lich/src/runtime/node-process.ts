@@ -103,7 +103,7 @@ function makeLogic(
   config: Readonly<Record<string, unknown>>,
   limits: NodeLimits,
 ): (core: Core) => Logic {
-  return core => new ServiceLogic(core, service, config, limits.timers);
+  return core => new ServiceLogic(core, service, config, limits);
 }
 
 async function runService(

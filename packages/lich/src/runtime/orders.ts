@@ -21,8 +21,14 @@ import type { Suspects } from './suspects.ts';
 
 export const orderFields: Fields = { $ordered: f64 };
 
-/** Handle a message of the quarantine again; or visit a suspended record again. */
+/** Handle a message of the quarantine again; visit a suspended record again; or end flows. */
 export type Order =
+  | {
+      readonly verb: 'flows';
+      readonly id?: undefined;
+      readonly how: 'cancel' | 'drop';
+      readonly flows: readonly number[];
+    }
   | { readonly verb: 'requeue'; readonly id: string }
   | {
       readonly verb: 'release';
@@ -76,15 +82,22 @@ export class Orders {
   readonly #core: Core;
   readonly #suspects: Suspects;
   readonly #handle: (entry: MessageEntry) => void;
+  readonly #endFlows: (how: 'cancel' | 'drop', ids: readonly number[]) => void;
   readonly #folder: string;
   readonly #word: number;
   #nextMs = 0;
 
   /** @param handle handles a message again, in a transaction */
-  constructor(core: Core, suspects: Suspects, handle: (entry: MessageEntry) => void) {
+  constructor(
+    core: Core,
+    suspects: Suspects,
+    handle: (entry: MessageEntry) => void,
+    endFlows: (how: 'cancel' | 'drop', ids: readonly number[]) => void,
+  ) {
     this.#core = core;
     this.#suspects = suspects;
     this.#handle = handle;
+    this.#endFlows = endFlows;
     this.#folder = join(core.dir, 'orders', core.name);
     const { layouts, segment } = core.store;
     this.#word = rootWord(layouts.root, segment.regions.get('root')!.offset, '$ordered');
@@ -153,6 +166,7 @@ export class Orders {
   }
 
   #obey(order: Order, quarantined: Quarantined | undefined): void {
+    if (order.verb === 'flows') return this.#endFlows(order.how, order.flows);
     if (order.verb === 'release') {
       if (this.#suspects.release(order.pool, order.slot, order.generation)) return;
       throw new RangeError(`${order.pool}[${order.slot}] is not suspended`);

@@ -44,6 +44,8 @@ import type { AnySpec, Life, Service, Target } from './service.ts';
 import { Suspects, suspendedFields } from './suspects.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
 import { INPUT, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import type { Report } from './report/report.ts';
+import type { NodeLimits } from './topology.ts';
 
 /** What a service adds to the layout of its node's state. */
 export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
@@ -126,8 +128,7 @@ export class ServiceLogic implements Logic, ContextHost {
     skippedTicks: 0,
   };
 
-  /** @param timers own messages that may wait at once */
-  constructor(core: Core, service: Service, config: Config, timers = Number.POSITIVE_INFINITY) {
+  constructor(core: Core, service: Service, config: Config, limits: Pick<NodeLimits, 'timers' | 'flows'> = {}) {
     this.#core = core;
     this.#flows = new ServiceFlows(service);
     service = this.#flows.service;
@@ -163,7 +164,7 @@ export class ServiceLogic implements Logic, ContextHost {
     if (this.#spec.tickHz !== undefined) this.#ticker = new Ticker(this.#spec.tickHz, this.#spec.overrun ?? 'skip');
     else if (this.#spec.me !== undefined) this.#shows = new Ticker(SHOW_HZ, 'skip');
     this.#suspects = new Suspects(core);
-    this.#orders = new Orders(core, this.#suspects, entry => this.handleAgain(entry));
+    this.#orders = new Orders(core, this.#suspects, entry => this.handleAgain(entry), this.#flows.order);
     isRun(core, service, config);
     this.#context = new ServiceContext(this);
     this.#own = OwnMessages.of({
@@ -172,7 +173,7 @@ export class ServiceLogic implements Logic, ContextHost {
       tag: this.#tag,
       codecs: this.#codecs,
       context: this.#context,
-      limit: timers,
+      limit: limits.timers ?? Number.POSITIVE_INFINITY,
       counts: this.counts,
       begun: () => this.#random.restart(),
       undo: (error, name) => this.#undo(error, name),
@@ -217,9 +218,11 @@ export class ServiceLogic implements Logic, ContextHost {
       context: this.#context,
       withMe: (me, fn) => this.#withMe(me, fn),
       random: this.#random,
-      counts: this.counts,
+      limit: limits.flows,
     });
   }
+
+  readonly mirror = (report: Report): void => this.#flows.report(report);
 
   // What the context shows.
 

@@ -55,6 +55,7 @@ function openReport(core: Core): void {
   try {
     core.report.takeOver(core.store);
     core.log.lead?.(core.report.line);
+    core.logic.mirror?.(core.report);
     if (core.logic.counts) core.report.mirror(core.logic.counts, what => `lich_messages_total{what="${what}"}`);
   } catch (error) {
     core.log.warn('the node goes on without a report', errorData(error));

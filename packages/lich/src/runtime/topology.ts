@@ -57,6 +57,8 @@ export interface NodeLimits {
   readonly heapBytes?: number;
   /** Own messages that may wait: a bound for what posts too many. Default: what the heap holds. No part of the layout. */
   readonly timers?: number;
+  /** Flows that may wait: a bound for what starts too many. Default: what the heap holds, at most 16,777,214. */
+  readonly flows?: number;
   /** Bytes of the lanes' data region. Default 64 MiB (taken as needed). */
   readonly lanesBytes?: number;
   /** The largest lane. Default 16 MiB. */
@@ -110,6 +112,7 @@ const LIMITS: Record<keyof NodeLimits, true> = {
   logBytes: true,
   heapBytes: true,
   timers: true,
+  flows: true,
   lanesBytes: true,
   maxLaneBytes: true,
 };

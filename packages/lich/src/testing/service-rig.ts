@@ -50,7 +50,7 @@ export async function startService(
       ...serviceLayout(service, DEFAULT_LIMITS.nodes),
       ...coreLimits(limits),
     },
-    of => (logic = new ServiceLogic(of, service, (o.config ?? service.spec.config ?? {}) as never, limits.timers)),
+    of => (logic = new ServiceLogic(of, service, (o.config ?? service.spec.config ?? {}) as never, limits)),
   );
   const { promise, stop } = run(core);
   try {

@@ -59,8 +59,9 @@ export function tellAsker(
 ): void {
   const { answers, core, players } = o;
   const { asker, question } = flow;
-  const message = o.protocol.byName.get(name)!;
-  if (asker === ASKER.nobody || message.reply === undefined) return;
+  // A flow that is dropped may be none of this code's.
+  const message = o.protocol.byName.get(name);
+  if (asker === ASKER.nobody || message?.reply === undefined) return;
   const { log } = core.store;
   const before = log.savepoint();
   const tell = (answer: FlowAnswer): void => {

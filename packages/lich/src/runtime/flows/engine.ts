@@ -29,9 +29,10 @@ import { guarded } from './context.ts';
 import { errorValue } from './errors.ts';
 import { GONE } from './gone.ts';
 import { Life, Lives, type Stuck } from './lives.ts';
+import { type Raw, recordRead, recordStep, tooLong } from './record.ts';
 import { isCancelled, type Pending } from './run.ts';
 import { Again, Kind, type Outcome, type StepWhat } from './steps.ts';
-import { CANCEL, type $Flow, type $FlowWake, FLOWS_MAX, idOfFlow, NO_OP, RAW, slotOfFlow } from './table.ts';
+import { CANCEL, type $Flow, type $FlowWake, idOfFlow, NO_OP, slotOfFlow } from './table.ts';
 import { encode } from './values.ts';
 
 export interface FlowsOptions {
@@ -50,16 +51,10 @@ export interface FlowsOptions {
   /** The pool of players. */
   readonly players: Pool<object> | undefined;
   readonly random: () => number;
-  readonly counts: { failed: number };
+  /** Flows that may wait at once. */
+  readonly limit: number;
 }
 
-/** An answer, as it came. */
-interface Raw {
-  readonly raw: Uint8Array;
-}
-
-/** An error keeps room in a record that is full. */
-const ERROR_MAX_BYTES = 4_096;
 /** One for which there is no memory is tried again so much later. */
 const AGAIN_MS = 1_000;
 
@@ -75,6 +70,8 @@ export class Flows implements Waiting {
   /** The `do` that this transaction is for: if it fails, that is what has failed. */
   #doing: { readonly op: number; readonly label: string } | undefined;
   readonly counts = { started: 0, ended: 0, failed: 0, stuck: 0 };
+  /** Of those that have not ended. */
+  #stuck = 0;
 
   constructor(o: FlowsOptions) {
     this.#o = o;
@@ -91,11 +88,20 @@ export class Flows implements Waiting {
     return this.#pool.size;
   }
 
+  /** That wait for other code. */
+  get stuck(): number {
+    return this.#stuck;
+  }
+
   // Beginning and end of a life.
 
   /** What nothing else wakes. In a transaction. */
   resumed(): void {
-    this.#wakes.forEach(({ slot, generation }) => this.#wake(slot, generation));
+    this.#stuck = 0;
+    this.#wakes.forEach(({ slot, generation }) => {
+      this.#wake(slot, generation);
+      if ((this.#pool.resolve(slot, generation)?.stuck ?? 0) !== 0) this.#stuck++;
+    });
   }
 
   /** Nothing is written any more. */
@@ -108,10 +114,10 @@ export class Flows implements Waiting {
 
   /** In a transaction: `payload` may have records, of which their refs are kept. */
   start(name: string, payload: unknown, me: object | undefined): Started {
-    const { codes, core, random, players } = this.#o;
+    const { codes, core, random, players, limit } = this.#o;
     const code = codes.find(name)!;
-    if (this.#pool.size >= FLOWS_MAX)
-      throw new RuntimeError('RUNTIME_FLOWS_FULL', `${this.#pool.size} flows wait: there can be no more`);
+    if (this.#pool.size >= limit)
+      throw new RuntimeError('RUNTIME_FLOWS_FULL', `${this.#pool.size} flows have not ended: raise limits.flows`);
     const params = encode(payload, `the payload of flow ${name}`, true);
     this.#mustFit(code, params.length);
     const flow = this.#pool.create() as $Flow;
@@ -135,15 +141,35 @@ export class Flows implements Waiting {
 
   /** In a transaction. @returns false when it has ended, or was cancelled before */
   cancel(id: number): boolean {
+    const flow = this.#byId(id);
+    if (flow === undefined || flow.cancelled === 1) return false;
+    flow.cancelled = 1;
+    flow.steps.push({ op: NO_OP, kind: CANCEL, failed: 0, atMs: this.#o.core.now, label: '', value: NOTHING });
+    const { slot, generation } = this.#pool.refOf(flow);
+    this.#wake(slot, generation);
+    return true;
+  }
+
+  #byId(id: number): $Flow | undefined {
     const slot = slotOfFlow(id, at => {
       const flow = this.#pool.get(at);
       return flow && this.#pool.refOf(flow).generation;
     });
-    const flow = slot < 0 ? undefined : this.#pool.get(slot);
-    if (flow === undefined || flow.cancelled === 1) return false;
-    flow.cancelled = 1;
-    flow.steps.push({ op: NO_OP, kind: CANCEL, failed: 0, atMs: this.#o.core.now, label: '', value: NOTHING });
-    this.#wake(slot, this.#pool.refOf(flow).generation);
+    return slot < 0 ? undefined : this.#pool.get(slot);
+  }
+
+  /** End one as it stands: nothing of it runs any more, and nothing is undone. Who asked is refused. In a transaction.
+   * @returns false when it has ended
+   * @throws MustWait */
+  drop(id: number): boolean {
+    const flow = this.#byId(id);
+    if (flow === undefined) return false;
+    const { slot, generation } = this.#pool.refOf(flow);
+    const life = this.#lives.peek(slot, generation);
+    const error = new RuntimeError('RUNTIME_FLOW_CANCELLED', `flow ${flow.name} was dropped`, { severity: 'warn' });
+    tellAsker(this.#o, flow, this.#o.codes.find(flow.name)?.name ?? flow.name, { ok: false, error });
+    for (let k = flow.waits.length - 1; k >= 0; k--) this.#giveUp(flow, k, life);
+    this.#gone(flow, life);
     return true;
   }
 
@@ -268,9 +294,11 @@ export class Flows implements Waiting {
     if (flow.stuck !== 0) {
       flow.stuck = 0;
       flow.why = '';
+      this.#o.core.onCommit(() => void this.#stuck--);
     }
     const { run } = life;
-    this.#putRead(flow, life);
+    recordRead(flow, life.read);
+    if (life.read.length > 0) this.#o.core.onCommit(() => void (life.read.length = 0));
     this.#takeBack(flow, life);
     if (run.outcome !== undefined) return this.#end(flow, life, run.outcome);
     let again = false;
@@ -300,8 +328,7 @@ export class Flows implements Waiting {
       this.#inside = true;
       const result = withMe(me, () => fn(this.#inDo));
       refusePromise(what, result);
-      if (!this.#record(flow, op, Kind.do, step.label, { ok: true, value: result }, what))
-        throw this.#tooLong(life.code);
+      if (!this.#record(flow, op, Kind.do, step.label, { ok: true, value: result }, what)) throw tooLong(life.code);
     } finally {
       this.#inside = false;
     }
@@ -339,20 +366,21 @@ export class Flows implements Waiting {
 
   /** Waits that its code does not wait for any more. */
   #takeBack(flow: $Flow, life: Life): void {
-    const { waits } = flow;
-    for (let k = waits.length - 1; k >= 0; k--) {
-      const { op, kind, handle } = waits.get(k);
-      if (life.run.pending.has(op)) continue;
-      if (kind === Kind.call) this.#o.asks.giveUp(handle);
-      else if (kind === Kind.effect) {
-        const controller = life.effects.get(op);
-        if (controller !== undefined) {
-          life.effects.delete(op);
-          this.#o.core.onCommit(() => controller.abort());
-        }
-      } else this.#dropTimer(handle);
-      waits.splice(k, 1);
-    }
+    for (let k = flow.waits.length - 1; k >= 0; k--)
+      if (!life.run.pending.has(flow.waits.get(k).op)) this.#giveUp(flow, k, life);
+  }
+
+  #giveUp({ waits }: $Flow, k: number, life: Life | undefined): void {
+    const { op, kind, handle } = waits.get(k);
+    if (kind === Kind.call) this.#o.asks.giveUp(handle);
+    else if (kind === Kind.effect) {
+      const controller = life?.effects.get(op);
+      if (controller !== undefined) {
+        life!.effects.delete(op);
+        this.#o.core.onCommit(() => controller.abort());
+      }
+    } else this.#dropTimer(handle);
+    waits.splice(k, 1);
   }
 
   #dropTimer(handle: number): void {
@@ -383,6 +411,11 @@ export class Flows implements Waiting {
 
   // What comes of steps.
 
+  #record(flow: $Flow, op: number, kind: number, label: string, outcome: Outcome | Raw, what?: string): boolean {
+    const code = this.#o.codes.find(flow.name);
+    return recordStep(flow, code, { op, kind, label, outcome, atMs: this.#o.core.now, what });
+  }
+
   /** What came of a step that was waited for. */
   #settle(flow: $Flow, slot: number, generation: number, op: number, outcome: Outcome | Raw): void {
     const { waits } = flow;
@@ -392,62 +425,6 @@ export class Flows implements Waiting {
     waits.splice(k, 1);
     this.#record(flow, op, kind, label, outcome);
     this.#wake(slot, generation);
-  }
-
-  /** @returns false when the record is full: what is recorded then is that, but of a `do`, which is to be undone */
-  #record(flow: $Flow, op: number, kind: number, label: string, outcome: Outcome | Raw, what?: string): boolean {
-    const code = this.#o.codes.find(flow.name);
-    const isRaw = 'raw' in outcome;
-    let failed = !isRaw && !outcome.ok;
-    let value: Uint8Array;
-    if (isRaw) value = outcome.raw;
-    else if (outcome.ok) {
-      try {
-        value = encode(outcome.value, what ?? `what ${label} of flow ${flow.name} gave`);
-      } catch (error) {
-        if (kind === Kind.do) throw error;
-        failed = true;
-        value = encode(errorValue(error), label);
-      }
-    } else value = encode(errorValue(outcome.error), label);
-    if (code !== undefined && !failed && !this.#fits(flow, code, value.length)) {
-      if (kind === Kind.do) return false;
-      failed = true;
-      value = encode(errorValue(this.#tooLong(code)), label);
-      flow.full = 1;
-    } else if (failed && code !== undefined && !this.#fits(flow, code, value.length)) flow.full = 1;
-    flow.steps.push({ op, kind, failed: failed ? 1 : isRaw ? RAW : 0, atMs: this.#o.core.now, label, value });
-    flow.usedBytes += value.length;
-    return true;
-  }
-
-  /** What answers say that were RAW until now. */
-  #putRead(flow: $Flow, life: Life): void {
-    for (const { at, outcome } of life.read) {
-      const step = flow.steps.get(at);
-      if (step.failed !== RAW) continue;
-      const value = outcome.ok ? encode(outcome.value, step.label) : encode(errorValue(outcome.error), step.label);
-      flow.usedBytes += value.length - step.value.length;
-      step.value = value;
-      step.failed = outcome.ok ? 0 : 1;
-    }
-    if (life.read.length > 0) this.#o.core.onCommit(() => void (life.read.length = 0));
-  }
-
-  /** A record that was full once has as much room again, for what undoes the flow. */
-  #fits(flow: $Flow, code: FlowCode, bytes: number): boolean {
-    const times = flow.full === 1 ? 2 : 1;
-    return (
-      flow.steps.length < code.maxSteps * times &&
-      flow.usedBytes + bytes <= code.maxBytes * times + (flow.full === 1 ? ERROR_MAX_BYTES : 0)
-    );
-  }
-
-  #tooLong({ name, maxSteps, maxBytes }: FlowCode): RuntimeError {
-    return new RuntimeError(
-      'RUNTIME_FLOW_TOO_LONG',
-      `the record of flow ${name} is full (${maxSteps} steps, ${maxBytes} bytes): go on with \`return ctx.again(…)\`, or raise maxSteps or maxBytes`,
-    );
   }
 
   /** An answer came, or none in time. It is kept as it came: a generator does not run in a transaction, and what is recorded
@@ -520,10 +497,18 @@ export class Flows implements Waiting {
         core.log[wasCancelled ? 'info' : 'warn'](`flow ${name} ${wasCancelled ? 'was cancelled' : 'failed'}`, data),
       );
     }
-    this.counts.ended++;
+    this.#gone(flow, life);
+  }
+
+  #gone(flow: $Flow, life: Life | undefined): void {
+    const wasStuck = flow.stuck !== 0;
     this.#dropWake(flow);
     this.#pool.destroy(flow);
-    core.onCommit(() => this.#lives.forget(life));
+    this.#o.core.onCommit(() => {
+      this.counts.ended++;
+      if (wasStuck) this.#stuck--;
+      if (life !== undefined) this.#lives.forget(life);
+    });
   }
 
   #again(flow: $Flow, life: Life, payload: unknown): void {
@@ -554,7 +539,8 @@ export class Flows implements Waiting {
   /** It cannot go on with this code: it waits, with all that is recorded, for a life that can. */
   #stick(flow: $Flow, slot: number, generation: number, { code, why }: Stuck): void {
     const { core } = this.#o;
-    const known = flow.stuck !== 0 && flow.why === why;
+    const wasStuck = flow.stuck !== 0;
+    const known = wasStuck && flow.why === why;
     flow.stuck = code === 'RUNTIME_SET_ASIDE' ? SET_ASIDE : 1;
     flow.why = why;
     this.#noteWake(flow, slot, generation);
@@ -563,6 +549,7 @@ export class Flows implements Waiting {
     const error = new RuntimeError(code, `flow ${name} waits for code that can go on with it: ${why}`);
     core.onCommit(() => {
       this.counts.stuck++;
+      if (!wasStuck) this.#stuck++;
       core.log.error(`flow ${name} is stuck`, { flow: idOfFlow(slot, generation), version, turn, ...errorData(error) });
     });
   }

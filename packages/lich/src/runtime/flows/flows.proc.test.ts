@@ -1,5 +1,6 @@
 /** Flows of ten steps over three services, each killed at another point: in its code, in a step, after a commit, in a handler
  * of another service, in an effect. Whoever dies and when, the effect of each step is there exactly once. */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
@@ -7,6 +8,7 @@ import { removeTestDirs, testDir } from '../../testing/children.ts';
 import { LichUp, rootOf, until } from '../../testing/lich-up.ts';
 import { PRICE, STEPS } from '../../testing/fixtures/trip/game.ts';
 
+const LICH = fileURLToPath(new URL('../../../bin/lich.js', import.meta.url));
 const TOPOLOGY = fileURLToPath(new URL('../../testing/fixtures/trip/topology.ts', import.meta.url));
 /** Steps that are one `do` of the flow. */
 const DOS = [0, 2, 6, 7, 9];
@@ -44,6 +46,16 @@ test('a flow that ends the process is set aside, and the others go on', { timeou
     cluster.kill('trip-1');
     await until(() => trip.segment.epoch > epoch);
     expect(flows().map(({ name, stuck }) => [name, stuck])).toEqual([['bad', 2]]);
+    expect(trip.check()).toEqual([]);
+    // People see it, and end it.
+    const lich = (...args: string[]): { status: number | null; stdout: string } =>
+      spawnSync(process.execPath, [LICH, 'flows', ...args, '--dir', cluster.dir], { encoding: 'utf8' });
+    const seen = lich();
+    expect(seen.stdout).toMatch(/^trip-1: 1 flow: 1 bad v1; 1 stuck\n/);
+    expect(seen.stdout).toMatch(/bad v1 +\d+s +1 +\d+s +other code\n +it ended the process again and again\n/);
+    expect(seen.status).toBe(1);
+    expect(lich('drop', 'trip-1', 'bad')).toMatchObject({ status: 0, stdout: '1 flow of trip-1 is dropped\n' });
+    expect(lich('--json')).toMatchObject({ status: 0, stdout: expect.stringContaining('"count": 0') });
     expect(trip.check()).toEqual([]);
   } finally {
     await cluster.stop();

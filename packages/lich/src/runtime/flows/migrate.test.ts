@@ -47,7 +47,7 @@ it('a flow goes on over a change of the layout', async () => {
   const next = scene(After, code);
   expect(flowProblems(dir, 'scene-1', next as never)).toEqual([]);
   expect(flowProblems(dir, 'scene-1', scene(Before, { raid: { version: 2, run: code.raid } }) as never)).toEqual([
-    '1 flow `raid` of version 1: the new code goes on with 2..2; take the old steps for it, and say accepts',
+    '1 flow `raid` of version 1: the new code goes on with 2..2; take the old steps for it, and say accepts, or end them before: lich flows cancel scene-1 raid',
   ]);
   migrateNode({ dir, name: 'scene-1', plan: nodePlan(next as never, limits) });
 

@@ -7,13 +7,14 @@ import { type FromServices, LATER } from '../from-services.ts';
 import type { OwnMessages } from '../own-messages.ts';
 import type { Players } from '../players.ts';
 import type { Random } from '../random.ts';
+import type { Report } from '../report/report.ts';
 import type { Asker } from '../replies.ts';
 import type { Service } from '../service.ts';
 import type { Pool } from '../../state/index.ts';
 import { FlowCodes } from './code.ts';
 import type { FlowAnswer } from './answers.ts';
 import { Flows } from './engine.ts';
-import { flowTables } from './table.ts';
+import { flowTables, FLOWS_MAX } from './table.ts';
 
 /** Root entries of a service with flows. */
 export function flowFields(service: Service): object {
@@ -51,7 +52,7 @@ export class ServiceFlows {
     readonly context: { readonly me?: object | undefined };
     readonly withMe: (me: object | undefined, fn: () => unknown) => unknown;
     readonly random: Random;
-    readonly counts: { failed: number };
+    readonly limit: number | undefined;
   }): void {
     const { own, from, players } = o;
     this.#context = o.context;
@@ -71,7 +72,7 @@ export class ServiceFlows {
       withMe: o.withMe,
       players: o.pool,
       random: () => o.random.int(0, 0xffff_ffff),
-      counts: o.counts,
+      limit: Math.min(o.limit ?? FLOWS_MAX, FLOWS_MAX),
       answers: {
         player: (me, n, spec: MessageSpec, answer) => players?.answerLater(me, n, spec, answer),
         service: (to, spec, answer) =>
@@ -107,6 +108,27 @@ export class ServiceFlows {
 
   cancel(id: number): boolean {
     return this.#flows?.cancel(id) ?? false;
+  }
+
+  /** What people order. In a transaction. */
+  readonly order = (verb: 'cancel' | 'drop', ids: readonly number[]): void => {
+    for (const id of ids) this.#flows?.[verb](id);
+  };
+
+  /** For the metrics. */
+  report(report: Report): void {
+    const flows = this.#flows;
+    if (flows === undefined) return;
+    report.mirror(flows.counts, what => `lich_flows_total{what="${what}"}`);
+    const now = {
+      get waiting(): number {
+        return flows.size;
+      },
+      get stuck(): number {
+        return flows.stuck;
+      },
+    };
+    report.mirror(now, what => `lich_flows{what="${what}"}`, 'gauge');
   }
 
   /** In a transaction. */

@@ -38,11 +38,12 @@ export function flowProblems(dir: string, node: string, service: Service): strin
   return waitingFlows(dir, node).flatMap(flow => {
     const code = codes.find(flow.name);
     const of = `${flow.count} flow${flow.count === 1 ? '' : 's'} \`${flow.name}\` of version ${flow.version}`;
+    const orEnd = `, or end them before: lich flows cancel ${node} ${flow.name}`;
     if (code === undefined)
-      return [`${of}: the new code has no such flow; name the one that goes on with was: '${flow.name}'`];
+      return [`${of}: the new code has no such flow; name the one that goes on with was: '${flow.name}'${orEnd}`];
     if (flow.version > code.version || flow.version < code.accepts)
       return [
-        `${of}: the new code goes on with ${code.accepts}..${code.version}; take the old steps for it, and say accepts`,
+        `${of}: the new code goes on with ${code.accepts}..${code.version}; take the old steps for it, and say accepts${orEnd}`,
       ];
     return [];
   });

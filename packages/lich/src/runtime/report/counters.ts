@@ -108,25 +108,29 @@ export class MirroredCounts {
   readonly #keys: readonly string[];
   readonly #names: readonly string[];
   readonly #before: readonly number[];
+  readonly #kind: 'counter' | 'gauge';
 
   /** @param from what of the source is not of this life
-   * @param nameOf the counter of a key */
+   * @param nameOf the counter of a key
+   * @param kind gauges are as the source has them */
   constructor(
     counters: Counters,
     source: Readonly<Record<string, number>>,
     from: Readonly<Record<string, number>>,
     nameOf: (key: string) => string,
+    kind: 'counter' | 'gauge',
   ) {
     this.#counters = counters;
+    this.#kind = kind;
     this.#source = source;
     this.#keys = Object.keys(source).filter(key => typeof source[key] === 'number');
     this.#names = this.#keys.map(nameOf);
-    this.#before = this.#names.map((name, k) => counters.get(name) - from[this.#keys[k]!]!);
+    this.#before = this.#names.map((name, k) => (kind === 'gauge' ? 0 : counters.get(name) - from[this.#keys[k]!]!));
   }
 
   copy(): void {
     for (let k = 0; k < this.#keys.length; k++) {
-      this.#counters.set(this.#names[k]!, this.#before[k]! + this.#source[this.#keys[k]!]!, 'counter');
+      this.#counters.set(this.#names[k]!, this.#before[k]! + this.#source[this.#keys[k]!]!, this.#kind);
     }
   }
 }

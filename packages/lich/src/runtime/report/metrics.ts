@@ -29,6 +29,8 @@ const METRICS: Readonly<Record<string, Described>> = {
   lich_node_turns_total: { type: 'counter', help: 'Turns of its loop; wraps at 2^32.' },
   lich_commits_total: { type: 'counter', help: 'Transactions committed, over all lives.' },
   lich_messages_total: { type: 'counter', help: 'What the node did with messages and ticks, over all lives.' },
+  lich_flows: { type: 'gauge', help: 'Flows that have not ended, and those of them that wait for other code.' },
+  lich_flows_total: { type: 'counter', help: 'What became of flows, over all lives.' },
   lich_lives_total: { type: 'counter', help: 'Lives begun, by reason.' },
   lich_takeover_ms_total: { type: 'counter', help: 'Milliseconds spent to begin lives, by phase.' },
   lich_takeover_last_ms: { type: 'gauge', help: 'Milliseconds spent to begin the last life, by phase.' },

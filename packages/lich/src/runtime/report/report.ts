@@ -94,10 +94,15 @@ export class Report {
   };
 
   /** Have what a process counts from now on in an object of its own shown as counters that outlive it.
-   * @param nameOf the counter of a key */
-  mirror(source: Readonly<Record<string, number>>, nameOf: (key: string) => string): void {
+   * @param nameOf the counter of a key
+   * @param kind of gauges what is the case now is shown */
+  mirror(
+    source: Readonly<Record<string, number>>,
+    nameOf: (key: string) => string,
+    kind: 'counter' | 'gauge' = 'counter',
+  ): void {
     const from = { ...source };
-    this.#sources.push(() => new MirroredCounts(this.#counters!, source, from, nameOf));
+    this.#sources.push(() => new MirroredCounts(this.#counters!, source, from, nameOf, kind));
   }
 
   /** A life has begun, and its first messages are handled. @param ms what each phase took */
