@@ -253,11 +253,13 @@ export class Bus {
     return words * 4;
   }
 
-  /** Into detached segments: bring the lanes of all senders to this node. @returns false when some stayed as they were */
-  copyLanes(): boolean {
+  /** Into detached segments: bring the lanes of all senders to this node.
+   * @param anew whatever was brought before
+   * @returns false when some stayed as they were */
+  copyLanes(anew = false): boolean {
     let isWhole = true;
     for (const [sender, segment] of this.#peerLanes.entries()) {
-      if (segment?.detached) isWhole = this.inbox.copyLanes(segment, sender) && isWhole;
+      if (segment?.detached) isWhole = this.inbox.copyLanes(segment, sender, anew) && isWhole;
     }
     return isWhole;
   }

@@ -292,10 +292,11 @@ export class Inbox {
 
   /** Bring the lanes of a sender to this node into its detached segment. Where that was done before, and records behind the
    * cursor are written over by now, what was brought then stays.
+   * @param anew forget what was brought before
    * @returns false when it stays */
-  copyLanes(segment: Segment, sender: number): boolean {
+  copyLanes(segment: Segment, sender: number, anew: boolean): boolean {
     const head = this.headOf(sender);
-    const before = this.#copied.get(sender);
+    const before = anew ? undefined : this.#copied.get(sender);
     if (before !== undefined && before.some(lane => !this.#isWhole(segment, lane, head))) return false;
     for (const name of ['out', 'in']) {
       const { offset, bytes } = segment.regions.get(name)!;

@@ -53,7 +53,7 @@ interface OpenLane {
   readonly tailWord: number;
   /** the receiver's head as last seen, or the lane's base: a lower bound that stays true */
   headSeen: number;
-  /** its tail at the last tidy, and since when it has been that */
+  /** its tail at the last tidy, and since when it has been that; -Infinity before the first */
   tailAtTidy: number;
   idleSinceMs: number;
 }
@@ -299,7 +299,7 @@ export class Outbox {
   #isIdle(peer: number, tail: number, nowMs: number, idleMs: number): boolean {
     const lane = this.#open[peer];
     if (lane === undefined) return false;
-    if (lane.tailAtTidy !== tail || lane.idleSinceMs === 0) {
+    if (lane.tailAtTidy !== tail || lane.idleSinceMs < 0) {
       lane.tailAtTidy = tail;
       lane.idleSinceMs = nowMs;
     }
@@ -392,7 +392,8 @@ export class Outbox {
       tailWord: this.#field(slot, OUT_TAIL),
       headSeen: head !== undefined && ((head - base) | 0) > 0 ? head : base,
       tailAtTidy: tail,
-      idleSinceMs: 0,
+      // No small integer: with the first time that is put here all code that knows lanes would be compiled anew.
+      idleSinceMs: Number.NEGATIVE_INFINITY,
     };
   }
 

@@ -89,6 +89,7 @@ export class Core {
   #lettingGo = false;
   #reserving: Promise<void> | undefined;
   #stopped: (() => void) | undefined;
+  #caughtUp: (() => void) | undefined;
   #phaseStart = 0;
   /** How long each phase of the last takeover took, in ms. */
   readonly takeoverMs: Record<string, number> = {};
@@ -147,9 +148,13 @@ export class Core {
     const stopped = new Promise<void>(resolve => (this.#stopped = resolve));
     // Tidying can wait; the first messages have waited already.
     this.#tidiedAt = this.now;
+    const caughtUp = new Promise<void>(resolve => (this.#caughtUp = resolve));
     this.#turn();
     this.#phase('firstTurn');
-    // What is said about it comes after the first messages.
+    setTimeout(() => this.#caughtUp?.(), CATCH_UP_MS);
+    // What is said about it, and what may come from outside, comes after the messages that waited.
+    await caughtUp;
+    this.#caughtUp = undefined;
     onRole('owner');
     this.report.lifeBegan(this.life.reason, this.life.epoch, this.takeoverMs);
     await stopped;
@@ -299,7 +304,10 @@ export class Core {
     }
     if (done > 0) this.#busyAt = nowMs;
     if (done > 0 || this.bus.waiting) this.kick();
-    else this.#sleep(nowMs - this.#busyAt < QUIET_MS ? SWEEP_MS : QUIET_SWEEP_MS);
+    else {
+      this.#caughtUp?.();
+      this.#sleep(nowMs - this.#busyAt < QUIET_MS ? SWEEP_MS : QUIET_SWEEP_MS);
+    }
   }
 
   #sleep(longestMs: number): void {
@@ -358,6 +366,8 @@ export class Core {
 }
 
 const TIDY_MS = 250;
+/** A life that never comes to rest says what it is after so long. */
+const CATCH_UP_MS = 50;
 /** A node that had nothing to do for so long looks for itself less often: each look is a wake-up, and a ring that was
  * lost with its sender is rung again when that sender is back. */
 const QUIET_MS = 1_000;

@@ -64,7 +64,8 @@ export class Rehearsal {
       throw error;
     }
     this.#awaitMessages();
-    const done = copyCommitted(segment, this.#isOver, () => this.#copyLanes());
+    this.#detachLanes();
+    const done = copyCommitted(segment, this.#isOver, () => this.#core.bus.copyLanes(true));
     if (done !== 'copied') this.#giveBack();
     else {
       this.#detached.push(segment);
@@ -79,8 +80,8 @@ export class Rehearsal {
     while (this.#core.bus.waitingBytes() < LOOK_BYTES && performance.now() < untilMs && !this.#isOver());
   }
 
-  /** What waits now may be all that there is time for: a lane under load is written over in milliseconds. */
-  #copyLanes(): void {
+  /** All that is not needed at the moment of the commit: a lane under load is written over in half a millisecond. */
+  #detachLanes(): void {
     const { bus, lanes } = this.#core;
     bus.inbox.reload();
     for (const segment of [lanes, ...bus.peerLanes()]) {
@@ -88,7 +89,8 @@ export class Rehearsal {
       this.#detached.push(segment);
     }
     lanes.copyIn(0, lanes.sizeBytes);
-    bus.copyLanes();
+    // For nothing but its code and the pages.
+    bus.copyLanes(true);
   }
 
   /** Copy what has come since.
