@@ -14,6 +14,7 @@ export async function deploy(args: readonly string[]): Promise<number> {
       dir: { type: 'string' },
       'dry-run': { type: 'boolean', default: false },
       'set-aside': { type: 'string', multiple: true, default: [] },
+      'no-way-back': { type: 'boolean', default: false },
       probation: { type: 'string' },
     },
   });
@@ -24,7 +25,13 @@ export async function deploy(args: readonly string[]): Promise<number> {
   const { deployed, unchanged, outlooks, pauseMsMax } = await askSupervisor<DeployResult>(
     useDir(values.dir),
     'deploy',
-    { services: positionals, dryRun, setAside: values['set-aside'], probationMs },
+    {
+      services: positionals,
+      dryRun,
+      setAside: values['set-aside'],
+      noWayBack: values['no-way-back'],
+      probationMs,
+    },
     event => say(event as DeployEvent, dryRun),
   );
   for (const service of unchanged) print(`${service}: its code is the same`);
@@ -55,9 +62,9 @@ function say(event: DeployEvent, dryRun: boolean): void {
   }
 }
 
-function show({ node, layout, changes, records, usedBytes, vanished, refused, wayBack }: DeployOutlook): void {
+function show({ node, layout, changes, records, usedBytes, ms, vanished, refused, wayBack }: DeployOutlook): void {
   if (layout === 'same') print(`${node}: the layout is the same`);
-  else print(`${node}: ${count(records, 'record')}, ${size(usedBytes)} in use`);
+  else print(`${node}: another layout; ${count(records, 'record')}, ${size(usedBytes)} in use, migrated in ${ms} ms`);
   for (const { sentence, inverse } of changes) print(`  ${sentence}${inverse ? '' : ' (no exact way back)'}`);
   for (const { name, count: waiting } of vanished)
     print(

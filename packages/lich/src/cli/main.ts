@@ -117,7 +117,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
         : (await import('./replay.ts')).replay(args),
   },
   deploy: {
-    usage: 'deploy [service]… [--dry-run] [--set-aside NAME]… [--probation MS] [--dir DIR]',
+    usage: 'deploy [service]… [--dry-run] [--set-aside NAME]… [--no-way-back] [--probation MS] [--dir DIR]',
     summary: 'bring services that run to the code that is on disk now; a bad one goes back by itself',
     run: async args => (await import('./deploy.ts')).deploy(args),
   },

@@ -25,6 +25,8 @@ export interface CoreOptions extends LayoutOptions {
   readonly log: Log;
   /** Does a standby run recent messages on a copy ahead of need? Default true. See rehearsal.ts. */
   readonly rehearse?: boolean;
+  /** May a state of another layout be brought over to this one? A deploy's processes may. Default false. */
+  readonly migrates?: boolean;
 }
 
 /** What a node does. All of it is called on the thread of the loop. */
@@ -64,6 +66,8 @@ export class Core {
   readonly lock: OwnerLock;
   /** @internal */
   readonly rehearses: boolean;
+  /** @internal */
+  readonly migrates: boolean;
   readonly report: Report;
   readonly directory: Directory;
   readonly bells: Bells;
@@ -102,6 +106,7 @@ export class Core {
     this.name = o.name;
     this.log = o.log;
     this.rehearses = o.rehearse ?? true;
+    this.migrates = o.migrates ?? false;
     this.limits = { ...DEFAULT_LIMITS, ...o.bus };
     this.#makeLogic = makeLogic;
     this.directory = new Directory(o.dir, this.limits.nodes);
@@ -190,6 +195,15 @@ export class Core {
         }),
     });
     this.#logic = this.#makeLogic(this);
+  }
+
+  /** @internal Give up what `build` made: the state's name leads to another segment by now. */
+  unbuild(): void {
+    this.bus.close();
+    this.recording.close(false);
+    this.lanes.close();
+    this.store.segment.close();
+    this.store = undefined as never;
   }
 
   /** Service time in ms: the clock's, but it never goes back, over lives too. Fixed until the next call. */

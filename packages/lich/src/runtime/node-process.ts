@@ -87,13 +87,13 @@ function raisePriority(): void {
 export function serviceCore(
   service: Service,
   config: Parameters<typeof makeLogic>[1],
-  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log' | 'rehearse'> & { limits?: NodeLimits },
+  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log' | 'rehearse' | 'migrates'> & { limits?: NodeLimits },
 ): Core {
   const limits = o.limits ?? {};
   const layout = serviceLayout(service, DEFAULT_LIMITS.nodes);
-  const { dir, name, id, log, rehearse } = o;
+  const { dir, name, id, log, rehearse, migrates = false } = o;
   return new Core(
-    { dir, name, id, log, rehearse, state: service.state, ...layout, ...coreLimits(limits) },
+    { dir, name, id, log, rehearse, migrates, state: service.state, ...layout, ...coreLimits(limits) },
     makeLogic(service, config, limits),
   );
 }
@@ -125,8 +125,8 @@ async function runService(
     spec.candidate && (await examineCandidate(spec.candidate, { dir, name, kind, topologyFile, service, limits }));
   if (spec.candidate !== undefined && found === undefined) return;
   const standsBy = wordOf(spec, found);
-  for (;;) {
-    const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits, rehearse });
+  for (let migrates = spec.candidate !== undefined; ; migrates = true) {
+    const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits, rehearse, migrates });
     await runCore(core, signal, end, standsBy);
     if (!core.lettingGo) return;
     offSignals(end);

@@ -1,5 +1,5 @@
 /** Waiting to own a node: everything of the owner's is mapped read-only and kept warm, and the thread sleeps in the lock. */
-import { attachSegment, ShmError } from '../shm/index.ts';
+import { attachSegment, type Segment, ShmError } from '../shm/index.ts';
 import type { Core } from './core.ts';
 import { lanesHash } from './node-layout.ts';
 import { Rehearsals } from './rehearsals.ts';
@@ -14,6 +14,8 @@ export class Standby {
   readonly #core: Core;
   /** Pid of the owner that was waited for. */
   ownerBefore = 0;
+  /** The state has another layout than this code. */
+  #isOther = false;
 
   constructor(core: Core) {
     this.#core = core;
@@ -43,7 +45,7 @@ export class Standby {
    * into the page table. */
   prepare(): void {
     const core = this.#core;
-    if (core.store === undefined && !this.#attach()) return;
+    if (this.#isOther || (core.store === undefined && !this.#attach())) return;
     core.store.segment.touchNew();
     core.lanes.touchNew();
     core.recording.warm();
@@ -53,15 +55,26 @@ export class Standby {
 
   #attach(): boolean {
     const core = this.#core;
+    let state: Segment | undefined;
+    let lanes: Segment | undefined;
     try {
       const id = { dir: core.dir, name: core.name };
-      const state = attachSegment({ ...id, kind: 'state' });
-      const lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: lanesHash(core.limits) });
+      state = attachSegment({ ...id, kind: 'state' });
+      lanes = attachSegment({ ...id, kind: 'lanes', layoutHash: lanesHash(core.limits) });
       core.build(state, lanes);
       return true;
     } catch (error) {
-      // The owner has not made them yet: look again in the next slice. All else is this process's end.
-      if (error instanceof ShmError && error.code === 'SHM_NOT_FOUND') return false;
+      lanes?.close();
+      state?.close();
+      const code = error instanceof ShmError ? error.code : '';
+      // The owner has not made them yet: look again in the next slice.
+      if (code === 'SHM_NOT_FOUND') return false;
+      // It is brought over once it is this process's; there is nothing to keep warm until then.
+      if (code === 'SHM_LAYOUT' && core.migrates) {
+        this.#isOther = true;
+        return false;
+      }
+      // All else is this process's end.
       throw error;
     }
   }

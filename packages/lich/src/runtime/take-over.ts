@@ -6,6 +6,7 @@
 import { lanesRegions, rootWord } from '../bus/index.ts';
 import { attachSegment, createSegment, type Segment, ShmError } from '../shm/index.ts';
 import { WORDS } from '../state/index.ts';
+import { type Brought, bringOver } from './deploy/bring-over.ts';
 import { Blame, countDeath, OWN, QUEUED, REQUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { takeHanded } from './let-go.ts';
@@ -18,8 +19,12 @@ import { setPhase } from './node-words.ts';
  * @param died the lock came from an owner that died with it
  * @param lastPid that owner */
 export function takeOver(core: Core, died: boolean, lastPid: number): void {
-  const wasThere = core.store !== undefined || attachForWriting(core);
-  if (!wasThere) create(core);
+  let brought: Brought | undefined;
+  if (core.migrates && core.store?.segment.isCurrent() === false) core.unbuild();
+  if (core.store === undefined) {
+    if (core.migrates) brought = bringOver(core);
+    if (!attachForWriting(core)) create(core);
+  }
   const { segment } = core.store;
   const clean = segment.clean;
   segment.makeWritable();
@@ -28,6 +33,8 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   const { undone } = core.store.recover();
   core.recording.begin();
   openReport(core);
+  // Lives that were lived in a segment that was given up have had their numbers.
+  while (brought !== undefined && segment.epoch < brought.epoch) segment.nextEpoch();
   const epoch = segment.nextEpoch();
   core.lanes.nextEpoch();
   core.bells.claim(core.self.index);
@@ -44,9 +51,10 @@ export function takeOver(core: Core, died: boolean, lastPid: number): void {
   core.bus.resume();
   const created = segment.i32[bornWord(core)] === 0;
   const handed = takeHanded(core);
-  const ended = handed && !died ? 'deploy' : died || !clean ? 'crash' : 'restart';
+  const ended = brought !== undefined || (handed && !died) ? 'deploy' : died || !clean ? 'crash' : 'restart';
   const reason = created ? 'created' : restored ? 'restore' : ended;
   core.life = { epoch, reason };
+  if (brought !== undefined) core.log.info(brought.how, { event: 'migration', ...brought });
   if (undone > 0) core.log.info('a transaction was open and is undone', { epoch, words: undone });
 }
 

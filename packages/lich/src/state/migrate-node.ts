@@ -8,7 +8,7 @@ import type { Arrays } from './memory.ts';
 import { placesOf, type StorePlan } from './plan.ts';
 import { catalogOf, Reader } from './reader.ts';
 import { examineLog, undoLog } from './undo-log.ts';
-import { COM_POS, LOG_POS } from './words.ts';
+import { COM_POS, LOG_POS, MIGRATED } from './words.ts';
 
 export interface MigrateNodeOptions {
   readonly dir: string;
@@ -60,7 +60,7 @@ export function examineNode({ dir, name, plan }: MigrateNodeOptions): MigrationO
   }
 }
 
-function differences(segment: Segment, layouts: StateLayout, plan: StorePlan) {
+export function differences(segment: Segment, layouts: StateLayout, plan: StorePlan) {
   const changes = diff(layouts, plan.layouts);
   const sizes: SizeChange[] = [];
   for (const region of ['log', 'heap'] as const) {
@@ -79,6 +79,15 @@ function differences(segment: Segment, layouts: StateLayout, plan: StorePlan) {
  * old segment is then as it was */
 export function migrateNode({ dir, name, plan, onProgress }: MigrateNodeOptions): MigrateReport | undefined {
   const lock = locked(dir, name);
+  try {
+    return migrateOwned({ dir, name, plan, ...(onProgress && { onProgress }) });
+  } finally {
+    lock.release();
+  }
+}
+
+/** As `migrateNode`, by whoever holds the node's lock. */
+export function migrateOwned({ dir, name, plan, onProgress }: MigrateNodeOptions): MigrateReport | undefined {
   let old: Segment | undefined;
   let before: Segment | undefined;
   try {
@@ -103,7 +112,23 @@ export function migrateNode({ dir, name, plan, onProgress }: MigrateNodeOptions)
   } finally {
     before?.close();
     old?.close();
-    lock.release();
+  }
+}
+
+/** Give the node its segment of before the last migration again, when that has the layout of this code and nobody has
+ * committed anything since. By whoever holds the node's lock.
+ * @returns the epoch that was reached meanwhile; undefined when this is not the way back */
+export function returnOwned({ dir, name, plan }: MigrateNodeOptions): number | undefined {
+  const now = attachSegment({ dir, name, kind: 'state', readOnly: true });
+  const before = segmentBefore(dir, name);
+  try {
+    if (before === undefined || now.i32[MIGRATED] === 0 || now.i32[MIGRATED] !== now.i32[COM_POS]) return undefined;
+    const { changes, sizes } = differences(before, catalogOf(before), plan);
+    if (changes.length > 0 || sizes.length > 0) return undefined;
+    return takeBack({ dir, name, kind: 'state' }) ? now.epoch : undefined;
+  } finally {
+    before?.close();
+    now.close();
   }
 }
 
@@ -168,7 +193,7 @@ function segmentBefore(dir: string, name: string): Segment | undefined {
   return undefined;
 }
 
-function usedOf(segment: Segment): number {
+export function usedOf(segment: Segment): number {
   const { offset, bytes } = segment.regions.get('reserved')!;
   let granules = 0;
   for (let k = offset; k < offset + bytes; k++)

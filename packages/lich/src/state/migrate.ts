@@ -36,7 +36,7 @@ import type { Pool } from './pool.ts';
 import { BITMAP, FREE, HIGH, LIVE, SPREADS } from './pool-places.ts';
 import { releaserOf } from './release.ts';
 import { openStore, type Store } from './store.ts';
-import { COM_POS, COMMIT_NO, CUT, LOG_POS, NOW, STAMP_HI, STAMP_LO } from './words.ts';
+import { COM_POS, COMMIT_NO, CUT, LOG_POS, MIGRATED, NOW, STAMP_HI, STAMP_LO } from './words.ts';
 
 export interface MigrateOptions {
   /** The layout of the old segment. */
@@ -44,6 +44,8 @@ export interface MigrateOptions {
   /** The segment that an earlier migration came from: what that one removed is found again there, for records that still
    * live. */
   readonly fill?: { readonly segment: Segment; readonly layouts: StateLayout } | undefined;
+  /** A copy of the old segment's words as of one commit, each at its own index: when somebody writes the segment. */
+  readonly memory?: Arrays;
   /** Told now and then. @param done of `all` records */
   readonly onProgress?: (done: number, all: number) => void;
 }
@@ -64,8 +66,8 @@ const PROGRESS_EVERY = 65_536;
  * be discarded */
 export function migrate(old: Segment, into: Segment, plan: StorePlan, options: MigrateOptions): MigrateReport {
   const startMs = performance.now();
-  const source = new Source(old, options.layouts);
-  source.mustBeWhole();
+  const source = new Source(old, options.layouts, options.memory);
+  if (options.memory === undefined) source.mustBeWhole();
   const migration = migrationOf(options.layouts, plan.layouts, layoutNames(options.layouts, plan.layouts));
   const store = openStore(into, plan) as Store<unknown>;
   const work = new Migrator(source, store, into, migration, options);
@@ -159,7 +161,7 @@ class Migrator {
     this.#migration = migration;
     this.#options = options;
     this.#pauseWords = placesOf(into, migration.to).logWords >> 2;
-    this.#all = migration.pools.reduce((sum, pool) => sum + source.segment.u32[source.word(pool.fromIndex) + LIVE], 0);
+    this.#all = migration.pools.reduce((sum, pool) => sum + source.memory.u32[source.word(pool.fromIndex) + LIVE], 0);
   }
 
   run(): void {
@@ -177,7 +179,7 @@ class Migrator {
       root,
       () => this.#store.state as object,
       this.#source.root,
-      undefined,
+      this.#rootFill(root),
       () => 'the root',
     );
     for (const pool of pools) this.#rebuildPool(pool);
@@ -197,6 +199,7 @@ class Migrator {
     to.f64[NOW >> 1] = from.f64[NOW >> 1];
     for (let k = 0; k < 16; k++) to.i32[CUT + k] = from.i32[CUT + k];
     to.continueEpoch(from);
+    to.i32[MIGRATED] = to.i32[COM_POS];
   }
 
   /** The heap as it is: links are offsets, so all that leads into it goes on to do so. And the stamps go on. */
@@ -216,7 +219,7 @@ class Migrator {
       );
     }
     this.#into.reserve(to.heap * 4, high * 4);
-    this.#into.i32.set(from.segment.i32.subarray(from.heap, from.heap + high), to.heap);
+    this.#into.i32.set(from.memory.i32.subarray(from.heap, from.heap + high), to.heap);
     this.#context.heap.reserve();
   }
 
@@ -231,7 +234,7 @@ class Migrator {
   #pool(pool: PoolMigration): void {
     const { from, to, fromIndex, toIndex, classes } = pool;
     const source = this.#source;
-    const U = source.segment.u32;
+    const U = source.memory.u32;
     const T = this.#into.u32;
     const word = source.word(fromIndex);
     const target = this.#target.word(toIndex);
@@ -240,7 +243,7 @@ class Migrator {
     if (pool.same) {
       const words = fromSlots.places.grows ? BITMAP + fromSlots.directoryWords(high) : fromSlots.base(high) - word;
       this.#into.reserve(target * 4, words * 4);
-      this.#into.i32.set(source.segment.i32.subarray(word, word + words), target);
+      this.#into.i32.set(source.memory.i32.subarray(word, word + words), target);
       this.#store.pools.get(to.name)!.reserve();
       this.#progress(U[word + LIVE]);
       return;
@@ -353,7 +356,7 @@ class Migrator {
   #release(kind: AnyKind, word: number): void {
     const { at } = this.#scratch;
     const words = kind.bytes / 4;
-    for (let k = 0; k < words; k++) this.#into.i32[at + k] = this.#source.segment.i32[word + k];
+    for (let k = 0; k < words; k++) this.#into.i32[at + k] = this.#source.memory.i32[word + k];
     releaserOf(kind, this.#context)!(at);
   }
 
@@ -383,9 +386,26 @@ class Migrator {
     const slots = this.#source.slots(index);
     const chunks = slots.directoryWords(this.#source.high(index));
     for (let k = 0; k < chunks; k++) {
-      const link = this.#source.segment.u32[slots.directory + k];
+      const link = this.#source.memory.u32[slots.directory + k];
       if (link !== 0) this.#context.heap.free(link);
     }
+  }
+
+  /** What an earlier migration removed from the root. */
+  #rootFill(root: StructMigration): Record<string, unknown> | undefined {
+    const { fill } = this.#options;
+    // The runtime's own fields belong to what the nodes of now have said to each other.
+    const added = root.fields.filter(({ field, from }) => from === undefined && !field.name.startsWith('$'));
+    if (fill === undefined || added.length === 0) return undefined;
+    const { fields } = convertStruct(fill.layouts.root, root.to, layoutNames(fill.layouts, this.#migration.to), true);
+    const side = new Source(fill.segment, fill.layouts);
+    const out: Record<string, unknown> = {};
+    for (const { field, from, change } of fields) {
+      if (from === undefined || !added.some(each => each.field === field)) continue;
+      const value = decode(side.memory, from.kind, side.root, from.offset, side.decode);
+      out[field.name] = change === undefined ? value : change(value);
+    }
+    return out;
   }
 
   /** Finds what an earlier migration removed from records that still live. */

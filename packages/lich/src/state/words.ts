@@ -27,6 +27,7 @@
  *    200  accusedGeneration owner                                         |
  *    208  contained  owner   what was set aside, deaths, inspector           | runtime/supervised.ts
  *    272  handed     owner   1 = the last owner let go in order         | runtime/let-go.ts
+ *    288  migrated   creator comPos as a migration left it, 0 = made by none: equal = nobody has committed since
  *   1008  …          shm     clean mark, epoch
  *
  * `cut` is followed by the words that the keeper needs with it. */
@@ -57,6 +58,7 @@ export const VISIT_SLOT = WORDS_PAGE + 194;
 export const ACCUSED_POOL = WORDS_PAGE + 196;
 export const ACCUSED_SLOT = WORDS_PAGE + 198;
 export const ACCUSED_GENERATION = WORDS_PAGE + 200;
+export const MIGRATED = WORDS_PAGE + 288;
 
 /** Values of `restored`: what the streams to and from other nodes were is to be forgotten; it is forgotten. */
 export const RESTORED_WHOLE = 1;

@@ -20,6 +20,10 @@ export interface CandidateSpec {
   readonly before: string;
   /** Own messages that may be set aside. */
   readonly setAside: readonly string[];
+  /** Go on although the way back is no exact one. */
+  readonly noWayBack: boolean;
+  /** It is the way back itself: it goes as far as it can. */
+  readonly isBack: boolean;
   /** Look, report and end. */
   readonly dryRun: boolean;
 }
@@ -43,14 +47,27 @@ export interface CandidateNode {
 /** Look, and report unless all is well.
  * @returns what was found when the candidate may go on */
 export async function examineCandidate(spec: CandidateSpec, node: CandidateNode): Promise<DeployOutlook | undefined> {
+  if (spec.isBack) return BACK(node.name);
   const before = await serviceBefore(spec.before, node);
   const { dir, name, service, limits } = node;
-  const outlook = outlookOf({ dir, name, service, limits, before, setAside: spec.setAside });
+  const outlook = outlookOf({ dir, name, service, limits, before, setAside: spec.setAside, noWayBack: spec.noWayBack });
   const refused = outlook.refused.length > 0;
   if (!refused && !spec.dryRun) return outlook;
   writeReport(spec.report, { state: refused ? 'refused' : 'looked', outlook });
   return undefined;
 }
+
+const BACK = (node: string): DeployOutlook => ({
+  node,
+  layout: 'same',
+  changes: [],
+  records: 0,
+  usedBytes: 0,
+  ms: 0,
+  vanished: [],
+  refused: [],
+  wayBack: '',
+});
 
 /** The code that runs may be of a Lich that this one cannot load: then nothing is known of it. */
 async function serviceBefore(build: string, { topologyFile, kind }: CandidateNode): Promise<Service | undefined> {

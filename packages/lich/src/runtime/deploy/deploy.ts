@@ -38,6 +38,8 @@ export interface DeployHost {
   readonly pids: (name: string) => readonly number[];
   /** End a process of ours, and wait until it is gone. */
   readonly end: (name: string, pid: number) => Promise<void>;
+  /** From now on this node is that build's, though its service is not. */
+  readonly keep: (name: string, built: BuiltTopology) => void;
   /** While a node is held, a process that ends is not followed by another one. */
   readonly hold: (name: string, held: boolean) => void;
   /** From now on the nodes of that service are this build's. */
@@ -60,6 +62,8 @@ export interface DeployOptions {
   readonly dryRun?: boolean;
   /** Own messages that may be set aside when they fall due: the new code has no handler for them. */
   readonly setAside?: readonly string[];
+  /** Deploy a layout from which there is no exact way back. Default false. */
+  readonly noWayBack?: boolean;
   /** How long the new code has to live before the old process ends. Default 3,000. */
   readonly probationMs?: number;
   /** Ends a probation early, and well. With it the nodes of a service go without a probation of the first one. */
@@ -181,7 +185,13 @@ export class Deployer {
       return { outlooks, pauseMs };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      for (const each of switched.reverse()) await this.#back(each, why, options);
+      const stuck: string[] = [];
+      for (const each of switched.reverse()) {
+        const wrong = await this.#back(each, why, built, options);
+        if (wrong !== undefined)
+          stuck.push(`${each.node}: the way back was refused, the new code goes on there: ${wrong}`);
+      }
+      if (stuck.length > 0) throw new RuntimeError('RUNTIME_DEPLOY', [why, ...stuck].join('; '), { cause: error });
       throw error;
     } finally {
       for (const node of nodes) host.hold(node, false);
@@ -198,6 +208,8 @@ export class Deployer {
       report: path,
       before: host.buildOf(node),
       setAside: options.setAside ?? [],
+      noWayBack: options.noWayBack ?? false,
+      isBack: false,
       dryRun,
     });
     const untilMs = performance.now() + READY_MS;
@@ -287,26 +299,41 @@ export class Deployer {
     }
   }
 
-  /** The old code goes on. */
-  async #back({ node, candidate, old }: Switched, why: string, options: DeployOptions): Promise<void> {
+  /** The old code goes on. @returns why it could not */
+  async #back({ node, candidate, old }: Switched, why: string, built: BuiltTopology, options: DeployOptions) {
     const host = this.#host;
     const runs = (pid: number): boolean => host.pids(node).includes(pid);
-    if (candidate.ended() === undefined && host.serving(node) === candidate.pid) {
-      // The old process may have died meanwhile; then there is nobody to let go to.
-      const waiting = runs(old) ? old : await this.#standby(node);
-      tell(candidate.pid, 'SIGUSR2');
-      while (host.serving(node) !== waiting && candidate.ended() === undefined && runs(waiting)) await sleep();
+    const sinceMs = Date.now();
+    // The old process may have died meanwhile; then there is nobody to let go to.
+    const waiting = runs(old) ? old : await this.#standby(node);
+    const startMs = performance.now();
+    if (candidate.ended() === undefined && host.serving(node) === candidate.pid) tell(candidate.pid, 'SIGUSR2');
+    else await host.end(node, candidate.pid);
+    // It may have to migrate the state first.
+    while (host.serving(node) !== waiting && runs(waiting)) {
+      if (performance.now() - startMs > SWITCH_MS) await host.end(node, candidate.pid);
+      await sleep();
     }
+    const isBack = host.serving(node) === waiting;
+    if (!isBack) host.keep(node, built);
     await host.end(node, candidate.pid);
-    options.onEvent?.({ type: 'back', node, pid: host.serving(node), why });
+    if (isBack) options.onEvent?.({ type: 'back', node, pid: waiting, why });
+    return isBack ? undefined : (host.lastError(node, sinceMs) ?? 'its process ended');
   }
 
-  /** A process of the old code that waits in the lock. */
+  /** A process of the old code that waits in the lock, or owns the node already. */
   async #standby(node: string): Promise<number> {
     const host = this.#host;
     const path = join(host.dir, 'status', `deploy-${node}-${++this.#count}.json`);
     const build = host.buildOf(node);
-    const { pid, ended } = host.start(node, build, { report: path, before: build, setAside: [], dryRun: false });
+    const { pid, ended } = host.start(node, build, {
+      report: path,
+      before: build,
+      setAside: [],
+      noWayBack: true,
+      isBack: true,
+      dryRun: false,
+    });
     while (readReport(path) === undefined && ended() === undefined) await sleep();
     rmSync(path, { force: true });
     return pid;

@@ -68,6 +68,9 @@ export function deployHostOf(supervisor: HostSupervisor): DeployHost {
       for (const node of ofKind(kind)) node.build = built.build;
       hashes.set(kind, built.hashes.get(kind)!);
     },
+    keep: (name, built) => {
+      nodeOf(name).build = built.build;
+    },
     lastError: (name, sinceMs) => lastErrorSince(supervisor.logFile(name), sinceMs),
   };
 }

@@ -1,7 +1,7 @@
 /** What a deploy of other code would find: looked at from outside, while the node runs. Nothing is written. */
 import { type MessageSpec, type Protocol, syncPlanOf } from '@lich/schema';
 import { attachSegment, ShmError } from '../../shm/index.ts';
-import { examineNode, openStore, StateError, waitingOwn } from '../../state/index.ts';
+import { openStore, rehearseMigration, StateError, waitingOwn } from '../../state/index.ts';
 import { flowProblems } from '../flows/outlook.ts';
 import { shapeOf } from '../former-protocols.ts';
 import { lanesOf, nodePlan } from '../node-plan.ts';
@@ -25,7 +25,7 @@ export interface DeployOutlook {
   readonly changes: readonly { readonly sentence: string; readonly inverse: boolean }[];
   readonly records: number;
   readonly usedBytes: number;
-  /** ms that looking at all values took: about what the copy takes. 0 when the layout is the same. */
+  /** ms that the migration took in its rehearsal: about what the switch takes. 0 when the layout is the same. */
   readonly ms: number;
   readonly vanished: readonly Vanished[];
   /** Why this cannot be deployed; empty when it can. */
@@ -44,17 +44,22 @@ export interface OutlookOptions {
   readonly before: Service | undefined;
   /** Names of own messages that may be set aside when they fall due: the new code does not have them. */
   readonly setAside: readonly string[];
+  /** Deploy what has no exact way back. */
+  readonly noWayBack: boolean;
 }
 
-const ALL_BACK =
-  'before the first commit of the new code the old process goes on; after it the old code goes on with the same state';
+const BEFORE = 'before the first commit of the new code the old process goes on';
+const ALL_BACK = `${BEFORE}; after it the old code goes on with the same state`;
+const MIGRATED_BACK = `${BEFORE} with the old segment, exactly; after it the state is migrated back, removed fields are filled from the old segment`;
+const NOT_BACK = `${BEFORE} with the old segment, exactly; after it the state is migrated back as far as it can be`;
 
 /** @throws ShmError and StateError for a state that cannot be read */
 export function outlookOf(o: OutlookOptions): DeployOutlook {
   const { dir, name, service, limits } = o;
   const plan = nodePlan(service, limits);
   const refused: string[] = [];
-  let found: Pick<DeployOutlook, 'layout' | 'changes' | 'records' | 'usedBytes' | 'ms'> = {
+  let found: Found = {
+    wayBack: ALL_BACK,
     layout: 'same',
     changes: [],
     records: 0,
@@ -85,20 +90,43 @@ export function outlookOf(o: OutlookOptions): DeployOutlook {
   }
   refused.push(...flowProblems(dir, name, service), ...lanesProblem(o));
   if (o.before !== undefined) refused.push(...protocolProblems(o.before, service));
-  return { node: name, ...found, vanished, refused, wayBack: ALL_BACK };
+  return { node: name, ...found, vanished, refused };
 }
 
-function changed(o: OutlookOptions, refused: string[]) {
-  const plan = nodePlan(o.service, o.limits);
-  refused.push('the layout changed: stop the node, bring its state over with `lich migrate`, and start the new code');
-  const outlook = examineNode({ dir: o.dir, name: o.name, plan });
-  for (const line of outlook.unfit.list) refused.push(`${line}`);
-  const more = outlook.unfit.count - outlook.unfit.list.length;
-  if (more > 0) refused.push(`and ${more} more values do not fit`);
-  const { records, usedBytes, ms } = outlook;
-  const told = outlook.changes.filter(({ change, name }) => change !== 'moved' && !name.startsWith('$'));
-  const changes = told.map(({ sentence, inverse }) => ({ sentence, inverse }));
-  return { layout: 'changed' as const, changes, records, usedBytes, ms };
+type Found = Pick<DeployOutlook, 'layout' | 'changes' | 'records' | 'usedBytes' | 'ms' | 'wayBack'>;
+
+/** The whole migration is rehearsed, so that what would refuse it does so now, while the old code serves. */
+function changed(o: OutlookOptions, refused: string[]): Found {
+  const { dir, name } = o;
+  try {
+    const outlook = rehearseMigration({ dir, name, plan: nodePlan(o.service, o.limits) });
+    for (const line of outlook.unfit.list) refused.push(`it does not fit: ${line}`);
+    const more = outlook.unfit.count - outlook.unfit.list.length;
+    if (more > 0) refused.push(`and ${more} more values do not fit`);
+    const { records, usedBytes, ms, noWayBack } = outlook;
+    const told = outlook.changes.filter(({ change, name }) => change !== 'moved' && !name.startsWith('$'));
+    const changes = told.map(({ sentence, inverse, change, of, pool, class: nested }) => {
+      // Found again in the old segment: of the root, and of records that still live.
+      const isKept = change === 'removed' && of === 'field' && (pool !== undefined || nested === undefined);
+      return { sentence, inverse: inverse || isKept };
+    });
+    const lost = [...changes.filter(({ inverse }) => !inverse).map(({ sentence }) => sentence), ...noWayBack];
+    if (!o.noWayBack)
+      for (const sentence of lost)
+        refused.push(`no exact way back: ${sentence}; --no-way-back deploys it all the same`);
+    return {
+      layout: 'changed',
+      changes,
+      records,
+      usedBytes,
+      ms: Math.round(ms),
+      wayBack: lost.length > 0 ? NOT_BACK : MIGRATED_BACK,
+    };
+  } catch (error) {
+    if (!(error instanceof ShmError || error instanceof StateError)) throw error;
+    refused.push(`the state cannot be migrated: ${error.code}: ${error.message}`);
+    return { layout: 'changed', changes: [], records: 0, usedBytes: 0, ms: 0, wayBack: BEFORE };
+  }
 }
 
 function vanishedOf({ service, before }: OutlookOptions, state: Parameters<typeof waitingOwn>[0]): Vanished[] {

@@ -44,6 +44,8 @@ export class Watched {
   pendingAtMs = 0;
   /** Lives that had begun before this supervisor: a killed one's segment still says that it serves. -1 = none */
   readonly #leftEpoch: number;
+  /** Who was last seen serving, in which life. */
+  #seen = { pid: 0, epoch: -1 };
   #lock: OwnerLock | undefined;
   #state: Segment | undefined;
   #containedDeaths: number | undefined;
@@ -119,7 +121,11 @@ export class Watched {
     if (!this.isService) return this.#announcedPid();
     const pid = this.owner()?.pid ?? 0;
     const state = pid === 0 ? undefined : this.state();
-    return state !== undefined && phaseOf(state) === 'serving' && state.epoch !== this.#leftEpoch ? pid : 0;
+    if (state === undefined || phaseOf(state) !== 'serving' || state.epoch === this.#leftEpoch) return 0;
+    // Who has just got the lock finds what the one before it has left there.
+    if (state.epoch === this.#seen.epoch && pid !== this.#seen.pid) return 0;
+    this.#seen = { pid, epoch: state.epoch };
+    return pid;
   }
 
   pulse(): Pulse | undefined {
