@@ -18,7 +18,10 @@ const NATIVE = join(root, 'packages/lich/native');
 const ADDON = join(NATIVE, 'build/lich.node');
 const ADDON_STAMP = join(NATIVE, 'build/lich.hash');
 const HEADERS = join(MODULES, 'node-api-headers');
-const CFLAGS = '-O2 -Wall -Wextra -Werror -shared -fPIC -pthread -std=gnu11 -fvisibility=hidden'.split(' ');
+// nodelete: Node unloads an addon with the last thread that loaded it, and its watcher threads end a little later.
+const CFLAGS = '-O2 -Wall -Wextra -Werror -shared -fPIC -pthread -std=gnu11 -fvisibility=hidden -Wl,-z,nodelete'.split(
+  ' ',
+);
 
 /** Says why nothing can go on, in plain words, and leaves with code 1. */
 function fail(message) {

@@ -1,7 +1,8 @@
 /* The addon's door: argument readers, errors with codes, and the registration of all verbs.
  *
  * The order of the verbs, file by file, is the order of src/shm/native.ts:
- *   mapping.c   mapOver unmapOver protect sync populate allocate allocateAsync linkFd memoryFile makeFifo
+ *   mapping.c   mapOver unmapOver protect sync populate allocate allocateAsync linkFd memoryFile closeFile
+ *               makeFifo
  *   shadow.c   shadowMap shadowPopulate shadowTake shadowDrop
  *   lock.c      lockFormat lockMap lockTry lockWait lockRelease lockWord lockWatch lockFile
  *   doorbell.c  futexWait futexWake ringFd

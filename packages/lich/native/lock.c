@@ -1,7 +1,7 @@
 /* Lock: a robust, process-shared pthread mutex in a lock file of one page.
  *
  * The file is mapped on its own and never unmapped: libc keeps the addresses of held robust mutexes in a list per
- * thread, which the kernel walks when the thread ends. It is never part of a SharedArrayBuffer, where a stray store
+ * thread, which the kernel walks when the thread ends, be it with its process or alone (a worker thread). It is never part of a SharedArrayBuffer, where a stray store
  * of JavaScript could reach it: libc follows pointers in a held mutex when it unlocks.
  *
  *   OFFSET  SIZE  FIELD   WRITER            MEANING
@@ -40,9 +40,15 @@
 _Static_assert(sizeof(pthread_mutex_t) <= MUTEX_ROOM, "the mutex fits its room in the lock file");
 _Static_assert(MUTEX_OFFSET % 64 == 0 && MUTEX_OFFSET + MUTEX_ROOM <= 2048, "the mutex has cache lines of its own");
 
-/* Mapped pages, for the life of the process; a handle is an index. Slots are only ever added. */
-static uint8_t *pages[LOCKS_MAX];
-static atomic_int page_count;
+/* Mapped pages, for the life of the process and shared by its threads: a file is mapped once, however many workers open
+ * it and end. A handle is an index; slots are only ever added, under the mutex, and read without it. */
+static struct {
+  uint8_t *page;
+  dev_t dev;
+  ino_t ino;
+} locks[LOCKS_MAX];
+static atomic_int lock_count;
+static pthread_mutex_t locks_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t kind_expected;
 static pthread_once_t kind_once = PTHREAD_ONCE_INIT;
 
@@ -75,17 +81,14 @@ static _Atomic uint32_t *word_of(uint8_t *page) { return (_Atomic uint32_t *)(pa
 
 static bool handle(napi_env env, napi_value value, uint8_t **page) {
   int64_t at;
-  if (!lich_int(env, value, "handle", 0, atomic_load(&page_count) - 1, &at)) return false;
-  *page = pages[at];
-  if (*page) return true;
-  lich_type_error(env, "handle must come from lockMap");
-  return false;
+  if (!lich_int(env, value, "handle", 0, atomic_load(&lock_count) - 1, &at)) return false;
+  *page = locks[at].page;
+  return true;
 }
 
-static uint8_t *map_page(napi_env env, int fd, const char *path) {
-  struct stat st;
-  if (fstat(fd, &st) != 0) return lich_throw(env, "SHM_IO", errno, "fstat", path), NULL;
-  if (st.st_size < (off_t)LICH_PAGE) return lich_throw(env, "SHM_LOCK_CORRUPT", 0, "lock file is shorter than a page", path), NULL;
+static uint8_t *map_page(napi_env env, int fd, const char *path, struct stat *st) {
+  if (fstat(fd, st) != 0) return lich_throw(env, "SHM_IO", errno, "fstat", path), NULL;
+  if (st->st_size < (off_t)LICH_PAGE) return lich_throw(env, "SHM_LOCK_CORRUPT", 0, "lock file is shorter than a page", path), NULL;
   uint8_t *page = mmap(NULL, LICH_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (page == MAP_FAILED) return lich_throw(env, "SHM_IO", errno, "mmap", path), NULL;
   return page;
@@ -98,7 +101,8 @@ static napi_value lock_format(napi_env env, napi_callback_info info) {
   char path[4096];
   if (!lich_args(env, info, 2, argv) || !lich_int(env, argv[0], "fd", 0, INT32_MAX, &fd) || !lich_path(env, argv[1], path))
     return NULL;
-  uint8_t *page = map_page(env, (int)fd, path);
+  struct stat st;
+  uint8_t *page = map_page(env, (int)fd, path, &st);
   if (!page) return NULL;
   memset(page + MUTEX_OFFSET, 0, MUTEX_ROOM);
   int error = init_mutex(mutex_of(page));
@@ -108,14 +112,34 @@ static napi_value lock_format(napi_env env, napi_callback_info info) {
   return lich_from_int(env, (int64_t)sizeof(pthread_mutex_t));
 }
 
+/* The handle of a page that was checked; -1 when there is no more room. A file that is mapped keeps its inode, so equal
+ * numbers are the same file. */
+static int keep_page(uint8_t *page, const struct stat *st) {
+  int at = 0, count;
+  pthread_mutex_lock(&locks_mutex);
+  count = atomic_load(&lock_count);
+  while (at < count && (locks[at].dev != st->st_dev || locks[at].ino != st->st_ino)) at++;
+  if (at < count) munmap(page, LICH_PAGE);
+  else if (at == LOCKS_MAX) at = -1;
+  else {
+    locks[at].page = page;
+    locks[at].dev = st->st_dev;
+    locks[at].ino = st->st_ino;
+    atomic_store(&lock_count, at + 1);
+  }
+  pthread_mutex_unlock(&locks_mutex);
+  return at;
+}
+
 /* lockMap(fd, path): handle of the mapped lock file. */
 static napi_value lock_map(napi_env env, napi_callback_info info) {
   napi_value argv[2];
   int64_t fd;
   char path[4096];
+  struct stat st;
   if (!lich_args(env, info, 2, argv) || !lich_int(env, argv[0], "fd", 0, INT32_MAX, &fd) || !lich_path(env, argv[1], path))
     return NULL;
-  uint8_t *page = map_page(env, (int)fd, path);
+  uint8_t *page = map_page(env, (int)fd, path, &st);
   if (!page) return NULL;
   bool ok = kind_ok(page);
   for (size_t i = sizeof(pthread_mutex_t); i < MUTEX_ROOM; i++) ok = ok && page[MUTEX_OFFSET + i] == 0;
@@ -123,13 +147,11 @@ static napi_value lock_map(napi_env env, napi_callback_info info) {
     munmap(page, LICH_PAGE);
     return lich_throw(env, "SHM_LOCK_CORRUPT", 0, "the bytes of the mutex are not those of a robust mutex of this libc", path);
   }
-  int at = atomic_fetch_add(&page_count, 1);
-  if (at >= LOCKS_MAX) {
-    atomic_fetch_sub(&page_count, 1);
+  int at = keep_page(page, &st);
+  if (at < 0) {
     munmap(page, LICH_PAGE);
     return lich_throw(env, "SHM_IO", 0, "4096 lock files are mapped already; a process never unmaps one", path);
   }
-  pages[at] = page;
   return lich_from_int(env, at);
 }
 
@@ -217,15 +239,22 @@ typedef struct {
   napi_deferred deferred;
   atomic_int cancelled, references;
   bool free_now;
+  /* Held while the watcher tells; `over` = its thread of JavaScript has ended (a worker that was terminated), and the
+   * threadsafe function with it: Node 20 frees it without asking who still has it. */
+  pthread_mutex_t telling;
+  bool over;
 } watch;
 
 static void watch_drop(watch *w) {
-  if (atomic_fetch_sub(&w->references, 1) == 1) free(w);
+  if (atomic_fetch_sub(&w->references, 1) != 1) return;
+  pthread_mutex_destroy(&w->telling);
+  free(w);
 }
 
 static void *watch_run(void *data) {
   watch *w = data;
   _Atomic uint32_t *at = word_of(w->page);
+  pthread_setname_np(pthread_self(), "lich watch");
   const struct timespec slice = {.tv_sec = 0, .tv_nsec = WATCH_SLICE_MS * 1000000L};
   while (!atomic_load(&w->cancelled)) {
     uint32_t now = atomic_load(at);
@@ -236,8 +265,10 @@ static void *watch_run(void *data) {
     if (!(now & FUTEX_WAITERS) && !atomic_compare_exchange_strong(at, &now, now | FUTEX_WAITERS)) continue;
     syscall(SYS_futex, at, FUTEX_WAIT, now | FUTEX_WAITERS, &slice, NULL, 0);
   }
-  if (napi_call_threadsafe_function(w->call, NULL, napi_tsfn_nonblocking) != napi_closing)
+  pthread_mutex_lock(&w->telling);
+  if (!w->over && napi_call_threadsafe_function(w->call, NULL, napi_tsfn_nonblocking) != napi_closing)
     napi_release_threadsafe_function(w->call, napi_tsfn_release);
+  pthread_mutex_unlock(&w->telling);
   watch_drop(w);
   return NULL;
 }
@@ -254,6 +285,9 @@ static void watch_end(napi_env env, void *data, void *hint) {
   (void)hint;
   watch *w = data;
   atomic_store(&w->cancelled, 1);
+  pthread_mutex_lock(&w->telling);
+  w->over = true;
+  pthread_mutex_unlock(&w->telling);
   watch_drop(w);
 }
 
@@ -277,6 +311,7 @@ static napi_value lock_watch(napi_env env, napi_callback_info info) {
   watch *w = calloc(1, sizeof *w);
   if (!w) return lich_throw(env, "SHM_NO_MEMORY", ENOMEM, "calloc", NULL);
   w->page = page;
+  pthread_mutex_init(&w->telling, NULL);
   atomic_init(&w->references, 3); /* the thread, the threadsafe function, the cancel function */
   if (napi_create_promise(env, &w->deferred, &promise) != napi_ok ||
       napi_create_string_utf8(env, "lich lock watch", NAPI_AUTO_LENGTH, &name) != napi_ok ||

@@ -204,6 +204,15 @@ static napi_value link_fd(napi_env env, napi_callback_info info) {
   return lich_throw(env, errno == EACCES || errno == EPERM ? "SHM_ACCESS" : "SHM_IO", errno, "linkat", path);
 }
 
+/* closeFile(fd): of memoryFile. node:fs warns in a worker of descriptors that it did not open. */
+static napi_value close_file(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  int64_t fd;
+  if (!lich_args(env, info, 1, argv) || !lich_int(env, argv[0], "fd", 0, INT32_MAX, &fd)) return NULL;
+  if (close((int)fd) != 0) return lich_throw(env, "SHM_IO", errno, "close", NULL);
+  return lich_undefined(env);
+}
+
 /* memoryFile(bytes): descriptor of a nameless file in memory, for the self-test. */
 static napi_value memory_file(napi_env env, napi_callback_info info) {
   napi_value argv[1];
@@ -234,5 +243,6 @@ const lich_verb lich_mapping_verbs[] = {
     {"protect", protect},    {"sync", sync_pages},
     {"populate", populate},  {"allocate", allocate},
     {"allocateAsync", allocate_async}, {"linkFd", link_fd},
-    {"memoryFile", memory_file}, {"makeFifo", make_fifo},
+    {"memoryFile", memory_file}, {"closeFile", close_file},
+    {"makeFifo", make_fifo},
     {NULL, NULL}};

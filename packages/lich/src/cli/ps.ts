@@ -93,10 +93,9 @@ function withoutSupervisor(dir: string, json: boolean): number {
     return 1;
   }
   print(`no supervisor runs in ${dir}; \`lich up\` adopts what does:`);
-  const pids = new Map(owners.map(node => [node.owner!.pid, node.name]));
-  for (const record of running) pids.set(record.pid, record.node);
-  const isOwner = new Set(owners.map(node => node.owner!.pid));
-  for (const line of table([...pids].map(([pid, node]) => [node, String(pid), isOwner.has(pid) ? 'owner' : ''])))
-    print(line);
+  const isOwner = new Map(owners.map(node => [`${node.name} ${node.owner!.pid}`, 'owner']));
+  // A process may own several nodes, in threads of its own.
+  const found = new Set([...isOwner.keys(), ...running.map(record => `${record.node} ${record.pid}`)]);
+  for (const line of table([...found].map(key => [...key.split(' '), isOwner.get(key) ?? '']))) print(line);
   return 1;
 }

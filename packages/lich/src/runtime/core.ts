@@ -3,10 +3,12 @@
  *
  * The first process of a node takes the lock and owns it; further ones wait in the lock (standby.ts). Whoever gets the
  * lock makes the state its own (take-over.ts), warm or not. */
+import { isMainThread } from 'node:worker_threads';
 import { Bus, type Deliver, Directory, DEFAULT_LIMITS, type BusLimits, type NodeEntry } from '../bus/index.ts';
 import { Bells, Doorbell, OwnerLock, type Segment, SWEEP_MS } from '../shm/index.ts';
 import { openStore, type Store, type StorePlan } from '../state/index.ts';
 import { type Blame, CUR, suspectWords } from './blame.ts';
+import { RuntimeError } from './errors.ts';
 import { handOver } from './let-go.ts';
 import { errorData, type Log } from './log.ts';
 import { type LayoutOptions, planOf } from './node-layout.ts';
@@ -57,6 +59,15 @@ export interface Logic {
   close(): void | Promise<void>;
 }
 
+/** All about a node goes by process id: who lets go, who is killed, how it ended, whom to blame; and workers get no signals. */
+function mustBeMainThread(node: string): void {
+  if (isMainThread) return;
+  throw new RuntimeError(
+    'RUNTIME_WORKER',
+    `\`${node}\` is to run in a worker thread, and a node is a process: start it with \`lich up\`. A worker can own a state: attach(dir, { as: 'owner' }) of lich/state`,
+  );
+}
+
 /** One process of one node. Made, then `run` once. */
 export class Core {
   readonly dir: string;
@@ -101,7 +112,9 @@ export class Core {
   #busyAt = 0;
   #tidiedAt = 0;
 
+  /** @throws RuntimeError `RUNTIME_WORKER` */
   constructor(o: CoreOptions, makeLogic: (core: Core) => Logic) {
+    mustBeMainThread(o.name);
     this.dir = o.dir;
     this.name = o.name;
     this.log = o.log;

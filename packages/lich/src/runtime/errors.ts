@@ -31,7 +31,8 @@ export type RuntimeCode =
   | 'RUNTIME_CONTROL'
   | 'RUNTIME_UNKNOWN_NODE'
   | 'RUNTIME_DEPLOY'
-  | 'RUNTIME_METRICS';
+  | 'RUNTIME_METRICS'
+  | 'RUNTIME_WORKER';
 
 /** A service, topology or config that cannot be, or a handler that may not do what it does. */
 export class RuntimeError extends CodedError<RuntimeCode> {}

@@ -4,7 +4,7 @@
  * everything rests on: a file mapped over a SharedArrayBuffer, written from JavaScript and read through the file, and
  * the reverse. */
 import { createRequire } from 'node:module';
-import { closeSync, existsSync, readSync, writeSync } from 'node:fs';
+import { existsSync, readSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ShmError, rethrow } from './errors.ts';
 
@@ -35,6 +35,7 @@ export interface Native {
   allocateAsync(fd: number, offset: number, bytes: number, path: string): Promise<void>;
   linkFd(fd: number, path: string): boolean;
   memoryFile(bytes: number): number;
+  closeFile(fd: number): void;
   makeFifo(path: string): boolean;
   // shadow.c
   shadowMap(view: View, fd: number, bytes: number, path: string): Shadow;
@@ -124,7 +125,7 @@ function selfTest(addon: Native): void {
       );
     }
   } finally {
-    closeSync(fd);
+    addon.closeFile(fd);
   }
 }
 

@@ -40,6 +40,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
 import { ShmError, coded, rethrow } from './errors.ts';
 import { checkDir, checkName, fileIdOf, lockPath, newFile, openOwned, sameFile, type FileId } from './files.ts';
@@ -67,6 +68,10 @@ const RESERVED = [
 ] as const;
 
 const TID_MASK = 0x3fffffff;
+
+/** A worker waits in slices: `terminate()`, and the exit of the process, end it between two of them and would wait for ever
+ * for a thread that is blocked in the kernel. */
+const WAIT_SLICE_MS = isMainThread ? Number.POSITIVE_INFINITY : 100;
 
 /** Name of the lock of the directory's supervisor. No node has it: theirs end with a number. */
 export const SUPERVISOR = 'supervisor';
@@ -174,7 +179,7 @@ interface OpenLock {
   readonly handle: number;
 }
 
-/** Mapped lock files of this process, by inode: one is mapped once however often it is opened. */
+/** Lock files that this thread of JavaScript has open, by inode: one is opened once, and mapped once a process. */
 const mapped = new Map<string, OpenLock>();
 
 function openLock(path: string, name: string): OpenLock {
@@ -243,7 +248,7 @@ function ownerDraft(): Buffer {
 let exitHook = false;
 const heldLocks = new Set<OwnerLock>();
 
-/** A process that ends in order (exit code 0) lets go itself; any other end is a death. */
+/** A process or worker that ends in order (exit code 0) lets go itself; any other end is a death. */
 function releaseAtExit(): void {
   if (exitHook) return;
   exitHook = true;
@@ -252,8 +257,9 @@ function releaseAtExit(): void {
   });
 }
 
-/** The lock of one node, as this process has it open. One thread of a process uses it; a lock that is held cannot be waited
- * for by the same process. */
+/** The lock of one node, as this thread of JavaScript has it open. A thread owns it, not its process: each worker may own
+ * nodes of its own, a worker that ends dies as an owner, and its process may have a waiter in another thread. A thread cannot
+ * wait for what it holds itself. */
 export class OwnerLock {
   readonly path: string;
   readonly name: string;
@@ -304,10 +310,10 @@ export class OwnerLock {
     this.#mustNotHold();
     const until = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
     for (;;) {
-      const got = native().lockWait(
-        this.#open.handle,
-        until === Number.POSITIVE_INFINITY ? -1 : Math.max(0, until - performance.now()),
-      );
+      const left = Math.max(0, until - performance.now());
+      const slice = Math.min(left, WAIT_SLICE_MS);
+      const got = native().lockWait(this.#open.handle, slice === Number.POSITIVE_INFINITY ? -1 : slice);
+      if (got === 3 && slice < left) continue;
       if (got === 3 || got === 2) return 'timeout';
       if (this.#keep()) return got === 1 ? 'died' : 'acquired';
     }
@@ -415,7 +421,7 @@ export class OwnerLock {
 
   #mustNotHold(): void {
     if (this.held || holdsLock(dirname(this.path), this.name)) {
-      throw new ShmError('SHM_LOCK_HELD', `${this.path} is held by this process already: release it first`);
+      throw new ShmError('SHM_LOCK_HELD', `${this.path} is held by this thread already: release it first`);
     }
   }
 

@@ -9,7 +9,7 @@
  * For programs that hold or read a state by themselves. A node of a cluster is owned by its own process (`lich up`), which
  * has its lanes to look after too. */
 import type { StateOf, StateSchema } from '@lich/schema';
-import { attachSegment, createSegment, OwnerLock, type Segment, ShmError } from '../shm/index.ts';
+import { attachSegment, createSegment, type Owner, OwnerLock, type Segment, ShmError } from '../shm/index.ts';
 import { storePlan, type StorePlan, type StorePlanOptions } from './plan.ts';
 import type { ReadOnlyState } from './read-only.ts';
 import { Reader, type Snapshot, type StoreReader } from './reader.ts';
@@ -149,13 +149,17 @@ function attachOwner(dir: string, options: AttachToOwn): OwnedState {
   const plan = planOf(options);
   const lock = OwnerLock.open(dir, options.node);
   if (lock.tryAcquire() === 'busy') {
-    const pid = lock.owner()?.pid;
     throw new ShmError(
       'SHM_OWNER_ALIVE',
-      `\`${options.node}\` in ${dir} has an owner${pid === undefined ? '' : `, pid ${pid}`}: attach as its standby, or stop that one first`,
+      `\`${options.node}\` in ${dir} has an owner${who(lock.owner())}: attach as its standby, or stop that one first`,
     );
   }
   return own(dir, options.node, plan, lock, undefined);
+}
+
+function who(owner: Owner | undefined): string {
+  if (owner === undefined) return '';
+  return `, pid ${owner.pid}${owner.tid === owner.pid ? '' : `, thread ${owner.tid}`}`;
 }
 
 /** The lock is held: open or make the segment, and take back what the life before left open. */
