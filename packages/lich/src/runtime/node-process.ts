@@ -47,13 +47,14 @@ export async function runNode(spec: NodeSpec): Promise<void> {
   const end = (): void => stop.abort();
   // V8 inlines 920 bytes of bytecode into one function, which is four or five field writes: handlers do more.
   setFlagsFromString('--max-inlined-bytecode-size-cumulative=4000');
-  // A core dump is written before the lock is let go: it would cost the players half a second and more.
+  // A core dump is written before the lock is let go: it would cost the players half a second and more. `cores: true` has it.
   setCoreLimit(1);
   try {
     const { dir, topologyFile, build, supervisor } = spec;
     sayRunning(dir, { node: name, topologyFile, build, supervisor });
     const loaded = await loadTopology(spec.topologyFile, spec.build);
     const entry = loaded.topology.entries.get(spec.kind)!;
+    if (entry.cores === true) setCoreLimit(-1);
     endWithoutSupervisor(spec, log, end);
     if (typeof entry.run === 'string') await runService(spec, loaded, name, log, stop.signal, end);
     else await runRunnable(spec, loaded, name, log, stop.signal, end);

@@ -39,6 +39,7 @@ describe('topologies', () => {
     [{ arena: { ...good, standby: 2 } }, 'arena.standby is 2'],
     [{ arena: { ...good, standby: -1 } }, 'arena.standby is -1'],
     [{ arena: { ...good, rehearse: 1 } }, 'arena.rehearse is 1'],
+    [{ arena: { ...good, cores: 'yes' } }, 'arena.cores is yes'],
     [{ web: { run: program('./web.ts'), standby: 1 } }, 'web.standby is 1'],
     [{ arena: { ...good, config: 5 } }, 'arena.config is 5'],
     [{ arena: { ...good, config: [1] } }, 'arena.config is'],

@@ -46,6 +46,9 @@ export interface TopologyEntry {
   /** Looks of the supervisor, two a second, without a sign of life after which an owner is killed. 0..100000, 0 = never;
    * default 10. */
   readonly hangPolls?: number;
+  /** May processes that abort write core dumps? The kernel writes one before it lets the node's lock go: players wait for it.
+   * Default false. */
+  readonly cores?: boolean;
 }
 
 /** Sizes of a node's segments, taken when they are made: changing them needs new segments. */
@@ -104,6 +107,7 @@ const KNOWN = new Set([
   'maxCrashes',
   'onBadState',
   'hangPolls',
+  'cores',
 ]);
 const LOG_BYTES_MAX = 2 ** 30;
 /** A segment has at most 4 GiB, and other regions. */
@@ -139,8 +143,11 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
     }
     wholeNumber(`${name}.count`, count, 1, 255);
     wholeNumber(`${name}.standby`, standby, 0, 1);
-    if (entry.rehearse !== undefined && typeof entry.rehearse !== 'boolean')
-      bad(`${name}.rehearse`, `is ${String(entry.rehearse)}`, 'true or false');
+    for (const key of ['rehearse', 'cores'] as const) {
+      const value: unknown = entry[key];
+      if (value !== undefined && typeof value !== 'boolean')
+        bad(`${name}.${key}`, `is ${String(value)}`, 'true or false');
+    }
     if (typeof run !== 'string' && standby > 0)
       bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
     if (entry.config !== undefined) checkConfig(name, entry);

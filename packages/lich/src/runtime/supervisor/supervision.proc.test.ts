@@ -46,6 +46,8 @@ const beatsBeyond = (up: LichUp, node: string, more: number): Promise<void> => {
   const { beats } = rootOf(reader);
   return until(() => rootOf(reader).beats! > beats! + more);
 };
+const coreLimit = (pid: number) =>
+  /^Max core file size +(?<soft>\S+) +(?<hard>\S+)/m.exec(fs.readFileSync(`/proc/${pid}/limits`, 'latin1'))!.groups!;
 const noteOf = (dir: string, node: string, pid: number) => OwnerLock.open(dir, node).readExit(pid);
 
 describe('a supervisor that is killed', () => {
@@ -112,8 +114,11 @@ describe('an owner that hangs', () => {
 describe('an owner that takes more memory than it may', () => {
   it('a leak: it ends in order, and its node goes on', async () => {
     const dir = testDir();
-    const up = await start(SICK, dir, { SICK_MEMORY: '256', SICK_STANDBY: '1' });
+    const up = await start(SICK, dir, { SICK_MEMORY: '256', SICK_STANDBY: '1', SICK_CORES: '1' });
     await up.logged('patient-1', 'standing by');
+    // A look in passing at `cores: true`, and at what the others have.
+    const [patient, nurse] = ['patient-1', 'nurse-1'].map(name => coreLimit(up.ownerOf(name)!));
+    expect([patient!.soft, nurse!.soft]).toEqual([patient!.hard, '1']);
     order(dir, 'leak');
     await up.said('too large');
     await up.said('taken over');
