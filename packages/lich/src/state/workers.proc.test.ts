@@ -112,7 +112,7 @@ describe('a worker that ends in a transaction', () => {
     const busy = read('busy');
     for (const [k, end] of ends.entries()) {
       for (const [h, heir] of heirs.entries()) {
-        if (!soak && k > 0 && h % 3 !== 0) continue;
+        if (!soak && (k === 0) !== (h % 3 === 0)) continue;
         const node = `n${k}${h}`;
         const from = heir.startsWith('a thread') ? host : other;
         await host.start(node);
@@ -145,7 +145,7 @@ describe('a worker that ends in a transaction', () => {
     expect(busy.check()).toEqual([]);
   });
 
-  const times = soak ? 500 : 4;
+  const times = soak ? 500 : 3;
 
   test(`at any moment, ${times} times`, async () => {
     await host.start('busy');
