@@ -1,7 +1,7 @@
 // npm test: everything, in stages, each to its end. The last line is `N passed, N failed, N skipped`.
 //
 //   npm test                           all stages
-//   npm test -- --only unit,lint       some stages: types, lint, imports, unit, crash, step, proc, browser, examples, bench
+//   npm test -- --only unit,lint       some stages: types, lint, imports, unit, crash, step, proc, browser, bench
 //   npm test -- packages/lich/src/bus  vitest on what these paths match, with vitest's own options
 //
 // What the machine lacks is skipped and named at the end; LICH_TEST_REQUIRE=chromium,ptrace makes such a skip a failure.
@@ -37,22 +37,6 @@ async function vitest(name, args) {
   return code !== 0 && counts.failed === 0 ? add(counts, failed()) : counts;
 }
 
-/** An example that checks itself has a script `test` in its package.json; the others have their types and tests. */
-async function examples() {
-  let counts = none();
-  for (const name of fs.existsSync(join(root, 'examples')) ? fs.readdirSync(join(root, 'examples')).sort() : []) {
-    const manifest = join(root, 'examples', name, 'package.json');
-    if (!fs.existsSync(manifest)) continue;
-    const script = JSON.parse(fs.readFileSync(manifest, 'utf8')).scripts?.test;
-    if (!script) continue;
-    const [program, ...args] = script.replace(/^node /, '').split(' ');
-    const { code } = await runScript(join('examples', name, program), args, { cwd: join(root, 'examples', name) });
-    if (code !== 0) process.stdout.write(`example ${name} failed (node ${program}: code ${code})\n`);
-    counts = add(counts, verdict(code === 0));
-  }
-  return counts;
-}
-
 /** The small size of every topic: proves that the benches run, measures nothing. */
 async function bench() {
   let counts = none();
@@ -84,7 +68,6 @@ const STAGES = new Map([
   kind('step'),
   kind('proc'),
   kind('browser'),
-  ['examples', examples],
   ['bench', bench],
 ]);
 
