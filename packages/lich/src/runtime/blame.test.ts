@@ -14,6 +14,7 @@ import {
   OWN_DEATHS,
   TICK,
 } from './blame.ts';
+import { killedAtEachStore } from '../testing/words-page.ts';
 
 const page = () => new Int32Array(2048);
 const waiting = () => true;
@@ -24,23 +25,6 @@ function handling(S: Int32Array, code: number, pos: number, more = 0): void {
   S[CUR_POS] = pos;
   S[CUR_MORE] = more;
   S[CUR] = (code << 8) | tries(S);
-}
-
-/** All that a process killed within `work` may leave, one page for each of its stores. */
-function killedAtEachStore(S: Int32Array, work: (S: Int32Array) => void): Int32Array[] {
-  const left = [S.slice()];
-  const copy = S.slice();
-  work(
-    new Proxy(copy, {
-      get: (target, key) => Reflect.get(target, key) as unknown,
-      set(target, key, value) {
-        Reflect.set(target, key, value);
-        left.push(copy.slice());
-        return true;
-      },
-    }),
-  );
-  return left;
 }
 
 describe('counting deaths', () => {

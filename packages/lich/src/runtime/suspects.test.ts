@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { WORDS } from '../state/index.ts';
 import { SITE_WALK, Visits } from '../state/internal.ts';
 import { countVisit, suspendedIn } from './suspects.ts';
+import { killedAtEachStore } from '../testing/words-page.ts';
 
 const page = () => new Int32Array(2048);
 const living = () => 1;
@@ -11,23 +12,6 @@ function visiting(S: Int32Array, pool: number, slot: number, site = SITE_WALK): 
   S[WORDS.VISIT_SLOT] = S[WORDS.VISIT_SLOT]! & 7;
   S[WORDS.VISIT_POOL] = ((pool + 1) << 8) | site;
   S[WORDS.VISIT_SLOT] = ((slot + 1) << 3) | (S[WORDS.VISIT_SLOT]! & 7);
-}
-
-/** All that a process killed within `work` may leave, one page for each of its stores. */
-function killedAtEachStore(S: Int32Array, work: (S: Int32Array) => void): Int32Array[] {
-  const left = [S.slice()];
-  const copy = S.slice();
-  work(
-    new Proxy(copy, {
-      get: (target, key) => Reflect.get(target, key) as unknown,
-      set(target, key, value) {
-        Reflect.set(target, key, value);
-        left.push(copy.slice());
-        return true;
-      },
-    }),
-  );
-  return left;
 }
 
 describe('counting deaths in visits', () => {
