@@ -8,6 +8,7 @@
 import type { AnyKind } from '@lich/schema';
 import { HEAD_STAMP, TABLE } from './chain-shape.ts';
 import { freed } from './door.ts';
+import { StateError } from './errors.ts';
 import { hashText, hashWide } from './hash-keys.ts';
 import type { StoreContext } from './memory.ts';
 import { equalsText, equalsUnits } from './text.ts';
@@ -40,6 +41,17 @@ export interface LookUp {
   readonly get: ((home: number, key: unknown) => unknown) | undefined;
 }
 
+/** Entries of a chain between two looks whether it can be as long. */
+export const HOPS_MASK = 63;
+
+export function endlessChain(): never {
+  throw new StateError(
+    'STATE_CORRUPT',
+    'a map or set is overwritten: the entries of one of its buckets lead in a circle; run `lich check`',
+    { severity: 'fatal' },
+  );
+}
+
 let tables = 0;
 
 /** @returns undefined for kinds of keys that have none */
@@ -70,7 +82,7 @@ b=(b+4)|0;let k=29-clz32(b);let l=I[(${context.heap.base}+I[(c+${rest}+k)|0]+b-(
     `function(home,key){
 if(home===0)freed();if(typeof key!=='${number ? 'number' : 'string'}')return NONE;
 ${control}${hash}${bucket}
-while(l!==0){${entry}if(${same}){${found}}l=I[e];}
+for(let i=1;l!==0;i++){${entry}if(${same}){${found}}l=I[e];if((i&${HOPS_MASK})===0&&!(i<=I[(c+${count})|0]))endlessChain();}
 return NONE;}`.replaceAll('NONE', none);
   const value = plan.value && numberAt(plan.value, plan.valueOffset);
   const source = `'use strict';// table ${++tables}
@@ -92,6 +104,7 @@ return{find:${text('0', 'out.slot=l-1;return e;')},get:${value === undefined ? '
     equalsText,
     equalsUnits,
     freed,
+    endlessChain,
     base: context.heap.base,
     out: plan.out,
   };

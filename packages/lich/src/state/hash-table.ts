@@ -31,13 +31,13 @@ import { type Cell, cellOf } from './cell.ts';
 import { CHAIN_FIRST, type ChainShape, TABLE } from './chain-shape.ts';
 import type { Chunks } from './chunks.ts';
 import { freed } from './door.ts';
-import { lookUpOf } from './hash-code.ts';
+import { endlessChain, HOPS_MASK, lookUpOf } from './hash-code.ts';
 import { hashInt, type KeyForm, keyForm, mix } from './hash-keys.ts';
 import type { StoreContext } from './memory.ts';
 import type { Release } from './release.ts';
 import { SlotChain } from './slot-chain.ts';
 
-const { count: COUNT, first: FIRST, high: HIGH, buckets: BUCKETS, rest: REST, chain: CHAIN, next: NEXT } = TABLE;
+const { count: COUNT, high: HIGH, buckets: BUCKETS, rest: REST, chain: CHAIN } = TABLE;
 
 /** Keys that are hashed without a call through their form. */
 const WORD = 0;
@@ -150,15 +150,21 @@ export class HashTable {
     const probe = form.probe(key);
     if (probe === undefined) return 0;
     let link = I[this.#bucket(control, form.hash(probe))];
-    while (link !== 0) {
+    for (let hops = 1; link !== 0; hops++) {
       const entry = this.#entry(control, link - 1);
       if (form.equals(entry, probe)) {
         this.slot = link - 1;
         return entry;
       }
       link = I[entry];
+      if ((hops & HOPS_MASK) === 0) this.#mustEnd(control, hops);
     }
     return 0;
+  }
+
+  /** A chain is not longer than there are entries: one that is leads in a circle. */
+  #mustEnd(control: number, hops: number): void {
+    if (!(hops <= this.#I[control + COUNT])) endlessChain();
   }
 
   /** Add a key that was checked, that is not there, and for which there is room.
@@ -187,7 +193,10 @@ export class HashTable {
   remove(control: number, entry: number, index: number): number {
     const U = this.#U;
     let at = this.#bucket(control, this.#hashOf(entry));
-    while (U[at] !== index + 1) at = this.#entry(control, U[at] - 1) + CHAIN;
+    for (let hops = 1; U[at] !== index + 1; hops++) {
+      at = this.#entry(control, U[at] - 1) + CHAIN;
+      if ((hops & HOPS_MASK) === 0) this.#mustEnd(control, hops);
+    }
     this.#write(at, U[entry]);
     this.releaseKey?.(entry + this.#key);
     const before = this.chain.give(control, index);
@@ -207,17 +216,6 @@ export class HashTable {
   #drop(control: number, slots: number): void {
     if (this.#U[control + BUCKETS] !== 0) this.#write(control + BUCKETS, 0);
     this.chain.drop(control, slots);
-  }
-
-  /** The first entry of the order, and the one after an entry; 0 = none. */
-  firstOf(control: number): number {
-    const link = this.#U[control + FIRST];
-    return link === 0 ? 0 : this.#entry(control, link - 1);
-  }
-
-  nextOf(control: number, entry: number): number {
-    const link = this.#U[entry + NEXT];
-    return link === 0 ? 0 : this.#entry(control, link - 1);
   }
 
   /** Words from an entry to its key; for keys that are not narrower. */
@@ -279,7 +277,8 @@ export class HashTable {
     if (count === 0) return write(fresh, 0);
     let stays = chunks.front(dir, count & ~(0x8000_0000 >>> Math.clz32(count)));
     let link = U[stays];
-    while (link !== 0) {
+    for (let hops = 1; link !== 0; hops++) {
+      if ((hops & HOPS_MASK) === 0) this.#mustEnd(control, hops);
       const entry = this.#entry(control, link - 1);
       const next = U[entry];
       if (bucketOf(this.#hashOf(entry), count + 1) === count) {

@@ -28,7 +28,7 @@ import { decodeOptions, type ElementSpec, mustFit } from './elements.ts';
 import { StateError } from './errors.ts';
 import type { Stamp } from './memory.ts';
 import { containerFace } from './plain.ts';
-import { SlotChain } from './slot-chain.ts';
+import { badLink, SlotChain } from './slot-chain.ts';
 import { type Given, SLOTS, VALUES, type Walk, Walks, type Walked, WalkIterator } from './walk.ts';
 
 const { first: HEAD, last: TAIL, count: COUNT, high: HIGH, prev: PREV, next: NEXT, generation: GENERATION } = LIST;
@@ -89,13 +89,13 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
   get first(): any {
     const at = this.#control();
     const link = at === 0 ? 0 : this.#u32[at + HEAD];
-    return link === 0 ? undefined : this.#read(at, link - 1);
+    return link === 0 ? undefined : this.#read(at, this.#there(at, link) - 1);
   }
 
   get last(): any {
     const at = this.#control();
     const link = at === 0 ? 0 : this.#u32[at + TAIL];
-    return link === 0 ? undefined : this.#read(at, link - 1);
+    return link === 0 ? undefined : this.#read(at, this.#there(at, link) - 1);
   }
 
   at(index: number): any {
@@ -134,13 +134,17 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
   next(cursor: Cursor): Cursor | undefined {
     const at = this.#control();
     const slot = this.#slotAt(at, cursor);
-    return slot < 0 ? undefined : this.#cursorAt(at, this.#u32[this.#chain.slot(at, slot) + NEXT]);
+    const link = slot < 0 ? 0 : this.#u32[this.#chain.slot(at, slot) + NEXT];
+    if (link !== 0) this.#chain.follow(at, link, slot + 1);
+    return this.#cursorAt(at, link);
   }
 
   prev(cursor: Cursor): Cursor | undefined {
     const at = this.#control();
     const slot = this.#slotAt(at, cursor);
-    return slot < 0 ? undefined : this.#cursorAt(at, this.#u32[this.#chain.slot(at, slot) + PREV]);
+    const link = slot < 0 ? 0 : this.#u32[this.#chain.slot(at, slot) + PREV];
+    if (link !== 0) this.#chain.followBack(at, link, slot + 1);
+    return this.#cursorAt(at, link);
   }
 
   insertBefore(cursor: Cursor, value: unknown): any {
@@ -166,9 +170,10 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
     const { release, payload, context } = this.#spec;
     this.$touch();
     if (release !== undefined) {
-      for (let link = this.#u32[at + HEAD]; link !== 0; ) {
-        const slot = this.#chain.slot(at, link - 1);
+      for (let link = this.#u32[at + HEAD], before = 0; link !== 0; ) {
+        const slot = this.#chain.follow(at, link, before);
         release(slot + payload);
+        before = link;
         link = this.#u32[slot + NEXT];
       }
     }
@@ -209,8 +214,8 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
       link = u32[slot + NEXT];
     }
     if (link === 0) return -1;
+    walk.generation = u32[this.#chain.follow(at, link, walk.at) + GENERATION];
     walk.at = link;
-    walk.generation = u32[this.#chain.slot(at, link - 1) + GENERATION];
     return link - 1;
   }
 
@@ -231,6 +236,12 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
       : this.shown(this.viewAt(index, slot + payload));
   }
 
+  /** @throws StateError `STATE_CORRUPT` for a link that leads out of the list. @returns the link */
+  #there(at: number, link: number): number {
+    if (!(link > 0 && link <= this.#u32[at + HIGH])) badLink(link, 0);
+    return link;
+  }
+
   /** Link of the element at a place counted from the start, or the end; 0 = none. */
   #nth(at: number, index: number): number {
     const u32 = this.#u32;
@@ -242,12 +253,20 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
     let link: number;
     if (from * 2 < count) {
       link = u32[at + HEAD];
-      for (let n = 0; n < from; n++) link = u32[chain.slot(at, link - 1) + NEXT];
+      for (let n = 0, before = 0; n < from; n++) {
+        const slot = chain.follow(at, link, before);
+        before = link;
+        link = u32[slot + NEXT];
+      }
     } else {
       link = u32[at + TAIL];
-      for (let n = count - 1; n > from; n--) link = u32[chain.slot(at, link - 1) + PREV];
+      for (let n = count - 1, behind = 0; n > from; n--) {
+        const slot = chain.followBack(at, link, behind);
+        behind = link;
+        link = u32[slot + PREV];
+      }
     }
-    return link;
+    return this.#there(at, link);
   }
 
   /** Link of the first element that is this one, or for which it answers true; 0 = none. A view says itself where it is. */
@@ -260,8 +279,10 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
       const own = slot < 0 ? undefined : this.views()!.peek(slot);
       return own !== undefined && this.shown(own) === item ? slot + 1 : 0;
     }
-    for (let link = this.#u32[at + HEAD]; link !== 0; link = this.#u32[this.#chain.slot(at, link - 1) + NEXT]) {
-      const value = this.#read(at, link - 1);
+    // What is called may change the list: the order is not looked at as closely, and comes to an end all the same.
+    for (let link = this.#u32[at + HEAD], n = 0; link !== 0; link = this.#u32[this.#chain.slot(at, link - 1) + NEXT]) {
+      if (n++ > this.#u32[at + HIGH]) badLink(link, 0);
+      const value = this.#read(at, this.#there(at, link) - 1);
       if (typeof item === 'function' ? (item as (v: unknown) => boolean)(value) : value === item) return link;
     }
     return 0;
@@ -307,7 +328,7 @@ export class ListView extends ContainerView implements List<any, any, any>, Walk
   #pull(at: number, link: number): unknown {
     if (link === 0) return undefined;
     const { cell, context, kind, payload } = this.#spec;
-    const slot = this.#chain.slot(at, link - 1) + payload;
+    const slot = this.#chain.slot(at, this.#there(at, link) - 1) + payload;
     const value =
       cell === undefined || kind.element.tag === 'ref'
         ? decode(context.mem, kind.element, slot, 0, decodeOptions(context))

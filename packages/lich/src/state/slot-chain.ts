@@ -18,9 +18,14 @@
  *              generation odd = in use
  *
  * Invariants: count + free slots = high; the order visits count slots, prev mirrors next; generation is odd exactly for
- * the slots of the order; in the heap, a chunk is there when `high` is beyond its first slot. */
+ * the slots of the order; in the heap, a chunk is there when `high` is beyond its first slot.
+ *
+ * Whoever follows the order looks whether each slot says that it comes after the one before: an order that leads in a circle,
+ * or out of the container, has a slot that does not, so that a walk over overwritten memory ends with an error, and not
+ * never. The words lie beside those that are read anyway. */
 import { CHAIN_FIRST, type ChainShape, HEAD_STAMP } from './chain-shape.ts';
 import { Chunks } from './chunks.ts';
+import { StateError } from './errors.ts';
 import type { StoreContext } from './memory.ts';
 
 /** Calls in one mould; which list or map is meant is said by each. */
@@ -62,6 +67,34 @@ export class SlotChain {
       : (control + this.#slots + Math.imul(index, this.#stride)) | 0;
   }
 
+  /** Word of the slot that follows another one in the order.
+   * @param link it + 1 @param before the other one + 1, 0 = it is the first
+   * @throws StateError `STATE_CORRUPT` when it is not the next one */
+  follow(control: number, link: number, before: number): number {
+    const U = this.#U;
+    const { high, prev, generation } = this.shape;
+    if (!(link > 0 && link <= U[control + high])) badLink(link, before);
+    const slot = this.slot(control, link - 1);
+    if (U[slot + prev] !== before || (U[slot + generation] & 1) === 0) badLink(link, before);
+    return slot;
+  }
+
+  /** Word of the slot before another one in the order.
+   * @param link it + 1 @param behind the other one + 1, 0 = it is the last
+   * @throws StateError `STATE_CORRUPT` */
+  followBack(control: number, link: number, behind: number): number {
+    return this.#neighbour(control, link, this.shape.next, behind);
+  }
+
+  /** Word of the slot that a link of a neighbour leads to, which has to lead back.
+   * @param back `next` of one before, `prev` of one behind @param link it + 1 @param from where it has to lead to + 1 */
+  #neighbour(control: number, link: number, back: number, from: number): number {
+    if (!(link > 0 && link <= this.#U[control + this.shape.high])) badLink(link, from);
+    const slot = this.slot(control, link - 1);
+    if (this.#U[slot + back] !== from) badLink(link, from);
+    return slot;
+  }
+
   /** The slot that begins at a word, or -1. */
   indexOf(control: number, word: number): number {
     const { slots, stride, high } = this.shape;
@@ -89,7 +122,9 @@ export class SlotChain {
     let mark: number;
     if (given !== 0) {
       index = given - 1;
+      if (!(given <= U[control + high])) badLink(given, 0);
       slot = this.slot(control, index);
+      if ((U[slot + generation] & 1) === 1) badLink(given, 0);
       write(control + free, U[slot + link]);
       mark = (U[slot + generation] + 1) | 1;
     } else {
@@ -105,13 +140,14 @@ export class SlotChain {
       write(control + turn, mark);
     }
     write(slot + generation, mark);
-    const after = before === 0 ? U[control + last] : U[this.slot(control, before - 1) + prev];
+    const at = before === 0 ? 0 : this.slot(control, before - 1);
+    const after = before === 0 ? U[control + last] : U[at + prev];
     write(slot + prev, after);
     write(slot + next, before);
     if (after === 0) write(control + first, index + 1);
-    else write(this.slot(control, after - 1) + next, index + 1);
+    else write(this.#neighbour(control, after, next, before) + next, index + 1);
     if (before === 0) write(control + last, index + 1);
-    else write(this.slot(control, before - 1) + prev, index + 1);
+    else write(at + prev, index + 1);
     write(control + count, U[control + count] + 1);
     return index;
   }
@@ -126,9 +162,9 @@ export class SlotChain {
     const before = U[slot + prev];
     const after = U[slot + next];
     if (before === 0) write(control + first, after);
-    else write(this.slot(control, before - 1) + next, after);
+    else write(this.#neighbour(control, before, next, index + 1) + next, after);
     if (after === 0) write(control + last, before);
-    else write(this.slot(control, after - 1) + prev, before);
+    else write(this.#neighbour(control, after, prev, index + 1) + prev, before);
     write(slot + generation, (U[slot + generation] + 1) | 0);
     write(slot + link, U[control + free]);
     write(control + free, index + 1);
@@ -145,4 +181,13 @@ export class SlotChain {
     }
     this.chunks?.trim(control + this.#slots, slots);
   }
+}
+
+/** @param link of the slot that was come to + 1 @param from that it was come to from + 1, 0 = the container itself */
+export function badLink(link: number, from: number): never {
+  throw new StateError(
+    'STATE_CORRUPT',
+    `a list, map or set is overwritten: ${from === 0 ? 'it' : `slot ${from - 1}`} leads to slot ${link - 1}, which is not there or not beside it; run \`lich check\``,
+    { severity: 'fatal' },
+  );
 }

@@ -103,9 +103,12 @@ export abstract class TableView extends ContainerView implements Walked {
     const { releaseKey } = table;
     this.$touch();
     if (release !== undefined || releaseKey !== undefined) {
-      for (let entry = table.firstOf(at); entry !== 0; entry = table.nextOf(at, entry)) {
+      for (let link = this.#u32[at + FIRST], before = 0; link !== 0; ) {
+        const entry = table.chain.follow(at, link, before);
         release?.(entry + valueOffset / 4);
         releaseKey?.(entry + table.keyWords);
+        before = link;
+        link = this.#u32[entry + NEXT];
       }
     }
     this.allGone();
@@ -176,8 +179,8 @@ export abstract class TableView extends ContainerView implements Walked {
       link = u32[entry + NEXT];
     }
     if (link === 0) return -1;
+    walk.generation = u32[table.chain.follow(at, link, walk.at) + GENERATION];
     walk.at = link;
-    walk.generation = u32[table.entry(at, link - 1) + GENERATION];
     return link - 1;
   }
 }
