@@ -84,7 +84,7 @@ export async function up(args: readonly string[], dev = false): Promise<number> 
 
 /** Watch the sources. */
 function develop(supervisor: Supervisor, file: string): DevLoop {
-  const prepare = (): void => supervisor.prepareSpares();
+  const prepare = (build?: string): void => supervisor.prepareSpares(build);
   prepare();
   print('watching: save a file to deploy it');
   const { deployer, loaded } = supervisor;

@@ -1,8 +1,8 @@
 /** `node entry.js <json of a NodeSpec>`: the process of one node. Alone in its file, because it awaits: what a service
  * imports must not wait for the service. With `{ "spareOf": … }` it loads what every service needs and is told later. */
-import { type NodeSpec, runNode } from './node-process.ts';
+import { type NodeSpec, runNode, type SpareSpec, warmUp } from './node-process.ts';
 
-const said = JSON.parse(process.argv[2] ?? '{}') as NodeSpec | { spareOf: string };
+const said = JSON.parse(process.argv[2] ?? '{}') as NodeSpec | (SpareSpec & { spareOf: string });
 if ('spareOf' in said) {
   const orphaned = (): never => process.exit(0);
   process.once('disconnect', orphaned);
@@ -14,6 +14,6 @@ if ('spareOf' in said) {
       resolve(spec as NodeSpec);
     }),
   );
-  await import(new URL('../index.js', import.meta.url).href);
+  await warmUp(said);
   await runNode(await told);
 } else await runNode(said);

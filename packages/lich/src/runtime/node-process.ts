@@ -8,7 +8,7 @@ import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
 import { setCoreLimit } from '../shm/index.ts';
 import { Core, type CoreOptions, type Logic } from './core.ts';
 import { type CandidateSpec, examineCandidate, reportFailure, writeReport } from './deploy/candidate.ts';
-import type { DeployOutlook } from './deploy/outlook.ts';
+import { type DeployOutlook, outlookOf } from './deploy/outlook.ts';
 import { rememberProtocol } from './former-protocols.ts';
 import { isRelative, importFile, loadConfig, loadService, loadTopology, type LoadedTopology, sibling } from './load.ts';
 import { successorCame } from './let-go.ts';
@@ -18,6 +18,7 @@ import { sayRunning } from './run-file.ts';
 import { ServiceLogic, serviceLayout } from './service-logic.ts';
 import { coreLimits } from './node-plan.ts';
 import type { Service } from './service.ts';
+import { Standby } from './standby.ts';
 import { tellInspected } from './supervised.ts';
 import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
 
@@ -35,6 +36,29 @@ export interface NodeSpec {
   readonly supervisor: number;
   /** How long it goes on when no supervisor is there. */
   readonly orphanMs: number;
+}
+
+/** Whose process a spare is most likely to become. */
+export type SpareSpec = Pick<NodeSpec, 'topologyFile' | 'build' | 'dir' | 'kind'> & { readonly spareOf: string };
+
+/** A spare: what a candidate will do is done once with the code that runs, so that code is loaded, compiled and in the
+ * caches. Writes nothing. */
+export async function warmUp({ topologyFile, build, dir, kind, spareOf: name }: SpareSpec): Promise<void> {
+  await import(new URL('../index.js', import.meta.url).href);
+  try {
+    const loaded = await loadTopology(topologyFile, build);
+    const service = await loadService(loaded, kind);
+    const { limits = {} } = loaded.topology.entries.get(kind)!;
+    outlookOf({ dir, name, service, limits, before: service, setAside: [], noWayBack: true });
+    const config = await loadConfig(loaded, kind, service);
+    const { id } = new Directory(dir, DEFAULT_LIMITS.nodes).byName(name);
+    const core = serviceCore(service, config, { dir, name, id, log: createLog(name), limits, rehearse: false });
+    new Standby(core).prepare();
+    core.unbuild();
+    core.bells.close();
+  } catch {
+    // Whatever is wrong is said when it is wanted.
+  }
 }
 
 /** The node could not start as it is configured: starting it again would not help. */

@@ -4,8 +4,8 @@
  *   started ─→ refused (ends)
  *           ─→ looked (a dry run: ends)
  *           ─→ standing by ─→ … owner … ─→ failed (a throwing resume: ends) */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { CodedError } from '@lich/schema';
 import { loadService, loadTopology } from '../load.ts';
 import type { Service } from '../service.ts';
@@ -82,8 +82,18 @@ export function reportFailure(spec: CandidateSpec, error: unknown): void {
   const code = error instanceof CodedError ? error.code : '';
   writeReport(spec.report, {
     state: 'failed',
-    error: { code, message: error instanceof Error ? error.message : String(error) },
+    error: { code, message: error instanceof Error ? `${error.message}${placeOf(error)}` : String(error) },
   });
+}
+
+/** Where in the project's sources it was thrown: lines and columns are those of the build. */
+function placeOf({ stack }: Error): string {
+  const found = /([^(\s]*)\/\.lich\/build\/[^/]+\/(.+)\.js:(\d+):(\d+)/.exec(stack ?? '');
+  if (found === null) return '';
+  const [, at, file, line, column] = found;
+  const base = join(at.replace(/^file:\/\//, ''), file);
+  const source = ['.ts', '.mts', '.js', '.mjs'].map(ending => base + ending).find(path => existsSync(path));
+  return source === undefined ? '' : ` (${source}:${line}:${column})`;
 }
 
 /** Whole, or not there. */

@@ -64,9 +64,17 @@ describe('a deploy', () => {
 
 const BAD: readonly (readonly [what: string, version: Version | string, why: RegExp])[] = [
   ['a syntax error', 'export const a = ;', /RUNTIME_COMPILE: .*pong\.ts:1/],
-  ['a module that throws', { top: "throw new Error('at load');" }, /pong-1: at load; the old code runs on/],
+  [
+    'a module that throws',
+    { top: "throw new Error('at load');" },
+    /pong-1: at load \(.*pong\.ts:3:7\); the old code runs on/,
+  ],
   ['no service', 'export default 5;', /RUNTIME_BAD_TOPOLOGY: .*no service as its default export/],
-  ['a resume that throws', { resumed: "throw new Error('no map');" }, /pong-1: no map; the old code runs on/],
+  [
+    'a resume that throws',
+    { resumed: "throw new Error('no map');" },
+    /pong-1: no map \(.*pong\.ts:\d+:\d+\); the old code runs on/,
+  ],
   ['a resume that kills', { resumed: 'process.abort();' }, /pong-1: the new code ended by SIGABRT/],
   [
     'a crash after its first commits',
@@ -137,7 +145,7 @@ it('several nodes of a service go one after the other, or not at all', async () 
     resumed: "if (process.argv[2]!.includes('\"instance\":2')) throw new Error('not here');",
   });
   const bad = await deploy('pong', ...FAST);
-  expect(bad.errors).toMatch(/pong-2: not here/);
+  expect(bad.errors).toMatch(/pong-2: not here \(/);
   expect(bad.out).toMatch(/pong-1 +old code/);
   await whole();
   expect(pongNow().by).toBe(2);

@@ -64,12 +64,14 @@ it('saves have their effect in the running state; what cannot be shows its error
   await dev!.said('not deployed: RUNTIME_COMPILE');
   expect(dev!.output).toContain('figures.ts:1');
   save("throw new Error('no figures');\n" + figures('70'));
-  await dev!.said('no figures; the old code runs on');
+  await dev!.said('no figures (');
+  expect(dev!.output).toMatch(/no figures \(.*\/figures\.ts:1:7\); the old code runs on/);
   expect(rootOf(reader).last).toBe(1 + EDITS);
   // What does not type-check runs all the same, and is told.
   save(figures("'80' as never as number; const wrong: string = 5"));
   await until(() => rootOf(reader).hits! > hits! + 20);
   await dev!.said('TS2322');
+  expect(dev!.output).toMatch(/figures\.ts\(1,\d+\): error TS2322/);
   save(figures('90'));
   await until(() => rootOf(reader).last === 90);
   await dev!.said('types: all well');

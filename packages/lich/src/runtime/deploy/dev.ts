@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { createRequire } from 'node:module';
+import { setPriority } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { CodedError } from '@lich/schema';
@@ -25,14 +26,15 @@ export interface DevOptions {
   readonly built: BuiltTopology;
   readonly deployer: Deployer;
   readonly onEvent: (event: DevEvent) => void;
-  /** Told after each deploy: the next one wants another spare. */
-  readonly onIdle: () => void;
+  /** Told after each deploy: the next one wants another spare. @param build that runs now */
+  readonly onIdle: (build: string) => void;
 }
 
 /** Editors write a file in several steps. */
-const SETTLE_MS = 10;
+const SETTLE_MS = 5;
 /** The next save ends it early. */
 const PROBATION_MS = 2_000;
+const TYPES_PRIORITY = 10;
 
 /** Watches until `close`. */
 export class DevLoop {
@@ -46,9 +48,12 @@ export class DevLoop {
   #busy = false;
   #closed = false;
   #types: ChildProcess | undefined;
+  /** That was deployed last. */
+  #build: string;
 
   constructor(o: DevOptions) {
     this.#o = o;
+    this.#build = o.built.build;
     this.#watch(o.built.sources);
   }
 
@@ -83,6 +88,8 @@ export class DevLoop {
   #changed(): void {
     if (this.#closed) return;
     if (this.#settling === undefined && !this.#again) this.#savedMs = performance.now();
+    // What it would say is out of date, and it takes a processor.
+    this.#types?.kill('SIGKILL');
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => {
       this.#settling = undefined;
@@ -100,25 +107,34 @@ export class DevLoop {
     const { file, deployer, onEvent, onIdle } = this.#o;
     const savedMs = this.#savedMs;
     const enough = (this.#enough = new AbortController());
+    let build = this.#build;
+    // The deploy first: the compiler takes the processors for a second.
+    let isChecked = false;
+    let served = 0;
+    const settled = (): void => {
+      onIdle(build);
+      if (!isChecked && !this.#closed) this.#checkTypes();
+      isChecked = true;
+    };
     try {
       const built = await buildTopology(file);
       this.#watch(built.sources);
-      this.#checkTypes();
-      const { deployed } = await deployer.deploy(built, [], {
+      await deployer.deploy(built, [], {
         probationMs: PROBATION_MS,
+        noWayBack: true,
         enough: enough.signal,
         onEvent: event => {
           onEvent(event);
           if (event.type !== 'served') return;
           onEvent({ type: 'saved', services: [event.service], ms: Math.round(performance.now() - savedMs) });
-          onIdle();
+          this.#build = build = built.build;
+          if (++served === built.hashes.size) settled();
         },
       });
-      if (deployed.length > 0) onIdle();
     } catch (error) {
       if (!this.#closed) onEvent({ type: 'refused', why: saidOf(error) });
-      onIdle();
     } finally {
+      settled();
       this.#busy = false;
       if (this.#again && !this.#closed) {
         this.#again = false;
@@ -137,6 +153,7 @@ export class DevLoop {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#types = child;
+    politely(child);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += String(chunk)));
     child.once('error', () => {});
@@ -145,6 +162,15 @@ export class DevLoop {
       this.#types = undefined;
       this.#o.onEvent({ type: 'types', output: code === 0 ? '' : output.trim() || `tsc ended with code ${code}` });
     });
+  }
+}
+
+/** The fight that goes on, and the next save, need the processors more. */
+function politely({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) setPriority(pid, TYPES_PRIORITY);
+  } catch {
+    // It has ended already.
   }
 }
 

@@ -5,34 +5,44 @@ import { closeSync, openSync } from 'node:fs';
 import { type NodeSpec } from '../node-process.ts';
 import { NodeProcess } from './processes.ts';
 
-/** At most one for each node. A spare ends by itself when this process does. */
+/** Of each node: the next save may come while the spare that the last one took is not replaced yet. */
+const SPARES = 2;
+
+/** A few for each node. A spare ends by itself when this process does. */
 export class Spares {
-  readonly #waiting = new Map<string, ChildProcess>();
+  readonly #waiting = new Map<string, ChildProcess[]>();
   #closed = false;
 
-  /** Have one for a node, unless there is one. @param output file that it writes to */
+  /** Have some for a node, unless there are. @param output file that they write to */
   prepare(name: string, args: readonly string[], output: string): void {
-    if (this.#closed || this.#waiting.has(name)) return;
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.set(name, waiting);
+    while (!this.#closed && waiting.length < SPARES) this.#start(waiting, args, output);
+  }
+
+  #start(waiting: ChildProcess[], args: readonly string[], output: string): void {
     const log = openSync(output, 'a', 0o600);
     // The one pipe that a child of a supervisor ever has: it is closed when the child becomes a process of its node.
     const child = spawn(process.execPath, args, { stdio: ['ignore', log, log, 'ipc'], detached: true });
     closeSync(log);
     const forget = (): void => {
-      if (this.#waiting.get(name) === child) this.#waiting.delete(name);
+      const at = waiting.indexOf(child);
+      if (at >= 0) waiting.splice(at, 1);
     };
     child.once('exit', forget);
     child.once('error', forget);
     child.unref();
     child.channel?.unref();
-    this.#waiting.set(name, child);
+    waiting.push(child);
   }
 
   /** @returns undefined when there is none */
   take(name: string, spec: NodeSpec): NodeProcess | undefined {
-    const child = this.#waiting.get(name);
-    if (child === undefined || !child.connected || child.exitCode !== null || child.signalCode !== null)
-      return undefined;
-    this.#waiting.delete(name);
+    const child = this.#waiting
+      .get(name)
+      ?.find(each => each.connected && each.exitCode === null && each.signalCode === null);
+    if (child === undefined) return undefined;
+    this.#waiting.get(name)!.splice(this.#waiting.get(name)!.indexOf(child), 1);
     child.ref();
     const taken = NodeProcess.of(child, spec.build);
     // It hangs up itself, once it has heard.
@@ -42,7 +52,7 @@ export class Spares {
 
   close(): void {
     this.#closed = true;
-    for (const child of this.#waiting.values()) child.kill('SIGKILL');
+    for (const child of [...this.#waiting.values()].flat()) child.kill('SIGKILL');
     this.#waiting.clear();
   }
 }

@@ -262,12 +262,13 @@ export class Supervisor {
       orphanMs: this.#orphanMs,
     };
     const log = openSync(outputPath(this.dir, plan.name), 'a', 0o600);
-    const started =
-      (candidate && this.#spares?.take(plan.name, spec)) ?? NodeProcess.start(this.#argsFor(node, spec), log, build);
+    const spare = candidate && this.#spares?.take(plan.name, spec);
+    const started = spare ?? NodeProcess.start(this.#argsFor(node, spec), log, build);
     closeSync(log);
     // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
     // So is one that may die again at once to everybody else.
-    if ((node.processes.size > 0 || node.crashes.inARow > 2) && MAY_RAISE) lowerPriority(started.pid);
+    if (spare === undefined && (node.processes.size > 0 || node.crashes.inARow > 2) && MAY_RAISE)
+      lowerPriority(started.pid);
     this.#watch(node, started);
     if (started.pid !== 0) this.#say({ type: 'started', node: plan.name, pid: started.pid });
     return started;
@@ -279,11 +280,12 @@ export class Supervisor {
     return [...process.execArgv, ...heap, ENTRY, JSON.stringify(said)];
   }
 
-  /** A spare for each node of a service that has none. */
-  prepareSpares(): void {
+  /** Spares for each node of a service that has too few. @param build whose code is most like that of the next deploy */
+  prepareSpares(build: string = this.#loaded!.build): void {
     for (const node of this.#stopping ? [] : this.#nodes.values()) {
       if (!node.isService) continue;
-      const said = { spareOf: node.name, dir: this.dir };
+      const { kind } = node.plan;
+      const said = { spareOf: node.name, dir: this.dir, kind, build, topologyFile: this.#loaded!.file };
       this.#spares?.prepare(node.name, this.#argsFor(node, said), outputPath(this.dir, node.name));
     }
   }
