@@ -126,6 +126,17 @@ function parsed(text: string): Record<string, unknown> {
   }
 }
 
+/** One line of a log file, for people. */
+export function prettyLine(node: string, text: string): string {
+  const { time, level } = parsed(text);
+  return pretty({
+    node,
+    text,
+    time: typeof time === 'number' ? time : 0,
+    level: typeof level === 'number' ? level : LEVELS.error,
+  });
+}
+
 /** `14:03:22.115 arena-1      warn  it is late {"ms":20}` */
 function pretty({ node, time, level, text }: Line): string {
   const { level: _, time: __, pid: ___, name: ____, hostname: _____, pos: ______, msg, err, ...more } = parsed(text);

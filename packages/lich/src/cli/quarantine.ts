@@ -9,6 +9,7 @@ import {
 } from '../runtime/index.ts';
 import { attachSegment, listSegments } from '../shm/index.ts';
 import { openReader } from '../state/index.ts';
+import { prettyLine } from './logs.ts';
 import { answered } from './orders.ts';
 import { useDir } from './source.ts';
 import { count, number, print, size, table, time } from './text.ts';
@@ -116,7 +117,7 @@ function show({ entry, about, dump, folder }: Quarantined, json: boolean): void 
   if (entry.kind === 'message') {
     const bytes = Buffer.from(entry.payload, 'base64');
     print(`message ${entry.messageId} of protocol tag ${entry.protocolTag}; payload ${size(bytes.length)}`);
-    print(`  ${bytes.subarray(0, 64).toString('hex')}${bytes.length > 64 ? '…' : ''}`);
+    print(`  ${entry.fields ?? `${bytes.subarray(0, 64).toString('hex')}${bytes.length > 64 ? '…' : ''}`}`);
   }
   print(`config ${entry.configHash}, Node ${entry.nodeVersion}`);
   if (about === undefined) return print(`\nno capsule in ${folder}`);
@@ -124,9 +125,13 @@ function show({ entry, about, dump, folder }: Quarantined, json: boolean): void 
     `\ncapsule ${folder}: lich ${about.lich}; state ${about.exact ? 'before it' : 'of a later commit'}; the process ended with ${about.exit}`,
   );
   print(`  lich replay ${folder}`);
-  const lines = about.lastWords.trimEnd().split('\n').slice(-20);
+  const lines = about.lastWords
+    .trimEnd()
+    .split('\n')
+    .filter(line => line !== '');
+  if (lines.length === 0) return;
   print(`\nlast words of ${entry.node}:`);
-  for (const line of lines) print(`  ${line}`);
+  for (const line of lines.slice(-20)) print(`  ${prettyLine(entry.node, line).replaceAll('\n', '\n  ')}`);
 }
 
 function drop(found: Quarantined): void {

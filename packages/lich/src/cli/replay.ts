@@ -17,6 +17,7 @@ const ENTRY = fileURLToPath(new URL('../runtime/capsule-entry.js', import.meta.u
 /** A loop without an end is ended then. */
 const LONGEST_MS = 10_000;
 const LIMIT = 20;
+const ENDS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `lich replay <capsule>`: do what kept ending a process again, on a scratch copy of the state before it.
  * @returns 1 when it ended the process again */
@@ -95,10 +96,14 @@ function run(spec: object, inspect: string | undefined): Promise<End> {
           child.kill('SIGKILL');
         }, LONGEST_MS)
       : undefined;
+  // Whoever ends this one ends both, and the copy goes.
+  const stop = (): void => void child.kill('SIGKILL');
+  for (const signal of ENDS) process.on(signal, stop);
   return new Promise((done, fail) => {
     child.on('error', fail);
     child.on('exit', (code, signal) => {
       clearTimeout(timer);
+      for (const end of ENDS) process.off(end, stop);
       const by = signal ?? `code ${code}`;
       if (code === 0) done({ died: false, how: 'the process lives on' });
       else if (isEndless) done({ died: true, how: `it did not end within ${LONGEST_MS / 1000} s` });

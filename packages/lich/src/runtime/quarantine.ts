@@ -9,14 +9,17 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { idOf, tagOf } from '../bus/index.ts';
+import { payloadCodecOf, type Protocol, Reader } from '@lich/schema';
+import { idOf, payloadCodec, tagOf } from '../bus/index.ts';
+import type { Segment } from '../shm/index.ts';
 import { WORDS } from '../state/index.ts';
+import { arraysOf } from '../state/internal.ts';
 import type { Config } from './config.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import type { Service } from './service.ts';
 import { noteContained } from './supervised.ts';
-import { INPUT } from './system-messages.ts';
+import { INPUT, tagOfProtocol } from './system-messages.ts';
 
 /** What the owner says of anything that it sets aside. */
 export interface EntryHead {
@@ -55,6 +58,8 @@ export interface MessageEntry extends EntryHead {
   readonly b: number;
   /** base64 */
   readonly payload: string;
+  /** What it says, for people: JSON, cut off where it is long. Absent where this code does not know the message. */
+  readonly fields?: string;
 }
 
 /** A record that is suspended. */
@@ -111,8 +116,42 @@ export function setAside(core: Core, what: SetAside, payload: Uint8Array): void 
     a: what.a,
     b: what.b,
     payload: Buffer.from(payload).toString('base64'),
+    fields: fieldsOf(about.get(core)?.service.protocol, what.type, messageId, payload),
   });
   core.log.error('a message was set aside: it kept ending the process', entry);
+}
+
+const FIELDS_MOST = 2_000;
+const PLAIN_REFS = { resolve: (pool: string, slot: number) => `${pool}[${slot}]` };
+
+/** What a message says: it has kept ending the process, so whatever comes of reading it is no reason to stop. */
+function fieldsOf(
+  protocol: Protocol | undefined,
+  type: number,
+  messageId: number,
+  payload: Uint8Array,
+): string | undefined {
+  const message = protocol?.messages[messageId];
+  if (message === undefined) return undefined;
+  try {
+    let value: unknown;
+    // [slot][generation][number][message][bytes] and what the client said: players.ts.
+    if (type === INPUT) {
+      const length = new DataView(payload.buffer, payload.byteOffset).getUint32(16, true);
+      value = payloadCodecOf(message).read(new Reader(payload.slice(20, 20 + length)));
+    } else {
+      if (tagOf(type) !== tagOfProtocol(protocol!)) return undefined;
+      const { buffer } = new Uint8Array(Math.ceil(payload.length / 16) * 16 + message.layout.bytes);
+      new Uint8Array(buffer).set(payload);
+      value = payloadCodec(message.layout, PLAIN_REFS, message.name).read(arraysOf(buffer) as unknown as Segment, 0);
+    }
+    const text = JSON.stringify(value, (_, of: unknown) =>
+      typeof of === 'bigint' ? String(of) : of instanceof Uint8Array ? Buffer.from(of).toString('hex') : of,
+    );
+    return text.length > FIELDS_MOST ? `${text.slice(0, FIELDS_MOST)}…` : text;
+  } catch {
+    return undefined;
+  }
 }
 
 type Own = 'node' | 'epoch' | 'atMs' | 'commitNo' | 'diedPid' | 'service' | 'config' | 'configHash' | 'nodeVersion';

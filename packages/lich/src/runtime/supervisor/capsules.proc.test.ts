@@ -63,7 +63,10 @@ describe('a message in quarantine', () => {
     const victim = up!.reader('victim-1');
     await until(() => rootOf(victim).last === TOTAL);
     expect((await lich('quarantine', 'list', '--dir', dir)).said).toContain(entry.id);
-    expect((await lich('quarantine', 'show', entry.id, '--dir', dir)).said).toContain('state before it');
+    const shown = (await lich('quarantine', 'show', entry.id, '--dir', dir)).said;
+    expect(shown).toContain('state before it');
+    expect(shown).toContain('  {"n":120,"harm":"abort"}\n');
+    expect(shown).toMatch(/last words of victim-1:\n {2}\d\d:\d\d:\d\d\.\d{3} victim-1 /);
     const again = await lich('quarantine', 'requeue', entry.id, '--dir', dir);
     expect(again.code).toBe(1);
     expect(again.said).toContain('RUNTIME_SET_ASIDE');
