@@ -126,6 +126,18 @@ describe('payloads', () => {
     );
   });
 
+  it('beyond 2 GiB too', () => {
+    // Sparse: what is not touched costs nothing.
+    const far = memorySegment({ regions: [{ name: 'data', bytes: 2 ** 31 + 65_536 }] });
+    fc.assert(
+      fc.property(values, value => {
+        codec.write(far, 2 ** 31 + AT, value);
+        expect(codec.read(far, 2 ** 31 + AT)).toEqual(expected(value));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
   it('stay inside their bytes', () => {
     fc.assert(
       fc.property(values, value => {

@@ -118,14 +118,14 @@ function storeCode(field: FieldLayout, k: number): string {
   const plain = PLAIN[field.kind.tag];
   // + 0 turns -0 into 0: whole numbers have one zero.
   if (plain)
-    return `to.${plain[0]}[(at + ${field.offset}) >> ${plain[1]}] = v${k}${field.kind.tag === 'int' ? ' + 0' : ''};`;
+    return `to.${plain[0]}[(at + ${field.offset}) >>> ${plain[1]}] = v${k}${field.kind.tag === 'int' ? ' + 0' : ''};`;
   return `writers[${k}](to, at + ${field.offset}, v${k});`;
 }
 
 function loadCode(field: FieldLayout, k: number): string {
   const plain = PLAIN[field.kind.tag];
   return plain
-    ? `from.${plain[0]}[(at + ${field.offset}) >> ${plain[1]}]`
+    ? `from.${plain[0]}[(at + ${field.offset}) >>> ${plain[1]}]`
     : `readers[${k}](from, at + ${field.offset})`;
 }
 
@@ -137,28 +137,28 @@ function writerOf(kind: AnyKind): WriteField {
     case 'oneOf':
       return kind.bytes === 1
         ? (to, at, value) => void (to.u8[at] = kind.names.indexOf(value as string))
-        : (to, at, value) => void (to.u16[at >> 1] = kind.names.indexOf(value as string));
+        : (to, at, value) => void (to.u16[at >>> 1] = kind.names.indexOf(value as string));
     case 'u64':
-      return (to, at, value) => void (to.u64[at >> 3] = value as bigint);
+      return (to, at, value) => void (to.u64[at >>> 3] = value as bigint);
     case 'i64':
-      return (to, at, value) => void (to.i64[at >> 3] = value as bigint);
+      return (to, at, value) => void (to.i64[at >>> 3] = value as bigint);
     case 'text':
       return (to, at, value) => {
         const text = value as string;
-        to.u16[at >> 1] = text.length;
-        for (let k = 0; k < text.length; k++) to.u16[(at >> 1) + 1 + k] = text.charCodeAt(k);
+        to.u16[at >>> 1] = text.length;
+        for (let k = 0; k < text.length; k++) to.u16[(at >>> 1) + 1 + k] = text.charCodeAt(k);
       };
     case 'bytes':
       return (to, at, value) => {
         const bytes = value as Uint8Array;
-        to.u32[at >> 2] = bytes.length;
+        to.u32[at >>> 2] = bytes.length;
         to.u8.set(bytes, at + 4);
       };
     case 'ref':
       return (to, at, value) => {
         const ref = value === undefined ? undefined : recordRefOf(value);
-        to.u32[at >> 2] = ref?.slot ?? 0;
-        to.u32[(at >> 2) + 1] = ref?.generation ?? 0;
+        to.u32[at >>> 2] = ref?.slot ?? 0;
+        to.u32[(at >>> 2) + 1] = ref?.generation ?? 0;
       };
     case 'struct': {
       const fields = kind.layout.fields.map(field => ({ ...field, write: writerOf(field.kind) }));
@@ -194,8 +194,8 @@ function writerOf(kind: AnyKind): WriteField {
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;
-      if (!kind.whole) return (to, at, value) => void (to[view][at >> shift] = value as number);
-      return (to, at, value) => void (to[view][at >> shift] = (value as number) + 0);
+      if (!kind.whole) return (to, at, value) => void (to[view][at >>> shift] = value as number);
+      return (to, at, value) => void (to[view][at >>> shift] = (value as number) + 0);
     }
   }
 }
@@ -205,23 +205,23 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
     case 'bool':
       return (from, at) => from.u8[at] !== 0;
     case 'oneOf':
-      return kind.bytes === 1 ? (from, at) => kind.names[from.u8[at]] : (from, at) => kind.names[from.u16[at >> 1]];
+      return kind.bytes === 1 ? (from, at) => kind.names[from.u8[at]] : (from, at) => kind.names[from.u16[at >>> 1]];
     case 'u64':
-      return (from, at) => from.u64[at >> 3];
+      return (from, at) => from.u64[at >>> 3];
     case 'i64':
-      return (from, at) => from.i64[at >> 3];
+      return (from, at) => from.i64[at >>> 3];
     case 'text':
       return (from, at) => {
         // The bytes are another process's: a length beyond the field's is cut, never followed.
-        const length = Math.min(from.u16[at >> 1], kind.length);
+        const length = Math.min(from.u16[at >>> 1], kind.length);
         let text = '';
-        for (let k = 1; k <= length; k++) text += String.fromCharCode(from.u16[(at >> 1) + k]);
+        for (let k = 1; k <= length; k++) text += String.fromCharCode(from.u16[(at >>> 1) + k]);
         return text;
       };
     case 'bytes':
-      return (from, at) => from.u8.slice(at + 4, at + 4 + Math.min(from.u32[at >> 2], kind.length));
+      return (from, at) => from.u8.slice(at + 4, at + 4 + Math.min(from.u32[at >>> 2], kind.length));
     case 'ref':
-      return (from, at) => door.resolve(kind.pool, from.u32[at >> 2], from.u32[(at >> 2) + 1]);
+      return (from, at) => door.resolve(kind.pool, from.u32[at >>> 2], from.u32[(at >>> 2) + 1]);
     case 'struct': {
       const fields = kind.layout.fields.map(field => ({ ...field, read: readerOf(field.kind, door) }));
       return (from, at) => Object.fromEntries(fields.map(field => [field.name, field.read(from, at + field.offset)]));
@@ -246,7 +246,7 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;
-      return (from, at) => from[view][at >> shift];
+      return (from, at) => from[view][at >>> shift];
     }
   }
 }

@@ -1,9 +1,25 @@
 /** What players see against what there is: random changes, creates and destroys, ticks, players that come late, kills in
  * the delta. A player that applies its picture and the deltas after it always has what the state had at that delta. */
-import { array, f32, int, pool, readSync, ref, state, struct, text, u16, u8, Writer } from '@lich/schema';
+import {
+  array,
+  f32,
+  f64,
+  int,
+  list,
+  pool,
+  readSync,
+  ref,
+  state,
+  type StateSchema,
+  struct,
+  text,
+  u16,
+  u8,
+  Writer,
+} from '@lich/schema';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openStore, plain, type Store, storePlan } from '../state/index.ts';
+import { openStore, plain, type Store, type StorePlan, storePlan } from '../state/index.ts';
 import { memorySegment } from '../testing/memory-segment.ts';
 import { SyncScan, shownFields } from './sync-scan.ts';
 
@@ -20,15 +36,16 @@ class Unit extends struct({
 }) {}
 class Quiet extends struct({ n: int }) {}
 class Shot extends struct({ kind: u8.sync }) {}
-const Schema = state({
+const pools = {
   units: pool(Unit, { capacity: 6 }),
   quiet: pool(Quiet, { capacity: 4 }),
   shots: pool(Shot, { capacity: 4 }),
-});
-const plan = storePlan(Schema, {
-  logWords: 1 << 13,
-  hidden: shownFields(Schema) as never,
-});
+};
+const Schema = state(pools);
+/** 2.2 GiB that are not touched lie before the others. */
+class Room extends struct({ room: list(f64, 349_000) }) {}
+const FarSchema = state({ rooms: pool(Room, { capacity: 280 }), ...pools });
+const planOf = (schema: StateSchema) => storePlan(schema, { logWords: 1 << 13, hidden: shownFields(schema) as never });
 
 type World = Store<any>;
 type View = Record<string, Record<number, Record<string, unknown>>>;
@@ -99,15 +116,20 @@ class Scene {
   since = 0;
   readonly players: Player[] = [];
 
-  constructor() {
-    this.segment = memorySegment({ regions: plan.regions, catalog: plan.catalog });
+  readonly #schema: StateSchema;
+  readonly #plan: StorePlan;
+
+  constructor(schema: StateSchema = Schema) {
+    this.#schema = schema;
+    this.#plan = planOf(schema);
+    this.segment = memorySegment({ regions: this.#plan.regions, catalog: this.#plan.catalog });
     this.open();
   }
 
   open(): void {
-    this.store = openStore(this.segment, plan) as World;
+    this.store = openStore(this.segment, this.#plan) as World;
     this.store.recover();
-    this.scan = new SyncScan(Schema, this.store, this.writer);
+    this.scan = new SyncScan(this.#schema, this.store, this.writer);
   }
 
   transact(fn: (s: any) => void, end: 'commit' | 'rollback' = 'commit'): void {
@@ -217,6 +239,33 @@ describe('what players see', () => {
       }),
       { numRuns: process.env.LICH_SOAK ? 5_000 : 400 },
     );
+  });
+
+  it('is what there is beyond 2 GiB too', () => {
+    const scene = new Scene(FarSchema);
+    expect(scene.segment.regions.get('p1:units')!.offset).toBeGreaterThan(2 ** 31);
+    scene.join();
+    for (let k = 0; k < 4; k++) {
+      const values = {
+        hp: k,
+        small: 300 * k,
+        name: `n${k}`,
+        gold: 2 ** 40 + k,
+        pos: { x: k, y: -k },
+        marks: [k, 2, k],
+      };
+      scene.transact(s => s.units.create(values));
+      scene.tick(k === 1 ? 'kill' : 'commit');
+      scene.transact(s => {
+        const unit = s.units.get(k);
+        Object.assign(unit, { hp: 9, small: 65_000, name: 'x', mate: s.units.get(0) });
+        unit.pos.y = 7;
+        unit.marks.set(2, 8);
+        if (k === 3) s.units.destroy(s.units.get(2));
+      });
+      scene.tick();
+      expect(scene.players[0]!.seen).toEqual(truth(scene.store));
+    }
   });
 
   it('who comes between two ticks sees what changes back before the next', () => {

@@ -168,8 +168,8 @@ export class SyncScan {
   #same(base: number, { from, to, bytes }: Pair): boolean {
     const { u8, u16, i32 } = this.#store.segment;
     if (bytes === 1) return u8[base + from] === u8[base + to];
-    if (bytes === 2) return u16[(base + from) >> 1] === u16[(base + to) >> 1];
-    for (let k = 0; k < bytes; k += 4) if (i32[(base + from + k) >> 2] !== i32[(base + to + k) >> 2]) return false;
+    if (bytes === 2) return u16[(base + from) >>> 1] === u16[(base + to) >>> 1];
+    for (let k = 0; k < bytes; k += 4) if (i32[(base + from + k) >>> 2] !== i32[(base + to + k) >>> 2]) return false;
     return true;
   }
 
@@ -178,11 +178,11 @@ export class SyncScan {
     const { log, segment } = this.#store;
     const { u8, u16, i32 } = segment;
     if (bytes < 4) {
-      log.keep((base + to) >> 2, 1);
+      log.keep((base + to) >>> 2, 1);
       if (bytes === 1) u8[base + to] = u8[base + from];
-      else u16[(base + to) >> 1] = u16[(base + from) >> 1];
+      else u16[(base + to) >>> 1] = u16[(base + from) >>> 1];
       return;
     }
-    for (let k = 0; k < bytes; k += 4) log.write((base + to + k) >> 2, i32[(base + from + k) >> 2]);
+    for (let k = 0; k < bytes; k += 4) log.write((base + to + k) >>> 2, i32[(base + from + k) >>> 2]);
   }
 }

@@ -66,6 +66,7 @@ describe('topologies', () => {
     [{ arena: { ...good, limits: { timers: 0 } } }, 'arena.limits.timers is 0'],
     [{ arena: { ...good, limits: { timers: 'x' } } }, 'arena.limits.timers is x'],
     [{ arena: { ...good, limits: { lanesBytes: 100_000 } } }, 'arena.limits.lanesBytes is 100000'],
+    [{ arena: { ...good, limits: { lanesBytes: 2 ** 32 } } }, 'arena.limits.lanesBytes is 4294967296'],
     [
       { arena: { ...good, limits: { lanesBytes: 65_536, maxLaneBytes: 131_072 } } },
       'arena.limits.maxLaneBytes is 131072',

@@ -112,6 +112,8 @@ const KNOWN = new Set([
 const LOG_BYTES_MAX = 2 ** 30;
 /** A segment has at most 4 GiB, and other regions. */
 const HEAP_BYTES_MAX = 2 ** 32 - 2 ** 26;
+/** The next power of two would be a segment's all, and it has other regions. */
+const LANES_BYTES_MAX = 2 ** 31;
 const LIMITS: Record<keyof NodeLimits, true> = {
   logBytes: true,
   heapBytes: true,
@@ -213,6 +215,7 @@ function checkLimits(name: string, limits: NodeLimits): void {
     bad(`${name}.limits.heapBytes`, `is ${heapBytes}`, `a multiple of 65536, at most ${HEAP_BYTES_MAX}`);
   const { logBytes = 0, lanesBytes = DEFAULT_LIMITS.dataBytes, maxLaneBytes = 0 } = limits;
   if (logBytes > LOG_BYTES_MAX) bad(`${name}.limits.logBytes`, `is ${logBytes}`, `at most ${LOG_BYTES_MAX}`);
+  if (lanesBytes > LANES_BYTES_MAX) bad(`${name}.limits.lanesBytes`, `is ${lanesBytes}`, `at most ${LANES_BYTES_MAX}`);
   if (maxLaneBytes > lanesBytes)
     bad(`${name}.limits.maxLaneBytes`, `is ${maxLaneBytes}`, `at most lanesBytes, ${lanesBytes}`);
 }

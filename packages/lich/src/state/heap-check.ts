@@ -109,8 +109,9 @@ export class HeapAudit {
     const uses = checkForeign(this.#mem, this.#place, this.#foreign, this.#out);
     if (this.#lost === 0) return uses;
     const some: string[] = [];
-    for (let k = 0; k < this.#blocks.length && some.length < 8; k++)
-      if (this.#blocks[k] === THERE) some.push(`${k * 2} (${this.#wordsOf(k * 2)} words)`);
+    const blocks = this.#blocks;
+    for (let k = blocks.indexOf(THERE); k >= 0 && some.length < 8; k = blocks.indexOf(THERE, k + 1))
+      some.push(`${k * 2} (${this.#wordsOf(k * 2)} words)`);
     const lost = this.#lost;
     this.#out.push({
       where: 'heap',

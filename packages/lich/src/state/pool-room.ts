@@ -11,6 +11,8 @@ export interface Pages {
 
 /** Bytes of slots whose pages are reserved at a time. */
 const GROWTH_BYTES = 256 * 1024;
+/** Slots at a time, where they are larger. */
+const GROWTH_SLOTS = 4;
 
 export interface PoolRoomParts {
   readonly context: StoreContext;
@@ -97,7 +99,7 @@ export class PoolRoom {
   }
 
   #growth(): number {
-    return Math.max(64, Math.ceil(GROWTH_BYTES / (this.#places.stride * 4)));
+    return Math.max(GROWTH_SLOTS, Math.ceil(GROWTH_BYTES / (this.#places.stride * 4)));
   }
 
   #grow(slot: number): void {
