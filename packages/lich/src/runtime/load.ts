@@ -4,7 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { type Config, loadConfigFile, mergeConfig } from './config.ts';
 import { RuntimeError } from './errors.ts';
 import { isService, type Service } from './service.ts';
-import { compile, compiledPath } from './supervisor/compile.ts';
+import { compile, compiledPath, projectOf } from './supervisor/compile.ts';
+import { notePrograms } from './supervisor/programs.ts';
 import { isTopology, type Topology, type TopologyEntry } from './topology.ts';
 
 /** A topology with the file that it came from. */
@@ -33,12 +34,14 @@ export async function buildTopology(file: string): Promise<BuiltTopology> {
   const named = (entry: TopologyEntry): string[] => filesOf(entry).map(each => resolve(dirname(source), each));
   const entries = [...topology.entries];
   const build = await compile([file, ...entries.flatMap(([, entry]) => named(entry))]);
+  const project = projectOf(source);
+  const programs = notePrograms(build.dir, source, project, topology);
   const hashes = new Map(
     entries.flatMap(([kind, entry]) => {
       const files = named(entry);
       if (files.length === 0) return [];
       // What the topology itself says to a service is as good as code.
-      const said = JSON.stringify([entry.config, entry.limits]);
+      const said = JSON.stringify([entry.config, entry.limits, programs.nodes[kind], programs.lich, programs.version]);
       return [[kind, [...files.map(each => build.hashOf(each)), said].join(' ')] as const];
     }),
   );

@@ -33,6 +33,8 @@ export interface TopologyEntry {
   readonly rehearse?: boolean;
   /** Overrides of the service's config: an object, or a typed file relative to the topology file. */
   readonly config?: Readonly<Record<string, unknown>> | string;
+  /** Path of the Node binary that runs these nodes, relative to the topology file. Default: the one that runs `lich up`. */
+  readonly node?: string;
   /** Segment sizes and the like of these nodes. */
   readonly limits?: NodeLimits;
   /** MiB that each process may have for itself, segments not counted; one that has more is ended, and its node taken over.
@@ -101,6 +103,7 @@ const KNOWN = new Set([
   'count',
   'standby',
   'rehearse',
+  'node',
   'config',
   'limits',
   'memoryMiB',
@@ -145,6 +148,12 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
     }
     wholeNumber(`${name}.count`, count, 1, 255);
     wholeNumber(`${name}.standby`, standby, 0, 1);
+    if (entry.node !== undefined && !(typeof entry.node === 'string' && entry.node.includes('/')))
+      bad(
+        `${name}.node`,
+        `is ${JSON.stringify(entry.node)}`,
+        "the path of a Node binary such as '/opt/node-26/bin/node'",
+      );
     for (const key of ['rehearse', 'cores'] as const) {
       const value: unknown = entry[key];
       if (value !== undefined && typeof value !== 'boolean')

@@ -69,7 +69,7 @@ export default service('ping', {
   on: { go(ctx) { for (let k = 0; k < 20 && ctx.send(pong, 'note', { n: ctx.state.sent + 1 }); k++) ctx.state.sent++; } },
 });`;
 
-const topologyOf = (pong = ''): string => `
+export const topologyOf = (pong = ''): string => `
 import { topology } from 'lich';
 export const zone = topology({
   pong: { run: './pong.ts', limits: { logBytes: 1 << 20 }, ${pong} },

@@ -24,6 +24,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { init, parse } from 'es-module-lexer';
 import { RuntimeError } from '../errors.ts';
+import { lichOf } from './programs.ts';
 
 const SOURCE = /\.(ts|mts)$/;
 const KEPT_BUILDS = 20;
@@ -52,7 +53,12 @@ export async function compile(files: readonly string[]): Promise<Build> {
     compileFile(entry, project, done);
   }
   const all = [...done.values()];
-  const dir = join(project, '.lich', 'build', hashOfAll(all).slice(0, NAME_CHARACTERS));
+  // The same sources under another Lich are another build.
+  const { entry, version } = lichOf(project);
+  const name = createHash('sha256')
+    .update(`${entry}\0${version}\0${hashOfAll(all)}`)
+    .digest('hex');
+  const dir = join(project, '.lich', 'build', name.slice(0, NAME_CHARACTERS));
   if (existsSync(dir)) touch(dir);
   else write(dir, all);
   return {

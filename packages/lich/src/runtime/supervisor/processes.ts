@@ -40,10 +40,11 @@ export class NodeProcess {
     );
   }
 
-  /** @param log an open file for what it writes; it has no pipe to this process */
-  static start(args: readonly string[], log: number, build: string): NodeProcess {
+  /** @param node the binary
+   * @param log an open file for what it writes; it has no pipe to this process */
+  static start(node: string, args: readonly string[], log: number, build: string): NodeProcess {
     // A session of its own: Ctrl-C in the terminal is for the supervisor, which ends the nodes in order.
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], detached: true });
+    const child = spawn(node, args, { stdio: ['ignore', log, log], detached: true });
     const pid = child.pid ?? 0;
     return new NodeProcess({ pid, startTime: startTimeOf(pid) ?? 0, startedMs: Date.now(), build, child });
   }

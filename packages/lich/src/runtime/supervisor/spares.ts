@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { type NodeSpec } from '../node-process.ts';
 import { NodeProcess } from './processes.ts';
+import type { Program } from './programs.ts';
 
 /** Of each node: the next save may come while the spare that the last one took is not replaced yet. */
 const SPARES = 2;
@@ -13,17 +14,19 @@ export class Spares {
   readonly #waiting = new Map<string, ChildProcess[]>();
   #closed = false;
 
-  /** Have some for a node, unless there are. @param output file that they write to */
-  prepare(name: string, args: readonly string[], output: string): void {
+  /** Have some for a node, unless there are.
+   * @param node binary that runs them
+   * @param output file that they write to */
+  prepare(name: string, node: string, args: readonly string[], output: string): void {
     const waiting = this.#waiting.get(name) ?? [];
     this.#waiting.set(name, waiting);
-    while (!this.#closed && waiting.length < SPARES) this.#start(waiting, args, output);
+    while (!this.#closed && waiting.length < SPARES) this.#start(waiting, node, args, output);
   }
 
-  #start(waiting: ChildProcess[], args: readonly string[], output: string): void {
+  #start(waiting: ChildProcess[], node: string, args: readonly string[], output: string): void {
     const log = openSync(output, 'a', 0o600);
     // The one pipe that a child of a supervisor ever has: it is closed when the child becomes a process of its node.
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log, 'ipc'], detached: true });
+    const child = spawn(node, args, { stdio: ['ignore', log, log, 'ipc'], detached: true });
     closeSync(log);
     const forget = (): void => {
       const at = waiting.indexOf(child);
@@ -36,11 +39,12 @@ export class Spares {
     waiting.push(child);
   }
 
-  /** @returns undefined when there is none */
-  take(name: string, spec: NodeSpec): NodeProcess | undefined {
+  /** @param program what is to run it
+   * @returns undefined when there is none */
+  take(name: string, spec: NodeSpec, program: Program): NodeProcess | undefined {
     const child = this.#waiting
       .get(name)
-      ?.find(each => each.connected && each.exitCode === null && each.signalCode === null);
+      ?.find(each => each.connected && each.exitCode === null && each.signalCode === null && isOf(each, program));
     if (child === undefined) return undefined;
     this.#waiting.get(name)!.splice(this.#waiting.get(name)!.indexOf(child), 1);
     child.ref();
@@ -55,4 +59,8 @@ export class Spares {
     for (const child of [...this.#waiting.values()].flat()) child.kill('SIGKILL');
     this.#waiting.clear();
   }
+}
+
+function isOf({ spawnfile, spawnargs }: ChildProcess, { node, entry }: Program): boolean {
+  return spawnfile === node && spawnargs.includes(entry);
 }

@@ -8,7 +8,6 @@
  * killed, it is missed by nobody for `orphanMs`; the next one adopts what runs (run-file.ts, orphan.ts). */
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Bells, nsPid, OwnerLock, ShmError, SUPERVISOR } from '../../shm/index.ts';
 import { DEFAULT_LIMITS, Directory, nodeId } from '../../bus/index.ts';
 import { RuntimeError } from '../errors.ts';
@@ -29,6 +28,7 @@ import { outputPath } from '../report/collector.ts';
 import { lastErrorIn } from './last-error.ts';
 import { Observation } from './observation.ts';
 import { isHeld, lowerPriority, NodeProcess, privateBytes, type ProcessEnd } from './processes.ts';
+import { type Program, programOf } from './programs.ts';
 import { Spares } from './spares.ts';
 import { supervisorVerbs } from './verbs.ts';
 import { VIGIL_MS } from './vigil.ts';
@@ -53,7 +53,6 @@ export interface StopAsked {
   readonly keep: boolean;
 }
 
-const ENTRY = fileURLToPath(new URL('../entry.js', import.meta.url));
 const POLL_MS = 20;
 /** A new standby waits so long, that it does not take the processor from the one that is taking over. */
 const STANDBY_DELAY_MS = 1_000;
@@ -262,8 +261,9 @@ export class Supervisor {
       orphanMs: this.#orphanMs,
     };
     const log = openSync(outputPath(this.dir, plan.name), 'a', 0o600);
-    const spare = candidate && this.#spares?.take(plan.name, spec);
-    const started = spare ?? NodeProcess.start(this.#argsFor(node, spec), log, build);
+    const program = programOf(build, plan.kind);
+    const spare = candidate && this.#spares?.take(plan.name, spec, program);
+    const started = spare ?? NodeProcess.start(program.node, this.#argsFor(node, program, spec), log, build);
     closeSync(log);
     // Warming up is polite to the owner; the process raises itself once it stands by (node-process.ts).
     // So is one that may die again at once to everybody else.
@@ -274,10 +274,10 @@ export class Supervisor {
     return started;
   }
 
-  #argsFor(node: Watched, said: object): string[] {
+  #argsFor(node: Watched, { entry }: Program, said: object): string[] {
     const { memoryMiB } = node.entry;
     const heap = memoryMiB === undefined ? [] : [`--max-old-space-size=${memoryMiB}`];
-    return [...process.execArgv, ...heap, ENTRY, JSON.stringify(said)];
+    return [...process.execArgv, ...heap, entry, JSON.stringify(said)];
   }
 
   /** Spares for each node of a service that has too few. @param build whose code is most like that of the next deploy */
@@ -286,7 +286,9 @@ export class Supervisor {
       if (!node.isService) continue;
       const { kind } = node.plan;
       const said = { spareOf: node.name, dir: this.dir, kind, build, topologyFile: this.#loaded!.file };
-      this.#spares?.prepare(node.name, this.#argsFor(node, said), outputPath(this.dir, node.name));
+      const program = programOf(build, kind);
+      const args = this.#argsFor(node, program, said);
+      this.#spares?.prepare(node.name, program.node, args, outputPath(this.dir, node.name));
     }
   }
 
