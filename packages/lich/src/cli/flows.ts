@@ -11,7 +11,7 @@ import { UsageError } from './usage.ts';
 
 /** Flows that are ended in one transaction. */
 const BATCH = 100;
-const WHY_WIDTH = 140;
+const WHY_WIDTH = 400;
 
 /** `lich flows`: what waits in the flows of nodes; `cancel` and `drop` end some.
  * @returns 1 when some are stuck, or an order could not be done */
@@ -42,7 +42,7 @@ export async function flowsCommand(args: readonly string[]): Promise<number> {
     .filter(list => list !== undefined);
   if (values.json) print(JSON.stringify(lists, undefined, 2));
   else if (lists.length === 0) print('no node here has flows');
-  else lists.forEach((list, k) => show(list, k > 0));
+  else lists.forEach((list, k) => show(list, k > 0, values.stuck));
   return lists.some(({ stuck }) => stuck > 0) ? 1 : 0;
 }
 
@@ -52,7 +52,7 @@ function nodesOf(dir: string): string[] {
     .map(({ name }) => name);
 }
 
-function show(list: FlowList, isNext: boolean): void {
+function show(list: FlowList, isNext: boolean, onlyStuck: boolean): void {
   if (isNext) print();
   const { node, count: all, stuck, kinds, flows } = list;
   const of = kinds.map(kind => `${number(kind.count)} ${kind.name} v${kind.version}`).join(', ');
@@ -68,7 +68,8 @@ function show(list: FlowList, isNext: boolean): void {
     print(why === undefined ? line : styled('red', line));
     if (why !== undefined) print(`      ${cut(why, WHY_WIDTH)}`);
   });
-  if (flows.length < all) print(`  … ${number(flows.length)} of ${number(all)} are shown, --limit shows more`);
+  const most = onlyStuck ? stuck : all;
+  if (flows.length < most) print(`  … ${number(flows.length)} of ${number(most)} are shown, --limit shows more`);
 }
 
 function rowOf(flow: ListedFlow): string[] {

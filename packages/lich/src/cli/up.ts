@@ -33,6 +33,8 @@ export async function up(args: readonly string[], dev = false): Promise<number> 
   sayWhatWasLeft(left, dir);
   for (const trap of traps(dir)) print(`warning: ${trap}`);
   const startedMs = performance.now();
+  // Each turn of a flow is run twice: here is where to find out that it is no function of its record.
+  if (dev) process.env.LICH_CHECK_FLOWS ??= '1';
   const supervisor = new Supervisor({ file, dir, orphanMs, onEvent: say, spares: dev });
   let ask!: () => void;
   const signalled = new Promise<{ keep: boolean }>(resolve => (ask = () => resolve({ keep: false })));

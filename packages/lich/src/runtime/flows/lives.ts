@@ -3,6 +3,7 @@
 import { RuntimeError } from '../errors.ts';
 import type { Config } from '../config.ts';
 import type { Asks } from '../requests.ts';
+import { checksFlows, differenceOf } from './again.ts';
 import { type FlowCode, type FlowCodes } from './code.ts';
 import { FlowCtx } from './context.ts';
 import { errorOf, errorValue } from './errors.ts';
@@ -17,7 +18,12 @@ const LIVES_MAX = 10_000;
 
 /** Why a flow cannot go on. */
 export interface Stuck {
-  readonly code: 'RUNTIME_FLOW_DIFFERS' | 'RUNTIME_FLOW_VERSION' | 'RUNTIME_FLOW_FAILED' | 'RUNTIME_SET_ASIDE';
+  readonly code:
+    | 'RUNTIME_FLOW_STATE'
+    | 'RUNTIME_FLOW_DIFFERS'
+    | 'RUNTIME_FLOW_VERSION'
+    | 'RUNTIME_FLOW_FAILED'
+    | 'RUNTIME_SET_ASIDE';
   readonly why: string;
 }
 
@@ -141,6 +147,7 @@ export interface LivesOptions {
 
 export class Lives {
   readonly #o: LivesOptions;
+  readonly #checks = checksFlows();
   /** By slot, the one that was used last is the last one. */
   readonly #lives = new Map<number, Life>();
 
@@ -159,6 +166,7 @@ export class Lives {
   find(slot: number, generation: number, flow: $Flow): Life | Stuck {
     let life = this.peek(slot, generation);
     if (life !== undefined && (life.turn !== flow.turn || life.fed > flow.steps.length)) life = undefined;
+    const wasThere = life !== undefined;
     if (life === undefined) {
       const { name, version } = flow;
       const code = this.#o.codes.find(name);
@@ -176,9 +184,22 @@ export class Lives {
     }
     this.#lives.delete(slot);
     this.#lives.set(slot, life);
+    const before = life.fed;
     life.feed(flow);
+    if (this.#checks && wasThere && life.fed > before && life.stuck === undefined) this.#check(life, flow);
     if (this.#lives.size > LIVES_MAX) this.#evict();
     return life;
+  }
+
+  #check(life: Life, flow: $Flow): void {
+    const again = new Life(life.slot, life.generation, flow, life.code, this.#o);
+    again.feed(flow);
+    const differs = again.stuck?.why ?? differenceOf(life.run, again.run);
+    if (differs === undefined) return;
+    life.stuck = {
+      code: 'RUNTIME_FLOW_STATE',
+      why: `after step ${life.fed} it ${differs}. It uses what is not in its record: what a do left in a variable, a record, the clock, Math.random()`,
+    };
   }
 
   forget(life: Life): void {
