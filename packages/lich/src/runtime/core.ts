@@ -27,8 +27,9 @@ export interface CoreOptions extends LayoutOptions {
   readonly log: Log;
   /** Does a standby run recent messages on a copy ahead of need? Default true. See rehearsal.ts. */
   readonly rehearse?: boolean;
-  /** May a state of another layout be brought over to this one? A deploy's processes may. Default false. */
-  readonly migrates?: boolean;
+  /** May a state of another layout be brought over to this one? A deploy's processes may. 'rehearsed': this process has done
+   * it on a copy, and walked all of what came of it. Default false. */
+  readonly migrates?: boolean | 'rehearsed';
 }
 
 /** What a node does. All of it is called on the thread of the loop. */
@@ -78,7 +79,7 @@ export class Core {
   /** @internal */
   readonly rehearses: boolean;
   /** @internal */
-  readonly migrates: boolean;
+  readonly migrates: boolean | 'rehearsed';
   readonly report: Report;
   readonly directory: Directory;
   readonly bells: Bells;

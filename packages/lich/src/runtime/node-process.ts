@@ -150,7 +150,7 @@ async function runService(
     spec.candidate && (await examineCandidate(spec.candidate, { dir, name, kind, topologyFile, service, limits }));
   if (spec.candidate !== undefined && found === undefined) return;
   const standsBy = wordOf(spec, found);
-  for (let migrates = spec.candidate !== undefined; ; migrates = true) {
+  for (let migrates: Core['migrates'] = found === undefined ? false : 'rehearsed'; ; migrates = true) {
     const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits, rehearse, migrates });
     await runCore(core, signal, end, standsBy);
     if (!core.lettingGo) return;

@@ -17,6 +17,8 @@ export interface MigrateNodeOptions {
   /** Of its code. */
   readonly plan: StorePlan;
   readonly onProgress?: (done: number, all: number) => void;
+  /** Walk all of the new state before it gets its name. Default true; most of the time that a migration takes. */
+  readonly check?: boolean;
 }
 
 /** A part of the segment that gets another size: bytes. */
@@ -77,17 +79,17 @@ export function differences(segment: Segment, layouts: StateLayout, plan: StoreP
  * @returns undefined when layouts and sizes are the same: nothing is done
  * @throws ShmError `SHM_OWNER_ALIVE` while the node runs, those of `createReplacement`; StateError `STATE_MIGRATION`. The
  * old segment is then as it was */
-export function migrateNode({ dir, name, plan, onProgress }: MigrateNodeOptions): MigrateReport | undefined {
-  const lock = locked(dir, name);
+export function migrateNode(o: MigrateNodeOptions): MigrateReport | undefined {
+  const lock = locked(o.dir, o.name);
   try {
-    return migrateOwned({ dir, name, plan, ...(onProgress && { onProgress }) });
+    return migrateOwned(o);
   } finally {
     lock.release();
   }
 }
 
 /** As `migrateNode`, by whoever holds the node's lock. */
-export function migrateOwned({ dir, name, plan, onProgress }: MigrateNodeOptions): MigrateReport | undefined {
+export function migrateOwned({ dir, name, plan, onProgress, check }: MigrateNodeOptions): MigrateReport | undefined {
   let old: Segment | undefined;
   let before: Segment | undefined;
   try {
@@ -101,7 +103,7 @@ export function migrateOwned({ dir, name, plan, onProgress }: MigrateNodeOptions
     const { layoutHash, regions, catalog } = plan;
     const next = createReplacement({ dir, name, kind: 'state', layoutHash, regions, catalog });
     try {
-      const report = migrate(old, next.segment, plan, { layouts, fill, ...(onProgress && { onProgress }) });
+      const report = migrate(old, next.segment, plan, { layouts, fill, check, ...(onProgress && { onProgress }) });
       next.take();
       next.segment.close(old.clean);
       return report;

@@ -17,13 +17,13 @@ export interface Brought {
 
 /** @returns undefined when the state has this code's layout, or there is none
  * @throws those of `migrateNode`: the state is then as it was */
-export function bringOver({ dir, name, plan }: Core): Brought | undefined {
+export function bringOver({ dir, name, plan, migrates }: Core): Brought | undefined {
   if (isOurs(dir, name, plan)) return undefined;
   const startMs = performance.now();
   const took = (): number => Math.round((performance.now() - startMs) * 10) / 10;
   const epoch = returnOwned({ dir, name, plan });
   if (epoch !== undefined) return { how: 'the state of before the deploy goes on', ms: took(), epoch };
-  const report = migrateOwned({ dir, name, plan });
+  const report = migrateOwned({ dir, name, plan, check: migrates !== 'rehearsed' });
   return { how: 'the state was migrated', records: report?.records ?? 0, ms: took(), epoch: 0 };
 }
 
