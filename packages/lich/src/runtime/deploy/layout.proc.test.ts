@@ -1,10 +1,13 @@
 /** `lich deploy` of code with another layout, under load: records are brought over at the switch, and back when it goes
  * back; each of 300 guests counts the numbers that were for it. LICH_SOAK=1 tries every bad one. */
+import * as fs from 'node:fs';
 import { expect, it } from 'vitest';
-import { until } from '../../testing/lich-up.ts';
+import { processesOf, until } from '../../testing/lich-up.ts';
 import { beyond, deploy, pongNow, running, up, type Version, whole } from '../../testing/ping-pong.test-bed.ts';
 
 const SOAK = process.env.LICH_SOAK !== undefined;
+/** Of deploys with kills. */
+const ROUNDS = Number(process.env.LICH_ROUNDS ?? 40);
 const FAST = ['--probation', '200'];
 const SLOW = ['--probation', '15000'];
 
@@ -126,3 +129,51 @@ it.runIf(SOAK)('where there is no way back, the new code goes on', async () => {
   expect(pongNow()).toMatchObject({ by: 2, wrong: 0 });
   counted('hits');
 });
+
+it.runIf(SOAK)('whoever is killed meanwhile, at any moment: each number is counted once', async () => {
+  const seed = Number(process.env.LICH_SEED ?? Date.now() % 1_000_000);
+  console.log(`kills during deploys of a layout: LICH_SEED=${seed}`);
+  let s = seed + 1;
+  const random = (): number => (s = (s * 48_271) % 0x7fff_ffff) / 0x7fff_ffff;
+  const { write } = await running(FIRST, 'standby: 1');
+  const versions = [FIRST, SECOND];
+  let done = 0;
+  for (let round = 1; round <= ROUNDS; round++) {
+    // Another edit each time, so that there is something to deploy.
+    write({ ...versions[round % 2]!, top: `export const round = ${round};` });
+    let isOver = false;
+    const deploying = deploy('pong', '--probation', '300').then(({ code }) => {
+      isOver = true;
+      if (code === 0) done++;
+    });
+    const kills = 1 + Math.floor(random() * 3);
+    for (let k = 0; k < kills && !isOver; k++) {
+      const atMs = performance.now() + random() * 1_200;
+      await until(() => isOver || performance.now() > atMs);
+      const pids = processesOf(up!.dir).filter(pid => argsOf(pid).includes('"kind":"pong"'));
+      const pid = pids[Math.floor(random() * pids.length)];
+      if (pid !== undefined) kill(pid);
+    }
+    await deploying;
+    await whole();
+    const [guest] = guests();
+    counted('visits' in guest ? 'visits' : 'hits');
+  }
+  console.log(`${done} of ${ROUNDS} deploys were done, the others went back`);
+});
+
+function argsOf(pid: number): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
