@@ -85,9 +85,6 @@ describe('another Lich', () => {
       at,
       copy(at, '9.0.0', header => header.replace(/FORMAT_VERSION = \d+/, 'FORMAT_VERSION = 99')),
     );
-    const dry = await deploy('--dry-run');
-    expect(dry).toMatchObject({ code: 1 });
-    expect(dry.errors).toMatch(/SHM_VERSION|SHM_LOCK|format/);
     const bad = await deploy(...FAST);
     expect(bad.errors).toMatch(
       /pong-1: SHM_VERSION: .* has segment format 1, this Lich reads format 99.*the old code runs on/,
