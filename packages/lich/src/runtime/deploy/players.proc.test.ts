@@ -37,7 +37,9 @@ it('they stay connected, and nothing of theirs is lost or doubled', async () => 
   fs.writeFileSync(`${at}/package.json`, '{ "type": "module" }');
   fs.symlinkSync(MODULES, `${at}/node_modules`);
   up = await LichUp.up(`${at}/topology.ts`, `${at}/cluster`, { LAND_WS: '0' });
-  const url = /gateway-1 +(ws:\S+)/.exec(up.output)![1]!;
+  const address = /gateway-1 +(ws:\S+)\s/;
+  await until(() => address.test(up!.output));
+  const url = address.exec(up.output)![1]!;
   const lost: string[] = [];
   let isEnding = false;
   let answered = 0;
