@@ -54,7 +54,7 @@ export async function replay(args: readonly string[]): Promise<number> {
       `${entry.what} of ${entry.node}, set aside after ${entry.deaths} deaths (${about.exit}); state ${about.exact ? 'before it' : 'of a later commit'}, code ${keep ? 'of then' : 'as it is now'}`,
     );
     const spec = { folder: capsule.folder, dir, topologyFile: about.topologyFile, build };
-    const end = await run(spec, inspect);
+    const end = await run(spec, inspect, about.memoryMiB);
     print(end.how);
     showWhatChanged(dump, dir, entry.node, end.died);
     return end.died ? 1 : 0;
@@ -82,9 +82,10 @@ interface End {
   readonly how: string;
 }
 
-function run(spec: object, inspect: string | undefined): Promise<End> {
+function run(spec: object, inspect: string | undefined, memoryMiB: number | undefined): Promise<End> {
+  const heap = memoryMiB === undefined ? [] : [`--max-old-space-size=${memoryMiB}`];
   const flags = inspect === undefined ? [] : [inspect === '' ? '--inspect-brk' : `--inspect-brk=${inspect}`];
-  const child = spawn(process.execPath, [...flags, ENTRY, JSON.stringify(spec)], {
+  const child = spawn(process.execPath, [...flags, ...heap, ENTRY, JSON.stringify(spec)], {
     stdio: ['inherit', 'inherit', 'inherit'],
   });
   let isEndless = false;

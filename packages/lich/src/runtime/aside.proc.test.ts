@@ -8,6 +8,14 @@ import { listQuarantine, type MessageEntry } from './quarantine.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/poison/topology.ts', import.meta.url));
 const TOTAL = 300;
+/** Records do so in suspects.proc.test.ts; a hang takes seconds to be seen. */
+const SOAK_CASES: [string, string, number, string][] = process.env.LICH_SOAK
+  ? [
+      ['loop', '0', 2, 'SIGKILL'],
+      ['loop', '1', 2, 'SIGKILL'],
+      ['memory', '0', 2, ''],
+    ]
+  : [];
 
 let up: LichUp | undefined;
 afterEach(async () => {
@@ -37,6 +45,7 @@ describe('a message that ends its process', () => {
     ['exit', '0', 2, 'code 3'],
     ['kill', '0', 4, 'SIGKILL'],
     ['kill', '1', 4, 'SIGKILL'],
+    ...SOAK_CASES,
   ])('by %s, with %s standbys, is set aside after %i deaths; the rest goes on', async (harm, standby, deaths, how) => {
     const { dir, up } = await start({ POISON: `120:${harm}`, POISON_STANDBY: standby });
     const victim = up.reader('victim-1');
@@ -45,9 +54,14 @@ describe('a message that ends its process', () => {
     const found = asides(dir);
     expect(found.length).toBe(1);
     expect(found[0]).toMatchObject({ node: 'victim-1', from: 'driver-1', deaths, messageId: 0 });
+    expect(found[0]!.fields).toBe(`{"n":120,"harm":"${harm}"}`);
     expect(numberIn(found[0]!)).toBe(120);
-    expect(endsOf('victim-1', how)).toBe(deaths);
-    expect(endsOf('victim-1', '')).toBe(deaths);
+    // On a busy machine a process that still loads is taken for one that hangs.
+    if (harm === 'loop') expect(endsOf('victim-1', how)).toBeGreaterThanOrEqual(deaths);
+    else {
+      expect(endsOf('victim-1', how)).toBe(deaths);
+      expect(endsOf('victim-1', '')).toBe(deaths);
+    }
     await up.logged('victim-1', 'a message was set aside');
     expect(up.log('victim-1').filter(({ msg }) => msg.startsWith('a message was set aside')).length).toBe(1);
     await until(() =>

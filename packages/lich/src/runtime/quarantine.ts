@@ -222,6 +222,8 @@ export interface CapsuleAbout {
   readonly build: string;
   readonly lich: string;
   readonly nodeVersion: string;
+  /** Bound of the process, as the topology had it: a replay has the same. */
+  readonly memoryMiB?: number;
   /** Nodes of the directory, by index. */
   readonly nodes: readonly { readonly name: string; readonly id: number; readonly index: number }[];
   /** How the last process ended. */

@@ -41,6 +41,7 @@ export interface Death {
   readonly pid: number;
   readonly end: { readonly code?: number | undefined; readonly signal?: string | undefined };
   readonly topologyFile: string;
+  readonly memoryMiB: number | undefined;
   readonly build: string;
   readonly logFile: string;
 }
@@ -100,6 +101,7 @@ async function make(death: Death, segment: Segment, words: string): Promise<bool
       build: death.build,
       lich: VERSION,
       nodeVersion: process.versions.node,
+      memoryMiB: death.memoryMiB,
       nodes: new Directory(dir, DEFAULT_LIMITS.nodes).all().map(({ name, id, index }) => ({ name, id, index })),
       exit: death.end.signal ?? `code ${death.end.code ?? '(unknown)'}`,
       lastWords: words,

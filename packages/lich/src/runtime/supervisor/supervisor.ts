@@ -307,6 +307,7 @@ export class Supervisor {
         pid,
         end,
         topologyFile: this.#loaded!.file,
+        memoryMiB: node.entry.memoryMiB,
         build: node.build,
         logFile: this.logFile(node.name),
       });
@@ -316,10 +317,7 @@ export class Supervisor {
     const servedMs = node.serving === pid ? Date.now() - node.servingSinceMs : this.#aliveMs(node, process);
     if (node.serving === pid) node.serving = 0;
     if (!this.#mayStart(node)) return;
-    if (code === START_FAILED && !node.ready) {
-      this.#giveUp(node);
-      return;
-    }
+    if (code === START_FAILED && !node.ready) return this.#giveUp(node);
     // Of an adopted process nobody knows how it ended: that is not held against it.
     const isKnown = code !== undefined || signal !== undefined;
     const isOwn = killedFor === undefined ? isKnown && !FOREIGN.includes(signal) : killedFor !== 'asked';
