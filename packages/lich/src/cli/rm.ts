@@ -20,12 +20,14 @@ export function remove(args: readonly string[]): number {
   if (positionals.length === 0) throw new UsageError('name the nodes to remove, or say --all');
   for (const name of positionals) {
     for (const path of removeNode(dir, name)) process.stdout.write(`removed ${path}\n`);
+    // Orders that it has not done are none to the next one of its name.
+    rmSync(join(dir, 'orders', name), { recursive: true, force: true });
   }
   return 0;
 }
 
 /** What lies beside the segments: the node directory, logs, addresses, messages that were set aside. */
-const FOLDERS = ['nodes', 'logs', 'status', 'run', 'quarantine', 'evidence', 'protocols'];
+const FOLDERS = ['nodes', 'logs', 'status', 'run', 'quarantine', 'orders', 'evidence', 'protocols'];
 
 /** Destroy all nodes of a cluster, and its directory. @returns whether the directory is gone
  * @throws ShmError `SHM_OWNER_ALIVE` while a node or a supervisor runs */
