@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './lib/bundle.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -227,6 +228,7 @@ export async function setup({ compileErrors = 'fail' } = {}) {
     if (addonNeeded()) await step('compile the addon', compileAddon);
     const compiled = compile();
     if (!compiled && compileErrors === 'fail') fail('TypeScript found the errors above.');
+    if (compiled) await bundle(root);
     return compiled;
   });
 }

@@ -3,4 +3,4 @@ import { runInside } from './lib/run.mjs';
 import { setup } from './setup.mjs';
 
 await setup();
-await runInside('packages/lich/dist/cli/main.js', ['up', 'examples/arena/topology.ts', ...process.argv.slice(2)]);
+await runInside('packages/lich/bin/lich.js', ['up', 'examples/arena/topology.ts', ...process.argv.slice(2)]);

@@ -1,7 +1,9 @@
 /** How tools write numbers and tables. */
-const thousands = new Intl.NumberFormat('en-US');
+let thousands: Intl.NumberFormat | undefined;
 
 export function number(value: number): string {
+  // Made on first use: it takes longer than most commands do.
+  thousands ??= new Intl.NumberFormat('en-US');
   return thousands.format(value);
 }
 

@@ -75,7 +75,9 @@ export function gateway(options: GatewayOptions): Runnable {
 }
 
 /** In the built package, or in its sources under test. */
-const RUN_MODULE = new URL(import.meta.url.endsWith('.ts') ? './run.ts' : './run.js', import.meta.url).href;
+const RUN_MODULE = (
+  import.meta.url.endsWith('.ts') ? new URL('./run.ts', import.meta.url) : new URL('./run.js', import.meta.url)
+).href;
 
 /** Checked options with their defaults. @throws GatewayError `GATEWAY_BAD_OPTION` */
 export function settingsOf(options: GatewayOptions): GatewaySettings {

@@ -8,7 +8,7 @@ import { LichUp, processesOf, rootOf, until } from '../testing/lich-up.ts';
 import { buildTopology } from './load.ts';
 
 const PAIR = fileURLToPath(new URL('../testing/fixtures/pair/topology.ts', import.meta.url));
-const ENTRY = fileURLToPath(new URL('../../dist/runtime/entry.js', import.meta.url));
+const ENTRY = fileURLToPath(new URL('../../dist/bundle/node-entry.js', import.meta.url));
 const MODULES = fileURLToPath(new URL('../../../../node_modules', import.meta.url));
 
 const ups: LichUp[] = [];
