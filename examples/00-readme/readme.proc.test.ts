@@ -12,7 +12,7 @@ import { need } from '../../scripts/lib/capability.mjs';
 import { Arena, State } from './game.ts';
 
 const here = import.meta.dirname;
-const cli = join(dirname(createRequire(import.meta.url).resolve('lich')), 'cli/main.js');
+const cli = join(dirname(createRequire(import.meta.url).resolve('lich')), 'cli.js');
 
 const freePort = (): Promise<number> =>
   new Promise(resolve => {

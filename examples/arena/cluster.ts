@@ -47,7 +47,7 @@ export class Cluster {
     const [web, ...gateways] = ports;
     this.urls = gateways.map(port => `ws://127.0.0.1:${port}`);
     this.web = `http://127.0.0.1:${web}`;
-    const cli = join(modulesOf('lich'), 'cli/main.js');
+    const cli = join(modulesOf('lich'), 'cli.js');
     this.#child = spawn(process.execPath, [cli, 'up', join(exampleFolder(), options.topology), '--dir', dir], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {

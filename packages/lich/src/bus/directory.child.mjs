@@ -1,5 +1,5 @@
 // Enters a node when it is told to: many of these at once must all find a place.
-import { Directory } from '../../dist/bus/index.js';
+import { Directory } from 'lich/bus';
 
 process.on('message', ({ dir, name, id, times, max }) => {
   try {

@@ -67,7 +67,7 @@ const second = (n: number) => ({
 });
 
 it('changed code is refused, told what to do, and goes on with all of it after the migration', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   up = await LichUp.up(SHOP, dir, FIRST);
   await beaten(3);
@@ -121,7 +121,7 @@ it('changed code is refused, told what to do, and goes on with all of it after t
   });
 });
 
-it('sizes alone, and back before anybody worked on it', { timeout: 120_000 }, async () => {
+it('sizes alone, and back before anybody worked on it', { timeout: 300_000 }, async () => {
   up = await LichUp.up(SHOP, dir, FIRST);
   await beaten(1);
   await killAll();

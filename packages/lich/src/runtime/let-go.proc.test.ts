@@ -20,10 +20,16 @@ it('nothing is lost or doubled, no process ends, and each handover is a life wit
     await until(() => rootOf(reader).last! >= last! + more);
   };
   const pids = new Set<number>();
-  // The standby that was started first has to be there before there is somebody to hand to.
-  for (const node of ['pong-1', 'ping-1']) await up.logged(node, 'standing by');
+  // The next standby has to be there before there is somebody to hand to.
+  const standbys = new Map([
+    ['pong-1', 0],
+    ['ping-1', 0],
+  ]);
   for (let k = 0; k < 12; k++) {
     const node = k % 3 === 2 ? 'ping-1' : 'pong-1';
+    const before = standbys.get(node)!;
+    standbys.set(node, before + 1);
+    await until(() => up!.log(node).filter(({ msg }) => msg === 'standing by').length > before);
     const owner = up.ownerOf(node)!;
     if (node === 'pong-1') pids.add(owner);
     process.kill(owner, 'SIGUSR2');

@@ -8,7 +8,7 @@ import { LichUp, until } from '../testing/lich-up.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/lamps/topology.ts', import.meta.url));
 const LICH = fileURLToPath(new URL('../../bin/lich.js', import.meta.url));
-const KILLS = process.env.LICH_SOAK ? 300 : 10;
+const KILLS = process.env.LICH_SOAK ? 300 : 6;
 
 let up: LichUp | undefined;
 afterEach(async () => {

@@ -150,6 +150,8 @@ async function runService(
     spec.candidate && (await examineCandidate(spec.candidate, { dir, name, kind, topologyFile, service, limits }));
   if (spec.candidate !== undefined && found === undefined) return;
   const standsBy = wordOf(spec, found);
+  // Asked to let go of what it does not own just now: no reason to die.
+  process.on('SIGUSR2', () => {});
   for (let migrates: Core['migrates'] = found === undefined ? false : 'rehearsed'; ; migrates = true) {
     const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits, rehearse, migrates });
     await runCore(core, signal, end, standsBy);
@@ -190,7 +192,14 @@ export async function runCore(
 ): Promise<void> {
   if (signal.aborted) return;
   const stop = (): void => core.stop();
-  const letGo = (): void => core.letGo();
+  let isOwner = false;
+  let isAsked = false;
+  // It owns the node a little before it says so, and may be asked as soon as others see that; a standby is not meant.
+  const letGo = (): void => {
+    if (isOwner) core.letGo();
+    else isAsked = core.lock.owner()?.pid === process.pid;
+  };
+  process.on('SIGUSR2', letGo);
   let quiet = (): void => {};
   signal.addEventListener('abort', stop, { once: true });
   try {
@@ -203,9 +212,10 @@ export async function runCore(
       onRole();
       if (role !== 'owner') return;
       onSignals(end);
-      process.on('SIGUSR2', letGo);
       quiet = tellInspected(core.store.segment);
+      isOwner = true;
       if (signal.aborted) core.stop();
+      else if (isAsked) core.letGo();
     });
   } finally {
     quiet();

@@ -14,7 +14,7 @@ afterEach(removeTestDirs);
 
 test.each(['audit-1', 'bank-1', 'feeder-1'])(
   '%s removed between two runs: messages flow again',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async name => {
     const dir = testDir();
     const first = await LichUp.up(TOPOLOGY, dir);
@@ -43,7 +43,7 @@ test.each(['audit-1', 'bank-1', 'feeder-1'])(
   },
 );
 
-test('a node whose lanes are lost, its state kept, goes on', { timeout: 60_000 }, async () => {
+test('a node whose lanes are lost, its state kept, goes on', { timeout: 300_000 }, async () => {
   const dir = testDir();
   const first = await LichUp.up(TOPOLOGY, dir);
   await until(() => rootOf(first.reader('audit-1')).last! > 500);

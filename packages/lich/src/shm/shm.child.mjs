@@ -1,5 +1,5 @@
 // A child process of the tests: does what it is told over IPC, one answer for each order. It runs the built dist/.
-import * as shm from '../../dist/shm/index.js';
+import * as shm from 'lich/shm';
 
 const segments = new Map();
 const locks = new Map();

@@ -2,7 +2,7 @@
 // the segment. It runs the built dist/.
 import { array, int, pool, ref, state, struct } from '@lich/schema';
 import TinyQueue from 'tinyqueue';
-import { asArray, storePlan } from '../../dist/state/index.js';
+import { asArray, storePlan } from 'lich/state';
 import { killedOwner, violations } from '../testing/owner.mjs';
 
 const UNITS = 60;

@@ -2,7 +2,7 @@
 // the segment. It runs the built dist/.
 import { f64, int, map, state, struct, text } from '@lich/schema';
 import memoize, { memoizeClear } from 'memoize';
-import { storePlan } from '../../dist/state/index.js';
+import { storePlan } from 'lich/state';
 import { killedOwner, violations } from '../testing/owner.mjs';
 
 /** What memoize keeps for each key. */

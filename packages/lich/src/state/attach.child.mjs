@@ -1,6 +1,6 @@
 // A child process of the tests: has a state in some role. Runs the built dist/ and obeys orders sent over IPC.
 import { int, pool, state, struct, text } from '@lich/schema';
-import { attach } from '../../dist/state/index.js';
+import { attach } from 'lich/state';
 
 class Note extends struct({ text: text(), n: int }) {}
 const schema = state({ notes: pool(Note), total: int });

@@ -1,7 +1,7 @@
 // A child process of families.proc.test.ts: the owner of a world, in one of several versions of its code. It runs the built
 // dist/ and obeys orders sent over IPC.
 import { extend, i32, int, pool, ref, state, struct, text, variants } from '@lich/schema';
-import { attach } from '../../dist/state/index.js';
+import { attach } from 'lich/state';
 // Of versions from 3 on, a class that has moved to another file.
 import { Sheep as MovedSheep } from './families.child.sheep.mjs';
 

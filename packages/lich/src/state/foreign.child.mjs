@@ -2,7 +2,7 @@
 // It runs the built dist/.
 import { readFileSync } from 'node:fs';
 import { array, f64, state, u32 } from '@lich/schema';
-import { foreign, foreignModule, storePlan } from '../../dist/state/index.js';
+import { foreign, foreignModule, storePlan } from 'lich/state';
 import { killedOwner, violations } from '../testing/owner.mjs';
 
 const NAMES = 200;

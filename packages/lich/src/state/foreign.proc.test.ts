@@ -7,7 +7,7 @@ import { overKills } from '../testing/killed-owner.test-bed.ts';
 describe('foreign code', () => {
   overKills('goes on with its data', {
     file: join(import.meta.dirname, 'foreign.child.mjs'),
-    kills: 20,
+    kills: 10,
     soak: 500,
     withinMs: 17,
     // Board, table, static data, stack, room for a name, and two for each name: nothing is left over.

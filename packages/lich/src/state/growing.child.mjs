@@ -17,7 +17,7 @@ import {
   struct,
   text,
 } from '@lich/schema';
-import { storePlan } from '../../dist/state/index.js';
+import { storePlan } from 'lich/state';
 import { killedOwner, violations } from '../testing/owner.mjs';
 
 class Item extends struct({ kind: int, label: text(), charges: array(int) }) {}

@@ -1,6 +1,6 @@
 // A child process of the tests: an owner that takes and gives back blocks of the heap. It runs the built dist/.
 import { array, state, struct, u32 } from '@lich/schema';
-import { storePlan } from '../../dist/state/index.js';
+import { storePlan } from 'lich/state';
 import { killedOwner, violations } from '../testing/owner.mjs';
 
 const SLOTS = 512;

@@ -6,7 +6,7 @@ import { overKills } from '../testing/killed-owner.test-bed.ts';
 describe('a heap', () => {
   overKills('leaks nothing', {
     file: join(import.meta.dirname, 'heap.child.mjs'),
-    kills: 50,
+    kills: 20,
     soak: 1_000,
     withinMs: 13,
     finds: () => ({ leaked: 0 }),

@@ -20,7 +20,7 @@ import {
   struct,
   text,
 } from '@lich/schema';
-import { attach } from '../../dist/state/index.js';
+import { attach } from 'lich/state';
 
 class Entry extends struct({ n: i32, tag: text(6) }) {}
 class Account extends struct({

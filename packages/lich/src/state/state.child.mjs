@@ -1,6 +1,6 @@
 // A child process of the tests: the owner of a state. It runs the built dist/ and obeys orders sent over IPC.
 import { i32, int, map, pool, state, struct, text } from '@lich/schema';
-import { storePlan } from '../../dist/state/index.js';
+import { storePlan } from 'lich/state';
 import { obey, own } from '../testing/owner.mjs';
 
 class Account extends struct({ up: int, down: int, twin: i32, label: text(20), items: map(int, i32, 6) }) {}

@@ -20,8 +20,8 @@ function obeyIn(port, orders) {
 
 /** Orders that any thread carries out. */
 async function ordersOf(dir) {
-  const { attach } = await import('../../dist/state/index.js');
-  const { OwnerLock, threadId } = await import('../../dist/shm/index.js');
+  const { attach } = await import('lich/state');
+  const { OwnerLock, threadId } = await import('lich/shm');
   const owned = new Map();
   const own = node =>
     owned.set(node, attach(dir, { as: 'owner', node, schema, heapBytes: 1 << 20, logWords: 1 << 15 })).get(node);

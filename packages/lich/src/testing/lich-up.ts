@@ -14,6 +14,9 @@ export class LichUp {
   output = '';
   errors = '';
 
+  /** Those that run, for whoever has waited too long. */
+  static readonly running = new Set<LichUp>();
+
   constructor(
     topology: string,
     dir: string,
@@ -29,7 +32,13 @@ export class LichUp {
     });
     this.process.stdout!.on('data', chunk => (this.output += String(chunk)));
     this.process.stderr!.on('data', chunk => (this.errors += String(chunk)));
-    this.ended = new Promise(resolve => this.process.once('close', (code, signal) => resolve({ code, signal })));
+    LichUp.running.add(this);
+    this.ended = new Promise(resolve =>
+      this.process.once('close', (code, signal) => {
+        LichUp.running.delete(this);
+        resolve({ code, signal });
+      }),
+    );
   }
 
   /** Start it, with `--keep`, and wait until all nodes serve. */
@@ -57,6 +66,15 @@ export class LichUp {
   async stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     this.process.kill('SIGINT');
     return this.ended;
+  }
+
+  /** The end of what it and its nodes said. */
+  lastWords(): string {
+    const tail = (text: string, lines: number): string => text.trimEnd().split('\n').slice(-lines).join('\n');
+    const logs = `${this.dir}/logs`;
+    const files = fs.existsSync(logs) ? fs.readdirSync(logs).filter(name => /\.(log|out)$/.test(name)) : [];
+    const said = files.map(name => `-- ${name}\n${tail(fs.readFileSync(`${logs}/${name}`, 'utf8'), 12)}`);
+    return [`-- lich up, process ${this.process.pid}`, tail(this.output, 30), this.errors, ...said].join('\n');
   }
 
   reader(name: string): StoreReader {
@@ -111,8 +129,23 @@ export function logLines(dir: string, file: string): any[] {
     .map(line => JSON.parse(line));
 }
 
+/** Whoever waits for so long waits for ever: a watchdog, which says what for. */
+const STUCK_MS = process.env.LICH_SOAK ? 900_000 : 100_000;
+
+/** Wait until that is so. What it costs to look is not taken from those who are waited for: at most a fifth of the time.
+ * @throws Error after STUCK_MS, with the end of what the clusters of this process said */
 export async function until(what: () => boolean): Promise<void> {
-  while (!what()) await new Promise(resolve => setTimeout(resolve, 2));
+  const began = performance.now();
+  for (;;) {
+    const looked = performance.now();
+    if (what()) return;
+    const now = performance.now();
+    if (now - began > STUCK_MS) {
+      const said = [...LichUp.running].map(up => up.lastWords()).join('\n');
+      throw new Error(`waited ${STUCK_MS / 1000} s, in vain, until\n${what.toString()}\n${said}`);
+    }
+    await new Promise(resolve => setTimeout(resolve, Math.min(100, Math.max(2, 4 * (now - looked)))));
+  }
 }
 
 export function rootOf(reader: StoreReader): Record<string, number> {

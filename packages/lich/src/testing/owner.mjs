@@ -1,7 +1,7 @@
 // What child processes of tests share that own a store: each is an owner that obeys orders, takes over what the one before
 // left, and changes it until it is killed. Runs the built dist/.
-import { attachSegment, createSegment, OwnerLock } from '../../dist/shm/index.js';
-import { openStore } from '../../dist/state/index.js';
+import { attachSegment, createSegment, OwnerLock } from 'lich/shm';
+import { openStore } from 'lich/state';
 
 /** Take the lock, make the segment or open what is there, and undo what was open. */
 export function own(dir, name, plan) {

@@ -342,7 +342,9 @@ export class Supervisor {
       this.#fillAll(node);
       return;
     }
-    if (node.pending !== undefined) return;
+    // The start of a standby is put off while somebody owns the node; nobody waits for that when nobody does any more.
+    if (node.pending !== undefined && node.processes.size > 0) return;
+    clearTimeout(node.pending);
     node.pendingAtMs = Date.now() + delayMs;
     node.pending = setTimeout(() => {
       node.pending = undefined;
