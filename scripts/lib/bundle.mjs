@@ -67,6 +67,8 @@ export async function bundle(root) {
       platform: 'node',
       external: id => !id.startsWith('.') && !id.startsWith('/'),
       plugins: [places(dist, entries)],
+      // As it was written, for who reads a stack.
+      optimization: { inlineConst: false },
     });
     const { output } = await made.generate({ format: 'esm', chunkFileNames: 'part-[hash].js', comments: false });
     await made.close();

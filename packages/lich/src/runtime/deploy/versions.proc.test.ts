@@ -51,15 +51,16 @@ describe.skipIf(!need('nodes'))('another Node', () => {
 
 describe('another Lich', () => {
   /** A copy of this one under another version. */
-  function copy(at: string, version: string, edit: (header: string) => string = same => same): string {
+  function copy(at: string, version: string, edit: (code: string) => string = same => same): string {
     const lich = `${at}/lich-${version}`;
     for (const part of ['dist', 'native', 'bin'])
       fs.cpSync(`${PACKAGE}/${part}`, `${lich}/${part}`, { recursive: true, filter: path => !path.endsWith('.d.ts') });
     fs.symlinkSync(MODULES, `${lich}/node_modules`);
     const manifest = JSON.parse(fs.readFileSync(`${PACKAGE}/package.json`, 'utf8')) as object;
     fs.writeFileSync(`${lich}/package.json`, JSON.stringify({ ...manifest, version }));
-    const header = `${lich}/dist/shm/header.js`;
-    fs.writeFileSync(header, edit(fs.readFileSync(header, 'utf8')));
+    const bundle = `${lich}/dist/bundle`;
+    for (const file of fs.readdirSync(bundle).filter(name => name.endsWith('.js')))
+      fs.writeFileSync(`${bundle}/${file}`, edit(fs.readFileSync(`${bundle}/${file}`, 'utf8')));
     return lich;
   }
 
@@ -80,10 +81,10 @@ describe('another Lich', () => {
     expect(there.errors).toBe('');
     expect(there.out).toContain('deployed pong, ping');
     await whole();
-    for (const node of ['pong-1', 'ping-1']) expect(entryOf(node)).toBe(`${next}/dist/runtime/entry.js`);
+    for (const node of ['pong-1', 'ping-1']) expect(entryOf(node)).toBe(`${next}/dist/bundle/node-entry.js`);
     install(
       at,
-      copy(at, '9.0.0', header => header.replace(/FORMAT_VERSION = \d+/, 'FORMAT_VERSION = 99')),
+      copy(at, '9.0.0', code => code.replace(/FORMAT_VERSION = \d+/, 'FORMAT_VERSION = 99')),
     );
     const bad = await deploy(...FAST);
     expect(bad.errors).toMatch(
@@ -91,6 +92,6 @@ describe('another Lich', () => {
     );
     await whole();
     expect(pongNow().by).toBe(1);
-    for (const node of ['pong-1', 'ping-1']) expect(entryOf(node)).toBe(`${next}/dist/runtime/entry.js`);
+    for (const node of ['pong-1', 'ping-1']) expect(entryOf(node)).toBe(`${next}/dist/bundle/node-entry.js`);
   });
 });

@@ -35,7 +35,7 @@ export function lichOf(project: string): { readonly entry: string; readonly vers
     const found = join(at, 'node_modules', 'lich');
     if (existsSync(join(found, 'package.json'))) {
       const { version } = JSON.parse(readFileSync(join(found, 'package.json'), 'utf8')) as { version: string };
-      const entry = join(realpathSync(found), 'dist', 'runtime', 'entry.js');
+      const entry = join(realpathSync(found), 'dist', 'bundle', 'node-entry.js');
       if (existsSync(entry)) return { entry, version };
     }
     if (at === dirname(at)) break;

@@ -342,7 +342,7 @@ export class Supervisor {
       this.#fillAll(node);
       return;
     }
-    // The start of a standby is put off while somebody owns the node; nobody waits for that when nobody does any more.
+    // When nobody is left, nobody waits for the standby.
     if (node.pending !== undefined && node.processes.size > 0) return;
     clearTimeout(node.pending);
     node.pendingAtMs = Date.now() + delayMs;
@@ -467,7 +467,7 @@ export class Supervisor {
 
   /** A process that was started just before the last supervisor was killed says only later that it runs. */
   #adoptLatecomers(): void {
-    if (!this.#lateUntilOver()) return;
+    if (this.#lateLooks++ >= LATE_LOOKS) return;
     for (const record of runningIn(this.dir)) {
       const node = this.#nodes.get(record.node);
       if (node === undefined || record.supervisor === process.pid) continue;
@@ -480,10 +480,6 @@ export class Supervisor {
   }
 
   #lateLooks = 0;
-
-  #lateUntilOver(): boolean {
-    return this.#lateLooks++ < LATE_LOOKS;
-  }
 
   /** Addresses of processes that are gone. */
   #dropStatus(alive: ReadonlySet<number>): void {
