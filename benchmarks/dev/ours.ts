@@ -57,7 +57,7 @@ export const zone = topology({ fight: { run: './fight.ts', limits: { logBytes: 1
 
 export default async function ours({ edits, pauseMs }: DevInput): Promise<Measured> {
   const at = scratchDir();
-  const lich = fileURLToPath(new URL('../bin/lich.js', import.meta.resolve('lich')));
+  const lich = fileURLToPath(new URL('../../bin/lich.js', import.meta.resolve('lich')));
   symlinkSync(join(import.meta.dirname, '../../../node_modules'), join(at, 'node_modules')); // from dist/dev
   const save = (name: string, text: string): void => writeFileSync(join(at, name), text);
   const edit = (damage: number): void => save('figures.ts', `export const damage: number = ${damage};\n`);

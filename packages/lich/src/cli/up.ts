@@ -36,10 +36,11 @@ export async function up(args: readonly string[], dev = false): Promise<number> 
   // Each turn of a flow is run twice: here is where to find out that it is no function of its record.
   if (dev) process.env.LICH_CHECK_FLOWS ??= '1';
   const supervisor = new Supervisor({ file, dir, orphanMs, onEvent: say, spares: dev });
-  let ask!: () => void;
-  const signalled = new Promise<{ keep: boolean }>(resolve => (ask = () => resolve({ keep: false })));
+  let onSignal!: () => void;
+  const signalled = new Promise<{ keep: boolean }>(resolve => (onSignal = () => resolve({ keep: false })));
   const stopAsked = Promise.race([signalled, supervisor.stopAsked]);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask);
+  // One listener for good: while it was changed for another one a signal would be lost.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => onSignal());
   let code = 0;
   let keep = values.keep;
   let loop: DevLoop | undefined;
@@ -64,16 +65,13 @@ export async function up(args: readonly string[], dev = false): Promise<number> 
     code = 1;
   }
   loop?.close();
-  print('ending …');
   let killed = false;
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.removeAllListeners(signal);
-    process.on(signal, () => {
-      if (!killed) print('killing …');
-      killed = true;
-      supervisor.killAll();
-    });
-  }
+  onSignal = () => {
+    if (!killed) print('killing …');
+    killed = true;
+    supervisor.killAll();
+  };
+  print('ending …');
   await supervisor.stop();
   const isEvidence =
     existsSync(join(dir, 'evidence')) || [...supervisor.nodes.values()].some(node => node.wanted === 'down');
@@ -102,14 +100,15 @@ function sayDev(event: DevEvent): void {
 }
 
 function sayReady(supervisor: Supervisor, seconds: number): void {
-  const { dir } = supervisor;
-  print(`\nready after ${seconds.toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`);
-  if (supervisor.metrics !== undefined) print(`  metrics at ${supervisor.metrics}`);
+  const { dir, metrics } = supervisor;
+  const lines = [`\nready after ${seconds.toFixed(1)} s; state in ${dir}, logs in ${dir}/logs; Ctrl-C ends it\n`];
+  if (metrics !== undefined) lines.push(`  metrics at ${metrics}`);
   for (const name of supervisor.names) {
     const address = supervisor.address(name);
-    if (address !== undefined) print(`  ${name.padEnd(12)} ${address}`);
+    if (address !== undefined) lines.push(`  ${name.padEnd(12)} ${address}`);
   }
-  print();
+  // In one piece: who waits for the first line may want the addresses too.
+  print([...lines, ''].join('\n'));
 }
 
 function sayWhatWasLeft(left: ReturnType<typeof listSegments>, dir: string): void {

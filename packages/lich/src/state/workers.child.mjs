@@ -89,7 +89,7 @@ async function ordersOf(dir) {
     },
     /** A node of a cluster. */
     async serve({ node }) {
-      const { Core } = await import('../../dist/runtime/index.js');
+      const { Core } = await import('lich/runtime');
       return new Core({ dir, name: node }, () => {});
     },
     end() {
