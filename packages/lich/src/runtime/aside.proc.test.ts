@@ -42,40 +42,38 @@ const endsOf = (node: string, how: string) =>
   up!.output.split('\n').filter(line => line.startsWith(node) && line.includes('ended') && line.includes(how)).length;
 
 describe('a message that ends its process', () => {
-  it.each([
-    ['abort', '0', 2, 'SIGABRT'],
-    ['exit', '0', 2, 'code 3'],
-    ['kill', '1', 4, 'SIGKILL'],
-    ...SOAK_CASES,
-  ])('by %s, with %s standbys, is set aside after %i deaths; the rest goes on', async (harm, standby, deaths, how) => {
-    const { dir, up } = await start({ POISON: `120:${harm}`, POISON_STANDBY: standby });
-    const victim = up.reader('victim-1');
-    await until(() => rootOf(victim).last === TOTAL);
-    expect(rootOf(victim)).toMatchObject({ handled: TOTAL - 1, sum: sumTo(TOTAL) - 120, wrong: 0 });
-    const found = asides(dir);
-    expect(found.length).toBe(1);
-    expect(found[0]).toMatchObject({ node: 'victim-1', from: 'driver-1', deaths, messageId: 0 });
-    expect(found[0]!.fields).toBe(`{"n":120,"harm":"${harm}"}`);
-    expect(numberIn(found[0]!)).toBe(120);
-    // On a busy machine a process that still loads is taken for one that hangs.
-    if (harm === 'loop') expect(endsOf('victim-1', how)).toBeGreaterThanOrEqual(deaths);
-    else {
-      expect(endsOf('victim-1', how)).toBe(deaths);
-      expect(endsOf('victim-1', '')).toBe(deaths);
-    }
-    await up.logged('victim-1', 'a message was set aside');
-    expect(up.log('victim-1').filter(({ msg }) => msg.startsWith('a message was set aside')).length).toBe(1);
-    await until(() =>
-      up
-        .log('driver-1')
-        .some(
-          ({ msg, receiver, messageId }) =>
-            msg === 'a message was refused by its receiver' && receiver === 'victim-1' && messageId === 0,
-        ),
-    );
-    expect(rootOf(up.reader('driver-1'))).toMatchObject({ sent: TOTAL });
-    expect(victim.check()).toEqual([]);
-  });
+  it.each([['abort', '0', 2, 'SIGABRT'], ['exit', '0', 2, 'code 3'], ['kill', '1', 4, 'SIGKILL'], ...SOAK_CASES])(
+    'by %s, with %s standbys, is set aside after %i deaths; the rest goes on',
+    async (harm, standby, deaths, how) => {
+      const { dir, up } = await start({ POISON: `120:${harm}`, POISON_STANDBY: standby });
+      const victim = up.reader('victim-1');
+      await until(() => rootOf(victim).last === TOTAL);
+      expect(rootOf(victim)).toMatchObject({ handled: TOTAL - 1, sum: sumTo(TOTAL) - 120, wrong: 0 });
+      const found = asides(dir);
+      expect(found.length).toBe(1);
+      expect(found[0]).toMatchObject({ node: 'victim-1', from: 'driver-1', deaths, messageId: 0 });
+      expect(found[0]!.fields).toBe(`{"n":120,"harm":"${harm}"}`);
+      expect(numberIn(found[0]!)).toBe(120);
+      // On a busy machine a process that still loads is taken for one that hangs.
+      if (harm === 'loop') expect(endsOf('victim-1', how)).toBeGreaterThanOrEqual(deaths);
+      else {
+        expect(endsOf('victim-1', how)).toBe(deaths);
+        expect(endsOf('victim-1', '')).toBe(deaths);
+      }
+      await up.logged('victim-1', 'a message was set aside');
+      expect(up.log('victim-1').filter(({ msg }) => msg.startsWith('a message was set aside')).length).toBe(1);
+      await until(() =>
+        up
+          .log('driver-1')
+          .some(
+            ({ msg, receiver, messageId }) =>
+              msg === 'a message was refused by its receiver' && receiver === 'victim-1' && messageId === 0,
+          ),
+      );
+      expect(rootOf(up.reader('driver-1'))).toMatchObject({ sent: TOTAL });
+      expect(victim.check()).toEqual([]);
+    },
+  );
 
   it('one after the other, and the first and the last of all', async () => {
     const { dir, up } = await start({ POISON: `1:abort,2:abort,150:exit,${TOTAL}:abort` });
