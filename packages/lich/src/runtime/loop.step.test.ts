@@ -9,12 +9,16 @@ import { need } from '../../../../scripts/lib/capability.mjs';
 import { attachSegment } from '../shm/index.ts';
 import { catalogOf } from '../state/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
-import { LichUp } from '../testing/lich-up.ts';
+import { LichUp, rootOf, until } from '../testing/lich-up.ts';
 import { step } from '../testing/step/stepper.ts';
 
-const COMMITS = process.env.LICH_SOAK ? 2_000 : 20;
+const COMMITS = process.env.LICH_SOAK ? 2_000 : 12;
 /** A limit for machines where single steps are slow; not what is asserted. */
-const SECONDS = process.env.LICH_SOAK ? 600 : 60;
+const SECONDS = process.env.LICH_SOAK ? 600 : 40;
+/** Far more than a transaction takes. */
+const PATIENCE = 60_000;
+/** Messages handled before. */
+const WARM = 2_000;
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', import.meta.url));
 const VICTIM = fileURLToPath(new URL('../testing/step/victim.mjs', import.meta.url));
 
@@ -27,6 +31,9 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
     const dir = testDir();
     const cluster = await LichUp.up(TOPOLOGY, dir);
     try {
+      const bank = cluster.reader('bank-1');
+      // Compiled by then: compiling takes a hundred thousand instructions in the middle of a transaction.
+      await until(() => rootOf(bank).last! > WARM);
       const pid = cluster.ownerOf('bank-1')!;
       const found = await step({
         dir,
@@ -34,11 +41,12 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
         pid,
         seconds: SECONDS,
         commits: COMMITS,
+        patience: PATIENCE,
         ...watchedOf(dir, 'bank-1'),
       });
       process.stdout.write(`single-stepper, bank: ${JSON.stringify(found)}\n`);
       expect(found).toMatchObject({ wrong: 0, ahead: 0, wrongWord: -1 });
-      expect(found.commits).toBeGreaterThan(10);
+      expect(found.commits).toBeGreaterThanOrEqual(5);
       expect(found.differing).toBeGreaterThan(1_000);
     } finally {
       await cluster.stop();
@@ -62,11 +70,12 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
         pid: victim.pid!,
         seconds: SECONDS,
         commits: COMMITS,
+        patience: PATIENCE,
         watched: [[root, 64]],
       });
       process.stdout.write(`single-stepper, ${variant}: ${JSON.stringify(found)}\n`);
       expect(found.differing).toBeGreaterThan(1_000);
-      if (isBad) expect(found.wrong).toBeGreaterThan(10);
+      if (isBad) expect(found.wrong).toBeGreaterThanOrEqual(3);
       else expect(found.wrong).toBe(0);
     } finally {
       victim.kill('SIGKILL');

@@ -43,6 +43,7 @@ describe.skipIf(!need('ptrace'))('after every machine instruction', () => {
         pid: victim.pid!,
         seconds: SECONDS,
         commits: ROUNDS * operations,
+        patience: 300_000,
         watched,
       });
       process.stdout.write(`single-stepper, ${operations} operations: ${JSON.stringify(found)}\n`);

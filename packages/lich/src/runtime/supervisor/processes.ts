@@ -92,9 +92,9 @@ export class NodeProcess {
 /** Is the process stopped (SIGSTOP, Ctrl-Z), traced (gdb), or one that was started to be debugged? */
 export function isHeld(pid: number): boolean {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const state = stat[stat.lastIndexOf(')') + 2];
-    if (state === 'T' || state === 't') return true;
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    // A tracer lets it run now and then, and then it is not stopped.
+    if (/^State:\s+[Tt]/m.test(status) || /^TracerPid:\s+[1-9]/m.test(status)) return true;
     const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
     return args.some(arg => /^--inspect(?:-brk|-wait)?(?:=|$)/.test(arg));
   } catch {

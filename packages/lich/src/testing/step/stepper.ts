@@ -32,6 +32,8 @@ export interface StepOptions {
   /** It ends after so many commits, or after so many seconds. */
   readonly commits: number;
   readonly seconds: number;
+  /** Steps without a commit after which it is let run for 20 ms, unseen. Default: never. */
+  readonly patience?: number;
   /** Ranges of words of the state segment: [first, count]. */
   readonly watched: readonly (readonly [number, number])[];
   /** [word of the lanes segment, word of the state segment that it copies]. */
@@ -55,7 +57,19 @@ export async function step(o: StepOptions): Promise<Stepped> {
   const state = attachSegment({ dir: o.dir, name: o.name, kind: 'state' });
   const lanes = attachSegment({ dir: o.dir, name: o.name, kind: 'lanes' });
   const log = logOf(state);
-  const args = [o.pid, state.path, lanes.path, o.seconds, o.commits, WORDS.LOG_POS, WORDS.COM_POS, log.word, log.words];
+  const patience = o.patience ?? 2 ** 31;
+  const args = [
+    o.pid,
+    state.path,
+    lanes.path,
+    o.seconds,
+    o.commits,
+    patience,
+    WORDS.LOG_POS,
+    WORDS.COM_POS,
+    log.word,
+    log.words,
+  ];
   const words = [...args, 'watched', ...o.watched.flat(), 'published', ...(o.published ?? []).flat()].map(String);
   state.close();
   lanes.close();
