@@ -19,8 +19,8 @@ interface WorldSize {
 const sizes: Record<Size, readonly WorldSize[]> = {
   small: [{ mib: 1, kills: 2, peerKills: 1 }],
   full: [
-    { mib: 16, kills: 200, peerKills: 5 },
-    { mib: 1_024, kills: 100, peerKills: 3 },
+    { mib: 16, kills: 60, peerKills: 5 },
+    { mib: 1_024, kills: 30, peerKills: 3 },
   ],
 };
 
