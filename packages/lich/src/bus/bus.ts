@@ -255,7 +255,7 @@ export class Bus {
 
   /** Into detached segments: bring the lanes of all senders to this node.
    * @param anew whatever was brought before
-   * @returns false when some stayed as they were */
+   * @returns false when some stayed as they were; anew, when some were written over meanwhile */
   copyLanes(anew = false): boolean {
     let isWhole = true;
     for (const [sender, segment] of this.#peerLanes.entries()) {

@@ -293,7 +293,7 @@ export class Inbox {
   /** Bring the lanes of a sender to this node into its detached segment. Where that was done before, and records behind the
    * cursor are written over by now, what was brought then stays.
    * @param anew forget what was brought before
-   * @returns false when it stays */
+   * @returns false when it stays; anew, when some of it was written over meanwhile */
   copyLanes(segment: Segment, sender: number, anew: boolean): boolean {
     const head = this.headOf(sender);
     const before = anew ? undefined : this.#copied.get(sender);
@@ -307,7 +307,7 @@ export class Inbox {
     // Looked at after the copy: what was written over meanwhile is known by it.
     const copied = lanes.map(lane => ({ ...lane, live: this.#liveTail(segment, lane) }));
     this.#copied.set(sender, copied);
-    return true;
+    return !anew || copied.every(({ live, size }) => live !== undefined && ((live - head) | 0) <= size / 2);
   }
 
   #isWhole(segment: Segment, lane: CopiedLane, head: number): boolean {
