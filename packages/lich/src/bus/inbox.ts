@@ -297,7 +297,7 @@ export class Inbox {
   copyLanes(segment: Segment, sender: number, anew: boolean): boolean {
     const head = this.headOf(sender);
     const before = anew ? undefined : this.#copied.get(sender);
-    if (before !== undefined && before.some(lane => !this.#isWhole(segment, lane, head))) return false;
+    if (before?.some(lane => !isWhole({ ...lane, live: this.#liveTail(segment, lane) }, head))) return false;
     for (const name of ['out', 'in']) {
       const { offset, bytes } = segment.regions.get(name)!;
       segment.copyIn(offset, bytes);
@@ -307,12 +307,7 @@ export class Inbox {
     // Looked at after the copy: what was written over meanwhile is known by it.
     const copied = lanes.map(lane => ({ ...lane, live: this.#liveTail(segment, lane) }));
     this.#copied.set(sender, copied);
-    return !anew || copied.every(({ live, size }) => live !== undefined && ((live - head) | 0) <= size / 2);
-  }
-
-  #isWhole(segment: Segment, lane: CopiedLane, head: number): boolean {
-    const live = this.#liveTail(segment, lane);
-    return live !== undefined && ((live - head) | 0) <= lane.size / 2;
+    return !anew || copied.every(lane => isWhole(lane, head));
   }
 
   #liveTail(segment: Segment, { entry, laneId }: HereLane): number | undefined {
@@ -325,15 +320,14 @@ export class Inbox {
   skipOverwritten(sender: number): void {
     const head = this.headOf(sender);
     let end = head;
-    let isWhole = true;
-    for (const { tail, size, live } of this.#copied.get(sender) ?? []) {
-      if (((tail - head) | 0) <= 0) continue;
-      if (((tail - end) | 0) > 0) end = tail;
-      // Less by half a lane: of what is being written now nothing is shown yet.
-      isWhole &&= live !== undefined && ((live - head) | 0) <= size / 2;
+    let isLost = false;
+    for (const lane of this.#copied.get(sender) ?? []) {
+      if (((lane.tail - head) | 0) <= 0) continue;
+      if (((lane.tail - end) | 0) > 0) end = lane.tail;
+      isLost ||= !isWhole(lane, head);
     }
     this.#copied.delete(sender);
-    if (!isWhole) this.#S[this.#o.words.in + sender] = end;
+    if (isLost) this.#S[this.#o.words.in + sender] = end;
   }
 
   /** Entries of a sender's lanes to this node. */
@@ -359,4 +353,10 @@ export class Inbox {
   headOf(sender: number): number {
     return this.#S[this.#o.words.in + sender];
   }
+}
+
+/** Was nothing behind `head` written over when the tail was looked at? Half a lane is left out: of what is being written
+ * then nothing is shown yet. */
+function isWhole({ live, size }: Pick<CopiedLane, 'live' | 'size'>, head: number): boolean {
+  return live !== undefined && ((live - head) | 0) <= size / 2;
 }

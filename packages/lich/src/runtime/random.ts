@@ -17,9 +17,36 @@ export interface Random {
   pick<T>(items: readonly T[]): T;
 }
 
-/** Numbers from a stream of 32 random bits each. */
+/** Numbers from a stream of 32 random bits each, made of three numbers. */
 export abstract class RandomStream implements Random {
-  protected abstract next(): number;
+  #a = 0;
+  #b = 0;
+  #c = 0;
+  #d = 0;
+
+  protected seed(a: number, b: number, c: number): void {
+    this.#a = a;
+    this.#b = b;
+    this.#c = c;
+    this.#d = 1;
+    for (let k = 0; k < 12; k++) this.draw();
+  }
+
+  /** The next 32 bits of the stream. */
+  protected draw(): number {
+    const t = (((this.#a + this.#b) | 0) + this.#d) | 0;
+    this.#d = (this.#d + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = (this.#c << 21) | (this.#c >>> 11);
+    this.#c = (this.#c + t) | 0;
+    return t >>> 0;
+  }
+
+  /** As `draw`, by whoever may have to seed first. */
+  protected next(): number {
+    return this.draw();
+  }
 
   int(lo: number, hi: number): number {
     if (!Number.isSafeInteger(lo) || !Number.isSafeInteger(hi) || hi < lo || hi - lo > 0xffff_ffff) {
@@ -50,10 +77,6 @@ export class StateRandom extends RandomStream {
   #fresh = true;
   /** the key of this transaction's stream */
   #key = 0;
-  #a = 0;
-  #b = 0;
-  #c = 0;
-  #d = 0;
 
   constructor(S: Int32Array, log: UndoLog, word: number) {
     super();
@@ -74,26 +97,16 @@ export class StateRandom extends RandomStream {
   }
 
   protected override next(): number {
-    if (this.#fresh) this.#seed();
-    const t = (((this.#a + this.#b) | 0) + this.#d) | 0;
-    this.#d = (this.#d + 1) | 0;
-    this.#a = this.#b ^ (this.#b >>> 9);
-    this.#b = (this.#c + (this.#c << 3)) | 0;
-    this.#c = (this.#c << 21) | (this.#c >>> 11);
-    this.#c = (this.#c + t) | 0;
-    return t >>> 0;
+    if (this.#fresh) this.#takeKey();
+    return this.draw();
   }
 
-  #seed(): void {
+  #takeKey(): void {
     const S = this.#S;
     const key = S[this.#word + 2];
     this.#log.write(this.#word + 2, (key + 1) | 0);
     this.#fresh = false;
     this.#key = key;
-    this.#a = S[this.#word];
-    this.#b = S[this.#word + 1];
-    this.#c = key;
-    this.#d = 1;
-    for (let k = 0; k < 12; k++) this.next();
+    this.seed(S[this.#word], S[this.#word + 1], key);
   }
 }
