@@ -134,7 +134,10 @@ async function main(args: readonly string[]): Promise<number> {
         process.stdout.write(`\n${name}: ${topic.summary}${size === 'small' ? ' (small: no measurement)' : ''}\n`);
       for await (const row of topic.rows(size)) {
         if ('skipped' in row) skips.push(row);
-        else rows.push(row);
+        else {
+          rows.push(row);
+          if (!json) process.stderr.write(`  ${row.metric} (${row.peer}): ${show(row.ours)} ${row.unit}\n`);
+        }
         if (json && !('skipped' in row)) process.stdout.write(`${JSON.stringify(shown({ topic: name, row }))}\n`);
       }
     } catch (error) {

@@ -56,8 +56,36 @@ export interface TakeoverInput extends TrialInput {
   readonly kills: number;
 }
 
-/** What a trial tells of its gaps, in ms. */
-export function figuresOf(gaps: number[]): Record<'min' | 'p50' | 'p99' | 'max', number> {
+/** Upper bounds of the histogram of gaps, ms: a frame is one of them. */
+export const GAP_BOUNDS = [4, 8, 16.7, 33.4, 66.8, 300] as const;
+
+/** A figure's name for the kills up to a bound, and for those above all. */
+export const countKey = (bound: number): string => `upTo${bound}`;
+
+/** What a trial tells of its gaps, in ms, and how many of them lie under each bound and above the one before. */
+export function figuresOf(gaps: number[]): Record<string, number> {
   const sorted = gaps.sort((a, b) => a - b);
-  return { min: sorted[0], p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99), max: sorted.at(-1)! };
+  const counts: Record<string, number> = {};
+  let below = 0;
+  for (const bound of [...GAP_BOUNDS, Number.POSITIVE_INFINITY]) {
+    const upTo = sorted.filter(gap => gap <= bound).length;
+    counts[countKey(bound)] = upTo - below;
+    below = upTo;
+  }
+  return {
+    min: sorted[0],
+    p50: percentile(sorted, 0.5),
+    p99: percentile(sorted, 0.99),
+    max: sorted.at(-1)!,
+    ...counts,
+  };
+}
+
+/** The histogram in a line, e.g. `up to 4 ms 61, 8 ms 30, slower 1`. */
+export function histogramOf(figures: Readonly<Record<string, number>>): string {
+  const parts = GAP_BOUNDS.flatMap(bound =>
+    figures[countKey(bound)] > 0 ? [`${bound} ms ${figures[countKey(bound)]}`] : [],
+  );
+  const slower = figures[countKey(Number.POSITIVE_INFINITY)];
+  return `up to ${[...parts, ...(slower > 0 ? [`slower ${slower}`] : [])].join(', ')}`;
 }
