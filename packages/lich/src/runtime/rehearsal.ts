@@ -63,9 +63,9 @@ export class Rehearsal {
       if (error instanceof ShmError) return 'no room';
       throw error;
     }
-    this.#awaitMessages();
     this.#detachLanes();
-    const done = copyCommitted(segment, this.#isOver, () => this.#core.bus.copyLanes(true));
+    const untilMs = performance.now() + LOOK_MS;
+    const done = copyCommitted(segment, this.#isOver, () => this.#hasMessages() || performance.now() >= untilMs);
     if (done !== 'copied') this.#giveBack();
     else {
       this.#detached.push(segment);
@@ -74,10 +74,11 @@ export class Rehearsal {
     return done;
   }
 
-  /** Under a high load there is only what waits at the moment of the commit: look for one at which something does. */
-  #awaitMessages(): void {
-    const untilMs = performance.now() + LOOK_MS;
-    while (this.#core.bus.waitingBytes() < LOOK_BYTES && performance.now() < untilMs && !this.#isOver());
+  /** Bring the lanes. Under a high load there is only what waits at the moment of the commit.
+   * @returns whether that is something, and came whole */
+  #hasMessages(): boolean {
+    const { bus } = this.#core;
+    return bus.copyLanes(true) && bus.waitingBytes() >= LOOK_BYTES;
   }
 
   /** All that is not needed at the moment of the commit: a lane under load is written over in half a millisecond. */

@@ -10,14 +10,13 @@
 import { type Segment, WORDS_BYTES, WORDS_OFFSET } from '../shm/index.ts';
 import { COM_POS, CUR, ENTRY_WORDS_MAX, LOG_POS, LOG_SLACK, SUSPECT_MORE, VISIT_POOL } from './words.ts';
 
-const TRIES = 100;
 /** Copied between two looks at `isOver`. */
 const STEP_BYTES = 32 * 1_048_576;
 
 /** Detach the segment and copy its pages in use. Afterwards `store.recover()` makes it what the owner had committed when
  * this began; nobody is suspected in it.
  * @param isOver stop, there is no time any more
- * @param begun called when it is settled which commit it will be; false asks for another one, a hundred times at most
+ * @param begun called when it is settled which commit it will be; false asks for another one
  * @returns 'copied'; else the segment is not detached: 'lapped' = the owner went once around its log meanwhile
  * @remarks about 2 GB/s, first touches included; memory for all pages in use */
 export function copyCommitted(
@@ -29,7 +28,7 @@ export function copyCommitted(
   const log = segment.regions.get('log')!;
   const ringWords = 2 ** Math.floor(Math.log2(log.bytes / 4));
   let from = Atomics.load(I, COM_POS);
-  for (let tries = 1; !begun() && tries < TRIES && !isOver(); tries++) from = Atomics.load(I, COM_POS);
+  while (!begun() && !isOver()) from = Atomics.load(I, COM_POS);
   segment.detach();
   for (const [start, end] of [
     [0, log.offset],
