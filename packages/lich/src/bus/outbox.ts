@@ -260,7 +260,8 @@ export class Outbox {
     for (let k = 1; k < count; k++) this.#log.write(this.#words.units + first + k, UNIT_INSIDE);
   }
 
-  /** Give back what nobody needs: sealed lanes that are drained, and open ones that are and were idle for `idleMs`.
+  /** Give back what nobody needs: sealed lanes that are drained, and open ones that are and were idle for `idleMs`; let those
+   * that are used begin later.
    * Between transactions; it makes one of its own for each lane. What it changed is shown by the next publish.
    * @returns lanes given back */
   tidy(nowMs: number, idleMs: number): number {
@@ -271,7 +272,10 @@ export class Outbox {
       if (flags === 0) continue;
       const peer = S[this.#field(slot, OUT_PEER)];
       const tail = S[this.#field(slot, OUT_TAIL)];
-      if ((flags & LANE_SEALED) === 0 && !this.#isIdle(peer, tail, nowMs, idleMs)) continue;
+      if ((flags & LANE_SEALED) === 0 && !this.#isIdle(peer, tail, nowMs, idleMs)) {
+        this.#raiseBase(slot, tail);
+        continue;
+      }
       const head = this.#headOf(peer);
       if (head === undefined ? tail !== S[this.#field(slot, OUT_BASE)] : ((head - tail) | 0) < 0) continue;
       this.#log.begin();
@@ -280,6 +284,17 @@ export class Outbox {
       freed++;
     }
     return freed;
+  }
+
+  /** Positions are compared by their difference, which is good below 2^31: a lane that is used for ever must not begin
+   * farther behind. No head is farther behind the tail than the ring is long, so nobody looks for what is left out. */
+  #raiseBase(slot: number, tail: number): void {
+    const word = this.#field(slot, OUT_BASE);
+    if (((tail - this.#S[word]) | 0) < BASE_BEHIND_WORDS) return;
+    this.#log.begin();
+    this.#log.write(word, (tail - this.#S[this.#field(slot, OUT_SIZE)]) | 0);
+    this.#log.commit();
+    this.#markDirty(slot, DIRTY_ENTRY);
   }
 
   /** The receiver is another one under its old name, or none: what was not handled is dropped, and the stream begins at 0.
@@ -349,6 +364,7 @@ export class Outbox {
     }
     if (O[entry + OUT_LANE] === S[from + OUT_LANE]) {
       Atomics.store(O, entry + OUT_TAIL, S[from + OUT_TAIL]);
+      Atomics.store(O, entry + OUT_BASE, S[from + OUT_BASE]);
       Atomics.store(O, entry + OUT_FLAGS, S[from + OUT_FLAGS]);
       return;
     }
@@ -431,6 +447,8 @@ export class Outbox {
   }
 }
 
+/** 1 GiB of records: what flows between two tidies must not come near 2^31 words beyond it. */
+const BASE_BEHIND_WORDS = 2 ** 28;
 const DIRTY_TAIL = 1;
 const DIRTY_ENTRY = 2;
 
