@@ -38,7 +38,7 @@ export class Cluster {
   readonly ended: Ended[] = [];
   readonly #child: ChildProcess;
   readonly #killed = new Set<number>();
-  readonly #warm = new Set<number>();
+  readonly #heard = new Set<string>();
   readonly #locks = new Map<string, OwnerLock>();
   #output = '';
 
@@ -128,20 +128,22 @@ export class Cluster {
     });
   }
 
-  /** The process that waits for the owner's death, once it is warm. */
-  standbyOf(node: string): number | undefined {
+  /** The process that waits for the owner's death, once it is warm.
+   * @param isRehearsed once it has run what it will have to run, too */
+  standbyOf(node: string, isRehearsed = false): number | undefined {
     const owner = this.ownerOf(node);
-    return this.pidsOf(node).find(pid => pid !== owner && this.#isWarm(node, pid));
+    const words = isRehearsed ? 'rehearsed' : 'standing by';
+    return this.pidsOf(node).find(pid => pid !== owner && this.#hasSaid(node, pid, words));
   }
 
-  /** A standby says so in the node's log. */
-  #isWarm(node: string, pid: number): boolean {
-    if (this.#warm.has(pid)) return true;
+  /** A standby says what it has done in the node's log. */
+  #hasSaid(node: string, pid: number, words: string): boolean {
+    const what = `${pid} ${words}`;
+    if (this.#heard.has(what)) return true;
     const log = join(this.dir, 'logs', `${node}.log`);
-    if (!existsSync(log)) return false;
-    const isIt = new RegExp(`"pid":${pid},[^\\n]*"standing by"`).test(readFileSync(log, 'utf8'));
-    if (isIt) this.#warm.add(pid);
-    return isIt;
+    if (!existsSync(log) || !new RegExp(`"pid":${pid},[^\\n]*"${words}"`).test(readFileSync(log, 'utf8'))) return false;
+    this.#heard.add(what);
+    return true;
   }
 
   /** Everything that the nodes wrote. */

@@ -1,11 +1,15 @@
 /** The bots of a storm, in a thread of their own: what the storm does on its thread must not delay what they measure. */
 import { type MessagePort, Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { nowNs } from 'lich/shm';
 import { Bot, botName } from './bots.ts';
 import { Seeded } from './seeded.ts';
 
 export interface Gap {
   readonly epoch: number;
+  /** Silence before the first word of that life: the ordinary time between two frames is part of it. */
   readonly gapMs: number;
+  /** From the SIGKILL to that first word; undefined where the life began for another reason. */
+  readonly sinceKillMs: number | undefined;
 }
 
 /** What the bots found, once they stand still. */
@@ -24,6 +28,8 @@ interface Start {
   readonly seed: number;
   /** Shared: [connected bots, kills of gateway 1, kills of gateway 2, …] */
   readonly shared: Int32Array;
+  /** Shared: when the life before was killed, by epoch, on the clock of `nowNs`; 0 = it was not. */
+  readonly killedNs: Float64Array;
 }
 
 type Said = { readonly joined: true } | { readonly report: BotsReport } | { readonly failed: string };
@@ -32,20 +38,24 @@ type Said = { readonly joined: true } | { readonly report: BotsReport } | { read
 export class StormBots {
   readonly #worker: Worker;
   readonly #shared: Int32Array;
+  readonly #killedNs: Float64Array;
   readonly #count: number;
   #failure: Error | undefined;
 
-  private constructor(worker: Worker, shared: Int32Array, count: number) {
+  private constructor(worker: Worker, { shared, killedNs, count }: Start) {
     this.#worker = worker;
     this.#shared = shared;
+    this.#killedNs = killedNs;
     this.#count = count;
     worker.on('error', error => (this.#failure = error));
   }
 
-  static async join(urls: readonly string[], count: number, seed: number): Promise<StormBots> {
+  /** @param lives of the scene at most */
+  static async join(urls: readonly string[], count: number, seed: number, lives: number): Promise<StormBots> {
     const shared = new Int32Array(new SharedArrayBuffer(4 * (1 + urls.length)));
-    const start: Start = { urls, count, seed, shared };
-    const bots = new StormBots(new Worker(new URL(import.meta.url), { workerData: start }), shared, count);
+    const killedNs = new Float64Array(new SharedArrayBuffer(8 * (lives + 1)));
+    const start: Start = { urls, count, seed, shared, killedNs };
+    const bots = new StormBots(new Worker(new URL(import.meta.url), { workerData: start }), start);
     await bots.#next('joined');
     return bots;
   }
@@ -59,6 +69,11 @@ export class StormBots {
   /** From now on the sockets of this gateway may close. To be called before the kill. */
   willKill(gateway: number): void {
     Atomics.add(this.#shared, gateway, 1);
+  }
+
+  /** The life before that epoch is killed now. To be called right before the kill. */
+  willEnd(epoch: number): void {
+    this.#killedNs[epoch] = nowNs();
   }
 
   /** They stand still, compare, and stay as they are. */
@@ -87,7 +102,7 @@ export class StormBots {
 
 // ---- the bots' own thread
 
-async function run({ urls, count, seed, shared }: Start, port: MessagePort): Promise<void> {
+async function run({ urls, count, seed, shared, killedNs }: Start, port: MessagePort): Promise<void> {
   const random = new Seeded(seed);
   const gaps: Gap[] = [];
   const disconnects: string[] = [];
@@ -99,7 +114,10 @@ async function run({ urls, count, seed, shared }: Start, port: MessagePort): Pro
         url: urls[k % urls.length],
         name: botName(k + 1),
         random: random.fork(k + 1),
-        onTakeover: (_bot, epoch, gapMs) => gaps.push({ epoch, gapMs }),
+        onTakeover: (_bot, epoch, gapMs) => {
+          const sinceKillMs = killedNs[epoch] > 0 ? (nowNs() - killedNs[epoch]) / 1e6 : undefined;
+          gaps.push({ epoch, gapMs, sinceKillMs });
+        },
         onOpen: bot => {
           openedAt.set(bot, killsOf(bot.url));
           Atomics.add(shared, 0, 1);

@@ -8,9 +8,11 @@ export interface StormResult {
   readonly kills: number;
   /** Kills of the scene after which another process went on. */
   readonly takeovers: number;
-  /** ms between the last output of one life and the first of the next, as each bot saw it, where a standby was warm. */
+  /** ms from the SIGKILL to the first output of the next life, as each bot saw it, where a standby was warm. */
+  readonly sinceKillMs: Spread;
+  /** ms of the silence before that output: the ordinary time between two frames, 16.7 ms, is part of it. */
   readonly gapMs: Spread;
-  /** The same where none was. */
+  /** The same where no standby was warm. */
   readonly coldGapMs: Spread;
   /** Messages that did not take effect, and that took effect twice. */
   readonly lost: number;

@@ -6,7 +6,7 @@ import { need } from '../../scripts/lib/capability.mjs';
 import type { StormResult } from './storm-result.ts';
 
 const soak = process.env.LICH_SOAK === '1';
-const size = soak ? ['--kills', '200', '--bots', '50'] : ['--kills', '10', '--bots', '10'];
+const size = soak ? ['--kills', '200', '--bots', '50'] : ['--kills', '10', '--bots', '10', '--eager'];
 const seed = String(soak ? Date.now() % 1_000_000 : 1);
 
 interface Ended {

@@ -2,7 +2,9 @@
  * standby, some a gateway; a few hit the scene again before a standby is there. After each kill and between them the state
  * is read from outside and held against the rules; at the end every ledger is held against the server's counters.
  *
- *   npm run storm -- --kills 200 --seed 1 [--bots 50] [--seconds 300] [--json]
+ *   npm run storm -- --kills 200 --seed 1 [--bots 50] [--seconds 300] [--eager] [--json]
+ *
+ * A kill waits until the standby has rehearsed; with `--eager` only until there is one.
  *
  * Ends with code 1 when anything was lost, doubled or torn, a socket was closed though its gateway lived, a structure was
  * damaged, or a process died that nobody killed. */
@@ -50,7 +52,7 @@ class Storm {
     this.#cluster = await Cluster.start({ topology: 'storm.topology.ts', gateways: GATEWAYS });
     try {
       this.#look = new Look(this.#cluster.dir, SCENE);
-      this.#bots = await StormBots.join(this.#cluster.urls, bots, seed);
+      this.#bots = await StormBots.join(this.#cluster.urls, bots, seed, this.#options.kills + 1);
       await this.#kills(signal);
       const report = await this.#bots.settle();
       this.#settle();
@@ -90,8 +92,9 @@ class Storm {
 
   /** Until a warm standby is there and all bots are connected: a gap is the scene's then, and no gateway's. */
   async #calm(signal: AbortSignal): Promise<void> {
+    const isRehearsed = !this.#options.eager;
     await this.#until('a warm standby and connected bots', signal, () => {
-      return this.#cluster.standbyOf(SCENE) !== undefined && this.#bots.allConnected;
+      return this.#cluster.standbyOf(SCENE, isRehearsed) !== undefined && this.#bots.allConnected;
     });
   }
 
@@ -114,6 +117,7 @@ class Storm {
     const pid = isStandby ? this.#cluster.standbyOf(node) : this.#cluster.ownerOf(node);
     if (pid === undefined) return;
     if (target === 'gateway') this.#bots.willKill(gateway);
+    else if (!isStandby) this.#bots.willEnd(epoch + 1);
     this.#cluster.kill(pid);
     this.#killed[target]++;
     if (!isStandby) {
@@ -171,8 +175,8 @@ class Storm {
   }
 
   #result(report: BotsReport, seconds: number): StormResult {
-    const gaps = (cold: boolean): Spread =>
-      spreadOf(report.gaps.filter(({ epoch }) => this.#cold.has(epoch) === cold).map(({ gapMs }) => gapMs));
+    const gapsOf = (cold: boolean) => report.gaps.filter(({ epoch }) => this.#cold.has(epoch) === cold);
+    const gaps = (cold: boolean): Spread => spreadOf(gapsOf(cold).map(({ gapMs }) => gapMs));
     const findings = [
       ...this.#torn.map(text => `torn: ${text}`),
       ...this.#violations.map(text => `violation: ${text}`),
@@ -185,6 +189,9 @@ class Storm {
     return {
       kills: Object.values(this.#killed).reduce((a, b) => a + b, 0),
       takeovers: this.#takeovers,
+      sinceKillMs: spreadOf(
+        gapsOf(false).flatMap(({ sinceKillMs }) => (sinceKillMs === undefined ? [] : [sinceKillMs])),
+      ),
       gapMs: gaps(false),
       coldGapMs: gaps(true),
       lost: report.lost,
@@ -208,6 +215,7 @@ interface Options {
   readonly seed: number;
   readonly bots: number;
   readonly seconds: number;
+  readonly eager: boolean;
   readonly json: boolean;
   readonly quiet: boolean;
 }
@@ -220,6 +228,7 @@ function optionsOf(args: readonly string[]): Options {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
       bots: { type: 'string', default: '50' },
       seconds: { type: 'string', default: '3600' },
+      eager: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
     },
@@ -230,18 +239,27 @@ function optionsOf(args: readonly string[]): Options {
     process.stderr.write(`storm: --${name} ${values[name]}: want a whole number\n`);
     process.exit(2);
   };
-  const { json, quiet } = values;
-  return { kills: whole('kills'), seed: whole('seed'), bots: whole('bots'), seconds: whole('seconds'), json, quiet };
+  const { eager, json, quiet } = values;
+  return {
+    kills: whole('kills'),
+    seed: whole('seed'),
+    bots: whole('bots'),
+    seconds: whole('seconds'),
+    eager,
+    json,
+    quiet,
+  };
 }
 
 function summary(result: StormResult): string {
-  const { gapMs, coldGapMs, killed } = result;
+  const { sinceKillMs, gapMs, coldGapMs, killed } = result;
   const spread = ({ p50, p99, max }: Spread): string => `p50 ${p50}, p99 ${p99}, longest ${max} ms`;
   return [
     ``,
     `storm: ${result.kills} kills in ${result.seconds} s, seed ${result.seed}, ${result.bots} bots`,
     `  killed       scene ${killed.scene + killed.again} (${killed.again} of them before a standby was warm), standby ${killed.standby}, gateway ${killed.gateway}`,
-    `  gap          ${spread(gapMs)}`,
+    `  first word   ${spread(sinceKillMs)} after the kill`,
+    `  silence      ${spread(gapMs)}, the time between two frames included`,
     ...(killed.again > 0 ? [`  without one  ${spread(coldGapMs)}`] : []),
     `  messages     ${result.messages} handled; ${result.checks} counters compared: ${result.lost} lost, ${result.doubled} doubled`,
     `  state        ${result.snapshots} snapshots from outside: ${result.torn} torn; ${result.violations} violations`,
