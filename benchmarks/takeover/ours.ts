@@ -20,6 +20,8 @@ export interface OursInput extends TakeoverInput {
   readonly at: At;
 }
 
+/** A rehearsal without a message is repeated after 2 s, 4 s, 8 s…: so many in a row are a fault. */
+const PATIENCE_MS = 60_000;
 /** Messages of a life that are held against the steady state. */
 const COUNTED = 1_000;
 
@@ -79,7 +81,10 @@ class World {
       line.includes(`"pid":${pid},`) &&
       line.includes(`"msg":"${words}"`) &&
       !(withMessages && line.includes('"messages":0,'));
+    const untilMs = performance.now() + PATIENCE_MS;
     while (this.#alive.has(pid) && !readFileSync(this.#log, 'utf8').split('\n').some(said)) {
+      if (performance.now() > untilMs)
+        throw new Error(`process ${pid} was not \`${words}\`:\n${readFileSync(this.#log, 'utf8').slice(-2_000)}`);
       await new Promise(resolve => setTimeout(resolve, 20));
     }
   }

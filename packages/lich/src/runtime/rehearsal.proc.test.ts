@@ -63,6 +63,12 @@ describe('what a rehearsal runs', () => {
     expect(rootOf(up.reader('sender-1')).wrong).toBe(0);
   });
 
+  it('may write more than the log holds: no round follows on that copy', async () => {
+    up = await LichUp.up(fixture('drill'), testDir(), { DRILL_HARM: 'much' });
+    await rehearsed('drill-1');
+    expect(up.log('drill-1').filter(line => line.msg === 'a rehearsal failed')).toEqual([]);
+  });
+
   it.each(['abort', 'exit'])('may %s: the next standby does without, and the owner does not notice', async harm => {
     const dir = testDir();
     up = await LichUp.up(fixture('drill'), dir, { DRILL_HARM: harm });

@@ -41,6 +41,8 @@ export class Rehearsal {
   readonly #core: Core;
   readonly #isOver: () => boolean;
   readonly #detached: Segment[] = [];
+  /** A round wrote more than the log holds: it cannot be undone, and there is no other one on this copy. */
+  #isUsedUp = false;
 
   /** @param isOver the lock is free: nothing else counts any more */
   constructor(core: Core, isOver: () => boolean) {
@@ -121,7 +123,7 @@ export class Rehearsal {
       bus.skipOverwritten();
       core.life = { epoch: core.store.segment.epoch, reason: 'crash' };
       core.blame = new Blame(undefined, core.lock, 0, 0);
-      while (rounds < ROUNDS_MAX && !isLate() && (messages < MESSAGES_MAX || rounds < 20)) {
+      while (rounds < ROUNDS_MAX && !this.#isUsedUp && !isLate() && (messages < MESSAGES_MAX || rounds < 20)) {
         messages += this.#round(isLate);
         rounds++;
       }
@@ -162,6 +164,7 @@ export class Rehearsal {
       core.dropHooks(0);
       if (store.log.open) store.log.rollback();
     }
+    this.#isUsedUp = ((I[WORDS.LOG_POS] - from) | 0) > 2 * most;
     // Undone by the next recovery.
     I[WORDS.COM_POS] = from;
     return messages;
