@@ -6,6 +6,7 @@ import type { Door } from './door.ts';
 import type { Journal, ViewOwner } from './journal.ts';
 import type { Stamp, StoreContext } from './memory.ts';
 import type { Release } from './release.ts';
+import { SlotViews } from './slot-views.ts';
 
 /** What a container needs to know of itself and of its elements; one for all containers of a kind. */
 export interface ElementSpec {
@@ -39,27 +40,22 @@ export function decodeOptions(context: StoreContext): DecodeOptions {
   };
 }
 
-const PAGE_BITS = 6;
-const PAGE = 1 << PAGE_BITS;
-
-/** The views of a container's elements by slot, made on first use and kept while the element is there. In pages of 64, so
- * that a few views of a large container take little, and all of them one pointer each. */
+/** The views of a container's elements by slot. */
 export class ElementViews {
   readonly #door: Door;
-  readonly #pages: ((object | undefined)[] | undefined)[] = [];
+  readonly #views = new SlotViews<object>();
 
   constructor(door: Door) {
     this.#door = door;
   }
 
   at(slot: number, word: number, stamp: Stamp): object {
-    const page = this.#page(slot);
-    return (page[slot & (PAGE - 1)] ??= this.#door.make(word, stamp));
+    return this.#views.peek(slot) ?? this.#views.put(slot, this.#door.make(word, stamp));
   }
 
   /** The view of a slot, if it was made. */
   peek(slot: number): object | undefined {
-    return this.#pages[slot >>> PAGE_BITS]?.[slot & (PAGE - 1)];
+    return this.#views.peek(slot);
   }
 
   /** The slot was taken in the open transaction. */
@@ -69,46 +65,33 @@ export class ElementViews {
 
   /** The slot was given up in the open transaction: free its view, if it has one. */
   removed(owner: ViewOwner, slot: number, journal: Journal, position: number): void {
-    const view = this.peek(slot);
+    const view = this.#views.take(slot);
     if (view === undefined) return;
-    this.#pages[slot >>> PAGE_BITS]![slot & (PAGE - 1)] = undefined;
     this.#door.free(view);
     journal.add(owner, slot, view, position);
   }
 
   /** All slots were given up in the open transaction. */
   allRemoved(owner: ViewOwner, journal: Journal, position: number): void {
-    this.#pages.forEach((page, k) => {
-      for (let n = 0; page !== undefined && n < PAGE; n++) this.removed(owner, k * PAGE + n, journal, position);
-    });
-    this.#pages.length = 0;
+    this.#views.each((_, slot) => this.removed(owner, slot, journal, position));
+    this.#views.clear();
   }
 
   undoAdd(slot: number): void {
-    const view = this.peek(slot);
-    if (view === undefined) return;
-    this.#pages[slot >>> PAGE_BITS]![slot & (PAGE - 1)] = undefined;
-    this.#door.free(view);
+    const view = this.#views.take(slot);
+    if (view !== undefined) this.#door.free(view);
   }
 
   undoRemove(slot: number, view: object): void {
-    this.#page(slot)[slot & (PAGE - 1)] = view;
+    this.#views.put(slot, view);
     this.#door.revive(view);
   }
 
   free(): void {
-    for (const page of this.#pages) page?.forEach(view => view !== undefined && this.#door.free(view));
+    this.#views.each(view => this.#door.free(view));
   }
 
   revive(): void {
-    for (const page of this.#pages) page?.forEach(view => view !== undefined && this.#door.revive(view));
-  }
-
-  #page(slot: number): (object | undefined)[] {
-    const pages = this.#pages;
-    const at = slot >>> PAGE_BITS;
-    // Filled without holes, so that a look-up is a load.
-    while (pages.length <= at) pages.push(undefined);
-    return (pages[at] ??= new Array<object | undefined>(PAGE).fill(undefined));
+    this.#views.each(view => this.#door.revive(view));
   }
 }

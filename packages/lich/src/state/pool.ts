@@ -33,6 +33,7 @@ import { FREE, HIGH, LIVE, type PoolPlaces, PoolSlots, poolPlaces, SPREADS } fro
 import { type Pages, PoolRoom } from './pool-room.ts';
 import { type RecordClass, RecordClasses } from './record-classes.ts';
 import type { PoolResume, ResumePool } from './resume.ts';
+import { SlotViews } from './slot-views.ts';
 import { siteOfSpread, Spreads } from './spread.ts';
 import { OPEN } from './undo-log.ts';
 import { type PoolVisits, SITE_WALK } from './visits.ts';
@@ -81,8 +82,9 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
   readonly #room: PoolRoom;
   /** Word offsets in the payload that a slot keeps over its records: hidden fields of 4 bytes named `$_…`. */
   readonly #kept: readonly number[];
-  readonly #views: (T | undefined)[] = [];
-  readonly #spares: T[] = [];
+  readonly #views = new SlotViews<T>();
+  /** Never of another kind of elements for the engine, also while it is empty: code that knows it stays good. */
+  readonly #spares: T[] = emptyOfObjects<T>();
   /** onResume of this life, until all of them have run. */
   #resume: PoolResume | undefined;
   /** Views of records that still wait for their onResume, where somebody looked at them outside a transaction. */
@@ -230,9 +232,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     this.#classes.at(base).release?.(base + SLOT_HEADER);
     write(base + SLOT_HEADER, U[word + FREE]);
     write(word + FREE, slot + 1);
-    const view = this.#views[slot] ?? this.#parked.get(slot);
+    const view = this.#views.take(slot) ?? this.#parked.get(slot);
     if (view !== undefined) {
-      this.#views[slot] = undefined;
       this.#parked.delete(slot);
       for (const fn of this.#afterDestroy) fn(view);
       this.#classes.free(view);
@@ -243,18 +244,20 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** The live record in a slot. */
   get(slot: number): T | undefined {
-    const view = this.#views[slot];
+    if (slot >>> 0 !== slot) return undefined;
+    const view = this.#views.peek(slot);
     if (view !== undefined) return view;
-    if (slot >>> 0 !== slot || slot >= this.#U[this.#word + HIGH]) return undefined;
+    if (slot >= this.#U[this.#word + HIGH]) return undefined;
     const base = this.#at.base(slot);
     return (this.#I[base + SLOT_GENERATION] & 1) === 0 ? undefined : this.#use(slot, base);
   }
 
   /** The live record in a slot, for who only shows it: where its onResume is still to come, that is no first use. */
   peek(slot: number): T | undefined {
-    const view = this.#views[slot] ?? this.#parked.get(slot);
+    if (slot >>> 0 !== slot) return undefined;
+    const view = this.#views.peek(slot) ?? this.#parked.get(slot);
     if (view !== undefined) return view;
-    if (slot >>> 0 !== slot || slot >= this.#U[this.#word + HIGH]) return undefined;
+    if (slot >= this.#U[this.#word + HIGH]) return undefined;
     const base = this.#at.base(slot);
     if ((this.#I[base + SLOT_GENERATION] & 1) === 0) return undefined;
     return this.#resume?.isPending(slot) === true ? this.#park(slot, base) : this.#place(slot, base);
@@ -321,7 +324,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
         if (((I[word] >>> bit) & 1) === 0) continue;
         const slot = start | bit;
         if (visits !== undefined && !visits.visit(slot, generations)) continue;
-        const record = views[slot] ?? this.#use(slot, at.base(slot));
+        const record = views.peek(slot) ?? this.#use(slot, at.base(slot));
         if (record !== undefined) fn(record, slot);
       }
     }
@@ -337,7 +340,7 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
     try {
       this.#spreads.run(everyMs, name, slot => {
         if (!visits.visit(slot, generations)) return;
-        const record = views[slot] ?? this.#use(slot, this.#at.base(slot));
+        const record = views.peek(slot) ?? this.#use(slot, this.#at.base(slot));
         if (record !== undefined) fn(record, slot);
       });
     } finally {
@@ -426,10 +429,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** @internal */
   unplace(slot: number): void {
-    const view = this.#views[slot];
-    if (view === undefined) return;
-    this.#views[slot] = undefined;
-    this.#parked.set(slot, view);
+    const view = this.#views.take(slot);
+    if (view !== undefined) this.#parked.set(slot, view);
   }
 
   /** Call `fn` with the view of each record that is destroyed from now on, before it is freed. */
@@ -491,8 +492,8 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** Forget all views: the segment was changed by another process. @internal */
   dropViews(): void {
-    for (const view of this.#views) if (view !== undefined) this.#classes.free(view);
-    this.#views.length = 0;
+    this.#views.each(view => this.#classes.free(view));
+    this.#views.clear();
     for (const view of this.#parked.values()) this.#classes.free(view);
     this.#parked.clear();
     this.#resume = undefined;
@@ -505,26 +506,19 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
       const parked = this.#parked.size === 0 ? undefined : this.#parked.get(slot);
       if (parked === undefined) return this.#place(slot, base);
       this.#parked.delete(slot);
-      return this.#put(slot, parked);
+      return this.#views.put(slot, parked);
     }
     // Looked at outside a transaction: the first use is still to come.
     if (this.#context.log.state() !== OPEN) return this.#park(slot, base);
     const view = this.#parked.get(slot) ?? this.#make(base);
     this.#parked.delete(slot);
-    this.#put(slot, view);
+    this.#views.put(slot, view);
     resume.run(slot, view);
     return this.#view.base(view) === 0 ? undefined : view;
   }
 
   #place(slot: number, base: number): T {
-    return this.#put(slot, this.#make(base));
-  }
-
-  #put(slot: number, view: T): T {
-    const views = this.#views;
-    // Filled without holes, so that a look-up is one load.
-    while (views.length <= slot) views.push(undefined);
-    return (views[slot] = view);
+    return this.#views.put(slot, this.#make(base));
   }
 
   #park(slot: number, base: number): T {
@@ -585,16 +579,20 @@ export class Pool<T extends object = any> implements PoolFace<T>, ResumePool {
 
   /** @internal */
   undoAdd(slot: number): void {
-    const view = this.#views[slot];
+    const view = this.#views.take(slot);
     this.#parked.delete(slot);
-    if (view === undefined) return;
-    this.#views[slot] = undefined;
-    this.#classes.free(view);
+    if (view !== undefined) this.#classes.free(view);
   }
 
   /** @internal */
   undoRemove(slot: number, view: object): void {
-    this.#views[slot] = view as T;
+    this.#views.put(slot, view as T);
     this.#classes.of(view).view.revive(view, this.#at.base(slot));
   }
+}
+
+function emptyOfObjects<T extends object>(): T[] {
+  const array = [{} as T];
+  array.pop();
+  return array;
 }

@@ -91,8 +91,9 @@ export interface Store<S = unknown> {
   readonly resuming: boolean;
   /** Walk every structure. Between transactions. O(records). */
   check(): Violation[];
-  /** Make the views of all records ahead: for a standby, which then hands them out without a pause after the takeover. */
-  warm(): void;
+  /** Make the views of all records ahead: for a standby, which then hands them out without a pause after the takeover.
+   * @param most of each pool */
+  warm(most?: number): void;
   /** Reserve the pages that the pools will need next, on a helper thread, and make views ahead; one run at a time. Between
    * transactions. What does not succeed here is tried again by the `create` that needs it, which then throws. */
   reserveAhead(): Promise<void>;
@@ -432,8 +433,8 @@ class StoreImpl implements Store<object> {
     return checkState(this.segment, this.layouts, this.#places);
   }
 
-  warm(): void {
-    for (const { pool } of this.#poolsInOrder) pool.prepare(pool.size);
+  warm(most = Number.POSITIVE_INFINITY): void {
+    for (const { pool } of this.#poolsInOrder) pool.prepare(Math.min(pool.size, most));
   }
 
   async reserveAhead(): Promise<void> {
