@@ -10,11 +10,14 @@ import { busWords } from './bus-state.ts';
 import type { Directory, NodeEntry } from './directory.ts';
 import type { BusError } from './errors.ts';
 import { type Deliver, Inbox, type SuspectWords } from './inbox.ts';
-import type { BusLimits } from './lanes-layout.ts';
+import { type BusLimits, ENTRY_WORDS, IN_HEAD } from './lanes-layout.ts';
 import { type InTable, Outbox } from './outbox.ts';
 
 /** Records that one sender may have handled before the others get their turn, and before all is published. */
 export const BATCH = 32;
+
+/** Room for some records. */
+const LITTLE_ROOM_WORDS = 256;
 
 /** What a bus stands on. */
 export interface BusOptions {
@@ -255,13 +258,24 @@ export class Bus {
 
   /** Into detached segments: bring the lanes of all senders to this node.
    * @param anew whatever was brought before
-   * @returns false when some stayed as they were; anew, when some were written over meanwhile */
+   * @returns false when some stayed as they were */
   copyLanes(anew = false): boolean {
     let isWhole = true;
     for (const [sender, segment] of this.#peerLanes.entries()) {
       if (segment?.detached) isWhole = this.inbox.copyLanes(segment, sender, anew) && isWhole;
     }
     return isWhole;
+  }
+
+  /** On private copies: all receivers have taken all, so that there is room; or so little that room has to be looked for
+   * after some records. */
+  assumeTaken(isAll: boolean): void {
+    for (const { peer, tail, sizeBytes } of this.outbox.lanes()) {
+      const table = this.#inTableOf(peer);
+      if (table === undefined) continue;
+      const head = isAll ? tail : tail - sizeBytes / 4 + LITTLE_ROOM_WORDS;
+      Atomics.store(table.i32, table.word + this.self.index * ENTRY_WORDS + IN_HEAD, head | 0);
+    }
   }
 
   /** After it: pass over what senders wrote over before it was copied. Unlogged. */

@@ -80,6 +80,13 @@ interface CopiedLane extends HereLane {
   readonly live: number | undefined;
 }
 
+/** The lanes of one sender that were copied. */
+interface Copied {
+  readonly lanes: readonly CopiedLane[];
+  /** What the owner showed as taken after the copy: no sender had written over anything from there on. */
+  readonly taken: number;
+}
+
 export interface InboxOptions {
   readonly self: number;
   readonly state: Segment;
@@ -107,7 +114,7 @@ export class Inbox {
   #dirtyCount = 0;
   readonly #isDirty: Uint8Array;
   /** By sender: in a rehearsal. */
-  readonly #copied = new Map<number, readonly CopiedLane[]>();
+  readonly #copied = new Map<number, Copied>();
 
   constructor(o: InboxOptions) {
     this.#o = o;
@@ -282,22 +289,22 @@ export class Inbox {
     this.#copied.clear();
   }
 
-  /** Words between the cursor and what the sender has shown. */
+  /** Words between the cursor and what the sender has shown, less what was written over before it was copied. */
   waitingIn(segment: Segment, sender: number): number {
-    const head = this.headOf(sender);
+    const from = this.#wholeFrom(sender);
     let most = 0;
-    for (const { tail } of this.#lanesHere(segment)) most = Math.max(most, (tail - head) | 0);
+    for (const { tail } of this.#lanesHere(segment)) most = Math.max(most, (tail - from) | 0);
     return most;
   }
 
   /** Bring the lanes of a sender to this node into its detached segment. Where that was done before, and records behind the
    * cursor are written over by now, what was brought then stays.
    * @param anew forget what was brought before
-   * @returns false when it stays; anew, when some of it was written over meanwhile */
+   * @returns false when it stays */
   copyLanes(segment: Segment, sender: number, anew: boolean): boolean {
     const head = this.headOf(sender);
     const before = anew ? undefined : this.#copied.get(sender);
-    if (before?.some(lane => !isWhole({ ...lane, live: this.#liveTail(segment, lane) }, head))) return false;
+    if (before?.lanes.some(lane => !isWhole({ ...lane, live: this.#liveTail(segment, lane) }, head))) return false;
     for (const name of ['out', 'in']) {
       const { offset, bytes } = segment.regions.get(name)!;
       segment.copyIn(offset, bytes);
@@ -305,9 +312,11 @@ export class Inbox {
     const lanes = [...this.#lanesHere(segment)];
     for (const { block, size } of lanes) segment.copyIn(block * 4, size * 4);
     // Looked at after the copy: what was written over meanwhile is known by it.
-    const copied = lanes.map(lane => ({ ...lane, live: this.#liveTail(segment, lane) }));
-    this.#copied.set(sender, copied);
-    return !anew || copied.every(lane => isWhole(lane, head));
+    this.#copied.set(sender, {
+      lanes: lanes.map(lane => ({ ...lane, live: this.#liveTail(segment, lane) })),
+      taken: this.#o.lanes.wordInFile(this.#inWord + sender * ENTRY_WORDS + IN_HEAD),
+    });
+    return true;
   }
 
   #liveTail(segment: Segment, { entry, laneId }: HereLane): number | undefined {
@@ -315,19 +324,20 @@ export class Inbox {
     return segment.wordInFile(entry + OUT_LANE) === laneId ? tail : undefined;
   }
 
-  /** Where records behind the cursor were written over before they were copied, set the cursor behind all. Unlogged: for
-   * private copies of both sides. */
-  skipOverwritten(sender: number): void {
+  /** From where on the lanes that were copied are whole: from the cursor, or, where records behind it were written over, from
+   * what the owner had taken by then. */
+  #wholeFrom(sender: number): number {
     const head = this.headOf(sender);
-    let end = head;
-    let isLost = false;
-    for (const lane of this.#copied.get(sender) ?? []) {
-      if (((lane.tail - head) | 0) <= 0) continue;
-      if (((lane.tail - end) | 0) > 0) end = lane.tail;
-      isLost ||= !isWhole(lane, head);
-    }
+    const copied = this.#copied.get(sender);
+    if (copied === undefined || ((copied.taken - head) | 0) <= 0) return head;
+    const isLost = copied.lanes.some(lane => ((lane.tail - head) | 0) > 0 && !isWhole(lane, head));
+    return isLost ? copied.taken : head;
+  }
+
+  /** Set the cursor behind what was written over before it was copied. Unlogged: for private copies of both sides. */
+  skipOverwritten(sender: number): void {
+    this.#S[this.#o.words.in + sender] = this.#wholeFrom(sender);
     this.#copied.delete(sender);
-    if (isLost) this.#S[this.#o.words.in + sender] = end;
   }
 
   /** Entries of a sender's lanes to this node. */

@@ -99,19 +99,21 @@ export class Core {
   readonly #hooks: (() => void)[] = [];
   #hooksAtBegin = 0;
   #kicked = false;
-  /** service time less that of the monotonic clock */
-  #nowOffset: number | undefined;
+  // Times begin as no small integers: with the first time that is put there, all code that knows this object would be
+  // compiled anew, and that is when a standby has just become the owner.
+  /** service time less that of the monotonic clock; NaN in a life that has not looked yet */
+  #nowOffset = Number.NaN;
   #stopping = false;
   #lettingGo = false;
   #reserving: Promise<void> | undefined;
   #stopped: (() => void) | undefined;
   #caughtUp: (() => void) | undefined;
-  #phaseStart = 0;
+  #phaseStart = Number.NEGATIVE_INFINITY;
   /** How long each phase of the last takeover took, in ms. */
   readonly takeoverMs: Record<string, number> = {};
-  #sweptAt = 0;
-  #busyAt = 0;
-  #tidiedAt = 0;
+  #sweptAt = Number.NEGATIVE_INFINITY;
+  #busyAt = Number.NEGATIVE_INFINITY;
+  #tidiedAt = Number.NEGATIVE_INFINITY;
 
   /** @throws RuntimeError `RUNTIME_WORKER` */
   constructor(o: CoreOptions, makeLogic: (core: Core) => Logic) {
@@ -229,7 +231,7 @@ export class Core {
     const F = this.store.segment.f64;
     const elapsed = performance.now();
     // The first call of a life: time goes on from where the last life was, or from the clock.
-    if (this.#nowOffset === undefined) this.#nowOffset = Math.max(F[NOW], Date.now()) - elapsed;
+    if (Number.isNaN(this.#nowOffset)) this.#nowOffset = Math.max(F[NOW], Date.now()) - elapsed;
     // A clock that is put forward, or was ahead after a sleep of the host, is followed; one that is put back is not, and
     // time goes on all the same.
     const clock = Date.now();

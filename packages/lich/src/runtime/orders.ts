@@ -85,7 +85,7 @@ export class Orders {
   readonly #endFlows: (how: 'cancel' | 'drop', ids: readonly number[]) => void;
   readonly #folder: string;
   readonly #word: number;
-  #nextMs = 0;
+  #nextMs = Number.NEGATIVE_INFINITY;
 
   /** @param handle handles a message again, in a transaction */
   constructor(

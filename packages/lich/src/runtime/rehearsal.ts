@@ -8,12 +8,14 @@
  *   ─► the live mapping again
  *
  * The messages are those that the owner was handling meanwhile: its senders still have them. Being run on the state that
- * they were sent to, they do what they did. The copy lies under the same SharedArrayBuffer, so that the compiled code, which
+ * they were sent to, they do what they did; where a lane is written over faster than it is copied, some that came before
+ * those that are run are left out. The copy lies under the same SharedArrayBuffer, so that the compiled code, which
  * has its address in it, stays valid.
  *
  * Nothing leaves the process: all segments that the node writes are private copies, the bells too; functions given to
  * `onCommit` are dropped, lines are not written. What a handler does behind the runtime's back would happen: handlers are
  * functions of state, config and message. */
+import { FULL } from '../bus/index.ts';
 import { copyCommitted, WORDS } from '../state/index.ts';
 import { checkRoom, type Segment, ShmError } from '../shm/index.ts';
 import { Blame } from './blame.ts';
@@ -33,6 +35,7 @@ const ROUND_MESSAGES = 2_000;
 const ROUNDS_MAX = 400;
 const LOOK_MS = 20;
 const LOOK_BYTES = 1_024;
+const NEAR_BYTES = 2_048;
 /** Enough for the optimising compiler. */
 const MESSAGES_MAX = 30_000;
 
@@ -77,10 +80,11 @@ export class Rehearsal {
   }
 
   /** Bring the lanes. Under a high load there is only what waits at the moment of the commit.
-   * @returns whether that is something, and came whole */
+   * @returns whether that is something */
   #hasMessages(): boolean {
     const { bus } = this.#core;
-    return bus.copyLanes(true) && bus.waitingBytes() >= LOOK_BYTES;
+    bus.copyLanes(true);
+    return bus.waitingBytes() >= LOOK_BYTES;
   }
 
   /** All that is not needed at the moment of the commit: a lane under load is written over in half a millisecond. */
@@ -119,12 +123,11 @@ export class Rehearsal {
       bells.detach();
       this.#detached.push(bells);
       bells.copyIn(0, bells.sizeBytes);
-      core.bells.quiet();
       bus.skipOverwritten();
       core.life = { epoch: core.store.segment.epoch, reason: 'crash' };
       core.blame = new Blame(undefined, core.lock, 0, 0);
       while (rounds < ROUNDS_MAX && !this.#isUsedUp && !isLate() && (messages < MESSAGES_MAX || rounds < 20)) {
-        messages += this.#round(isLate);
+        messages += this.#round(isLate, rounds % 2 === 1);
         rounds++;
       }
     } finally {
@@ -134,8 +137,10 @@ export class Rehearsal {
     return { messages, rounds, ms: Math.round(performance.now() - beganMs), cut: this.#isOver() };
   }
 
-  /** What a takeover does, then the messages; undone by the next round. @returns messages handled */
-  #round(isLate: () => boolean): number {
+  /** What a takeover does, then the messages; undone by the next round.
+   * @param nearEnd the rings of its lanes end soon
+   * @returns messages handled */
+  #round(isLate: () => boolean, nearEnd: boolean): number {
     const core = this.#core;
     const { bus, logic, store } = core;
     const I = store.segment.i32;
@@ -145,9 +150,15 @@ export class Rehearsal {
     let messages = 0;
     try {
       store.recover();
+      // What was seen of the receivers is kept, and looked at again where that is not room enough.
+      bus.assumeTaken(false);
       bus.outbox.reload();
+      bus.assumeTaken(true);
       bus.inbox.reload();
+      core.bells.beMuffled();
+      for (const { index } of bus.directory.all()) core.bells.setReady(core.self.index, index);
       bus.resume();
+      if (nearEnd) this.#moveNearEnds();
       core.updateNow();
       logic.resumed();
       bus.publish();
@@ -170,12 +181,28 @@ export class Rehearsal {
     return messages;
   }
 
+  /** What is done where a ring ends is done seldom, and would be done for the first time by the new owner. */
+  #moveNearEnds(): void {
+    const { bus, store } = this.#core;
+    for (const { peer, sizeBytes, tail, sealed } of bus.outbox.lanes()) {
+      let left = sizeBytes - ((tail * 4) % sizeBytes) - NEAR_BYTES;
+      for (; !sealed && left > NEAR_BYTES; left -= sizeBytes / 4) {
+        store.log.begin();
+        const isRoom = bus.outbox.claim(peer, 0, 0, 0, Math.min(left, sizeBytes / 4) - 16) !== FULL;
+        if (isRoom) bus.outbox.commitClaim();
+        store.log.commit();
+        if (!isRoom) break;
+      }
+    }
+  }
+
   #halfOfTheLog(): number {
     return this.#core.store.segment.regions.get('log')!.bytes / 8;
   }
 
   /** The live segments again, read-only as before. */
   end(): void {
+    this.#core.bells.bePlain();
     this.#giveBack();
     this.#core.store.log.shut();
   }

@@ -8,7 +8,8 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
-import { runInThisContext } from 'node:vm';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext, runInThisContext } from 'node:vm';
 import type { Core } from './core.ts';
 import { errorData } from './log.ts';
 import { Rehearsal, type Rehearsed } from './rehearsal.ts';
@@ -23,6 +24,8 @@ const WAIT_MS = 1_000;
 const ENOUGH_MESSAGES = 1_000;
 const AGAIN_MS = 2_000;
 const AGAIN_MS_MAX = 60_000;
+/** Views of each pool that are made ahead: for the first messages. */
+const VIEWS = 1_024;
 const POLITE = 5;
 const MAY_RAISE = process.geteuid?.() === 0;
 const RUN: unique symbol = Symbol.for('lich.rehearsal') as never;
@@ -104,6 +107,10 @@ export class Rehearsals {
       this.#done = true;
     } finally {
       rehearsal.end();
+      politely(() => {
+        core.store.warm(VIEWS);
+        collectYoung();
+      });
       this.#later(nowMs);
     }
   }
@@ -129,6 +136,18 @@ export class Rehearsals {
     }
   }
 }
+
+/** What a rehearsal left is collected now, or it would be while the first messages of a life wait. Of the young generation
+ * alone, and twice, so that what lives is old: a full collection would also throw compiled code away. */
+function collectYoung(): void {
+  if (collect === undefined) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as typeof collect;
+  }
+  for (let k = 0; k < 2; k++) collect!({ type: 'minor' });
+}
+
+let collect: ((what: { type: 'minor' }) => void) | undefined;
 
 /** At a low priority, where it can be raised again: the owner needs the processor more. */
 function politely<T>(fn: () => T): T {

@@ -50,6 +50,7 @@ export class Bells {
   readonly #rowWords: number;
   /** Words of a row that are in use. */
   readonly #usedWords: number;
+  #nowhere: number | undefined;
   readonly #fifos = new Map<number, number>();
 
   private constructor(segment: Segment, maxNodes: number) {
@@ -95,9 +96,21 @@ export class Bells {
     for (let i = 0; i < this.#usedWords; i++) Atomics.store(this.#words, this.#ready + index * this.#rowWords + i, -1);
   }
 
-  /** Nobody sleeps, as far as can be seen here: for a private copy, from which nobody is to be woken. */
-  quiet(): void {
-    for (let index = 0; index < this.maxNodes; index++) this.disarm(index);
+  /** In a private copy, from which nobody is to be woken: everybody sleeps, and their FIFOs lead nowhere. A ring costs what
+   * it costs in earnest. Until `bePlain`. */
+  beMuffled(): void {
+    this.#nowhere ??= fs.openSync('/dev/null', fs.constants.O_WRONLY);
+    for (let index = 0; index < this.maxNodes; index++) {
+      this.#fifos.set(index, this.#nowhere);
+      this.arm(index, ASLEEP_LOOP);
+    }
+  }
+
+  bePlain(): void {
+    if (this.#nowhere === undefined) return;
+    fs.closeSync(this.#nowhere);
+    this.#nowhere = undefined;
+    this.#fifos.clear();
   }
 
   /** `sender` has published something for `target`; call it after the tails are stored. */

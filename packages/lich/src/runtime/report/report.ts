@@ -40,7 +40,7 @@ export class Report {
   #counters: Counters | undefined;
   #mirrors: MirroredCounts[] = [];
   #sources: (() => MirroredCounts)[] = [];
-  #copiedMs = 0;
+  #copiedMs = Number.NEGATIVE_INFINITY;
 
   constructor(dir: string, name: string) {
     this.#dir = dir;
