@@ -21,8 +21,8 @@ interface WorldSize {
 const sizes: Record<Size, readonly WorldSize[]> = {
   small: [{ mib: 1, kills: 2, peerKills: 1 }],
   full: [
-    { mib: 16, kills: 200, peerKills: 5 },
-    { mib: 1_024, kills: 100, peerKills: 3 },
+    { mib: 16, kills: 100, peerKills: 5 },
+    { mib: 1_024, kills: 50, peerKills: 3 },
   ],
 };
 
