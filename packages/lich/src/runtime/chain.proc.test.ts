@@ -8,7 +8,7 @@ import { LichUp, rootOf, until } from '../testing/lich-up.ts';
 import { ACCOUNTS, START_MONEY } from '../testing/fixtures/bank/game.ts';
 
 const TOPOLOGY = fileURLToPath(new URL('../testing/fixtures/bank/topology.ts', import.meta.url));
-const KILLS = process.env.LICH_SOAK ? 1_000 : 20;
+const KILLS = Number(process.env.LICH_ROUNDS ?? (process.env.LICH_SOAK ? 6_000 : 20));
 /** About what the feeder sends between two kills. */
 const MOVES_PER_KILL = 400;
 const NODES = ['feeder-1', 'bank-1', 'audit-1'] as const;

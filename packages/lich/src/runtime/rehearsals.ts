@@ -96,23 +96,26 @@ export class Rehearsals {
     const core = this.#core;
     const rehearsal = this.#now!;
     this.#now = undefined;
+    let done: Rehearsed | undefined;
     try {
-      const done = politely(() => this.#guarded(rehearsal));
+      done = politely(() => this.#guarded(rehearsal));
       this.#messages += done.messages;
       this.#done = this.#messages >= ENOUGH_MESSAGES;
-      core.log.info('rehearsed', { ...done });
     } catch (error) {
       // What is wrong there may be wrong in earnest, but then it is the owner's to say.
       core.log.warn('a rehearsal failed', errorData(error));
       this.#done = true;
     } finally {
       rehearsal.end();
-      politely(() => {
-        core.store.warm(VIEWS);
-        collectYoung();
-      });
+      if (!core.lock.free)
+        politely(() => {
+          core.store.warm(VIEWS);
+          collectYoung();
+        });
       this.#later(nowMs);
     }
+    // Said when the live segments are back: who reads it may count on the standby.
+    if (done !== undefined) core.log.info('rehearsed', { ...done });
   }
 
   /** @returns once it has come back; a handler that does not ends the process */
