@@ -272,7 +272,8 @@ export class Bus {
   assumeTaken(isAll: boolean): void {
     for (const { peer, tail, sizeBytes } of this.outbox.lanes()) {
       const table = this.#inTableOf(peer);
-      if (table === undefined) continue;
+      // One that is new since the copies were made is the live one, and not to be written.
+      if (table === undefined || !this.#peerLanes[peer]!.detached) continue;
       const head = isAll ? tail : tail - sizeBytes / 4 + LITTLE_ROOM_WORDS;
       Atomics.store(table.i32, table.word + this.self.index * ENTRY_WORDS + IN_HEAD, head | 0);
     }
