@@ -40,8 +40,8 @@ export class Killer {
   constructor(dir: string) {
     const log = createLog('killer', line => process.stderr.write(line));
     const logic: Logic = {
-      deliver: (_sender, type, _a, _b, lanes, word) => {
-        if (idOf(type) === HANDLED_ID) this.#hear(handled.read(lanes, word * 4) as unknown as Handled);
+      deliver: (_sender, type, _a, _b, lanes, word, words) => {
+        if (idOf(type) === HANDLED_ID) this.#hear(handled.read(lanes, word * 4, words * 4) as unknown as Handled);
         return HANDLED;
       },
       created() {},

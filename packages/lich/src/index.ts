@@ -10,6 +10,7 @@ export {
   type FlowSpec,
   FlowStepError,
   type HandlerAskOptions,
+  hear,
   type Life,
   type LifeReason,
   type Log,
@@ -21,6 +22,8 @@ export {
   service,
   type Step,
   type TellingContext,
+  type Topic,
+  type Where,
 } from './runtime/index.ts';
 export {
   type NodeContext,

@@ -311,13 +311,8 @@ export function fromDescription(json: unknown): StateLayout {
   const catalog = object(json, 'the catalog');
   if (catalog['format'] !== CATALOG_FORMAT)
     return fail(`its format is ${String(catalog['format'])}, this version reads ${CATALOG_FORMAT}`);
-  const structs = new Map<string, StructLayout>();
+  const structs = structsFrom(catalog['structs']);
   try {
-    for (const entry of sequence(catalog['structs'], 'structs')) {
-      const layout = structFrom(entry, structs);
-      if (structs.has(layout.name)) fail(`struct ${layout.name} twice`);
-      structs.set(layout.name, layout);
-    }
     const pools = sequence(catalog['pools'], 'pools').map((entry): PoolLayout => {
       const given = object(entry, 'a pool');
       const name = string(given['name'], 'the name of a pool');
@@ -338,6 +333,23 @@ export function fromDescription(json: unknown): StateLayout {
         visitKind(field.kind, `field ${field.name} of ${layout.name}`, poolNames, new Map());
     }
     return { root, pools, structs };
+  } catch (error) {
+    if (error instanceof SchemaError && error.code === 'SCHEMA_CATALOG') throw error;
+    return fail(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** Layouts of structs that `catalogOfStruct` described, by name: each is described after those that it contains.
+ * @throws SchemaError `SCHEMA_CATALOG` */
+export function structsFrom(json: unknown): ReadonlyMap<string, StructLayout> {
+  const structs = new Map<string, StructLayout>();
+  try {
+    for (const entry of sequence(json, 'structs')) {
+      const layout = structFrom(entry, structs);
+      if (structs.has(layout.name)) fail(`struct ${layout.name} twice`);
+      structs.set(layout.name, layout);
+    }
+    return structs;
   } catch (error) {
     if (error instanceof SchemaError && error.code === 'SCHEMA_CATALOG') throw error;
     return fail(error instanceof Error ? error.message : String(error), error);
@@ -522,7 +534,7 @@ function string(value: unknown, what: string): string {
 function fail(why: string, cause?: unknown): never {
   throw new SchemaError(
     'SCHEMA_CATALOG',
-    `this is no catalog of a state: ${why}`,
+    `this is no description of a state or of messages: ${why}`,
     cause === undefined ? {} : { cause },
   );
 }

@@ -20,6 +20,7 @@ import { describeKind, unsendable, type AnyKind, type NumberShape } from './kind
 import type { FieldLayout, StructLayout } from './layout.ts';
 import type { MessageSpec } from './protocol.ts';
 import { recordRefOf } from './ref-value.ts';
+import type { WholePayload } from './whole.ts';
 import { malformed, type Reader, type Writer } from './wire.ts';
 
 /** Writes and reads a struct in the client wire format. O(bytes). */
@@ -89,6 +90,7 @@ export function fieldCodecOf(layout: StructLayout, field: FieldLayout): ValueCod
 
 /** The codec of a message's payload. What clients send (commands and requests) has finite floats only. */
 export function payloadCodecOf(message: MessageSpec): Codec {
+  if (message.layout.whole !== undefined) return oneValueCodec(message.name, message.layout.whole);
   return codecOf(message.layout, { finite: message.role === 'command' || message.role === 'request' });
 }
 
@@ -99,7 +101,28 @@ export function replyCodecOf(message: MessageSpec): Codec {
       'SCHEMA_PROTOCOL',
       `message ${message.name} is of role ${message.role} and has no reply: only requests have`,
     );
+  if (message.reply.whole !== undefined) return oneValueCodec(message.reply.name, message.reply.whole);
   return codecOf(message.reply);
+}
+
+/** Of a message that is one value: bytes, to the end of the frame. */
+function oneValueCodec(name: string, { form, most }: WholePayload): Codec {
+  const refuse = (): never => {
+    throw new SchemaError('SCHEMA_PROTOCOL', `${name} is ${form}, which is for services alone: clients do not know it`);
+  };
+  if (form === 'msgpack') return { write: refuse, read: refuse };
+  return {
+    write(writer, value) {
+      if (!(value instanceof Uint8Array)) throw new SchemaError('SCHEMA_RANGE', `${name}: ${show(value)} is not bytes`);
+      if (most > 0 && value.length > most)
+        throw new SchemaError('SCHEMA_RANGE', `${name}: ${value.length} bytes do not fit into bytes(${most})`);
+      writer.raw(value);
+    },
+    read(reader) {
+      if (most > 0 && reader.left > most) malformed(`${reader.left} bytes where ${most} fit`, reader.at);
+      return reader.rest().slice() as unknown as Record<string, unknown>;
+    },
+  };
 }
 
 // Slow path: find the field to name in the message.

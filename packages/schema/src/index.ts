@@ -145,6 +145,7 @@ export {
   needsHeap,
   recordLayouts,
   stateLayoutOf,
+  structsFrom,
   structsIn,
 } from './catalog.ts';
 export type {
@@ -167,14 +168,16 @@ export { relateKinds } from './relate.ts';
 export type { ChangeEffect, KindRelation } from './relate.ts';
 export type { Former } from './names.ts';
 export { hashOf } from './hash.ts';
-export { checkProtocol, command, event, own, protocol, request } from './protocol.ts';
+export { checkProtocol, command, event, own, protocol, request, topic } from './protocol.ts';
 export type {
   AnswerOf,
   CheckMessage,
   ClientFields,
   ClientPayloadOf,
   ClientReplyOf,
+  CommandOptions,
   From,
+  FromOption,
   HandlerFields,
   MessageDecl,
   MessageSpec,
@@ -182,11 +185,15 @@ export type {
   OwnOptions,
   PayloadOf,
   Protocol,
+  ReplacesOption,
   ReplyOf,
   Role,
   SenderFields,
   SendOf,
+  WholeOr,
 } from './protocol.ts';
+export { msgpack, wholeLayout } from './whole.ts';
+export type { MessageLayout, MsgpackPayload, WholeKind, WholePayload } from './whole.ts';
 export { Reader, Writer } from './wire.ts';
 export { codecOf, fieldCodecOf, payloadCodecOf, replyCodecOf } from './codec.ts';
 export type { Codec, CodecOptions, ValueCodec } from './codec.ts';

@@ -105,3 +105,47 @@ S.request({}, { m: S.map(S.u8, S.u8, 2) });
 S.event({ f() {} });
 // @ts-expect-error messages are declared by role
 S.protocol({ a: { x: S.u8 } });
+
+interface Order {
+  readonly what: string;
+  readonly many?: number;
+}
+const W = S.protocol({
+  blob: S.command(S.bytes()),
+  few: S.request(S.bytes(9), S.bytes()),
+  free: S.request(S.msgpack<Order>(), S.msgpack<readonly number[]>(), { from: 'services' }),
+  mixed: S.request({ n: S.int }, S.msgpack<string>()),
+  later: S.own(S.bytes()),
+  shown: S.event(S.bytes()),
+  said: S.topic(S.msgpack<Order>()),
+  price: S.topic({ symbol: S.text(8), value: S.int }, { replaces: 'symbol' }),
+  at: S.command({ n: S.int, x: S.f32 }, { replaces: 'n', from: 'services' }),
+});
+type W = typeof W;
+expectType<Equal<PayloadOf<W, 'blob'>, Uint8Array>>();
+expectType<Equal<SendOf<W, 'few'>, Uint8Array>>();
+expectType<Equal<ReplyOf<W, 'few'>, Uint8Array>>();
+expectType<Equal<PayloadOf<W, 'free'>, Order>>();
+expectType<Equal<SendOf<W, 'free'>, Order>>();
+expectType<Equal<ReplyOf<W, 'free'>, readonly number[]>>();
+expectType<Equal<AnswerOf<W, 'free'>, readonly number[]>>();
+expectType<Equal<AnswerOf<W, 'mixed'>, string>>();
+expectType<Equal<PayloadOf<W, 'mixed'>, { readonly n: number }>>();
+expectType<Equal<ClientPayloadOf<W, 'shown'>, Uint8Array>>();
+expectType<Equal<ClientReplyOf<W, 'few'>, Uint8Array>>();
+expectType<Equal<PayloadOf<W, 'said'>, Order>>();
+expectType<Equal<NamesOf<W, 'topic'>, 'said' | 'price'>>();
+expectType<Equal<NamesOf<W, 'command', 'services'>, 'at'>>();
+expectType<Equal<NamesOf<W, 'command', 'players'>, 'blob'>>();
+// @ts-expect-error players do not know msgpack
+S.event(S.msgpack<Order>());
+// @ts-expect-error msgpack is a whole message, no field of one
+S.command({ free: S.msgpack<Order>() });
+// @ts-expect-error no field of that name
+S.command({ n: S.int }, { replaces: 'm' });
+// @ts-expect-error there are no fields
+S.topic(S.bytes(), { replaces: 'n' });
+// @ts-expect-error a list has no fixed size, in a topic too
+S.topic({ l: S.list(S.u8, 2) });
+// @ts-expect-error a request is answered: none replaces another
+S.request({ n: S.int }, {}, { replaces: 'n' });

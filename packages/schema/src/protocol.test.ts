@@ -140,3 +140,74 @@ test('own messages say what becomes of them in a crash and in an outage', () => 
   for (const [options, message] of wrong)
     expect(() => protocol({ a: own({}, options) })).toThrow(coded('SCHEMA_PROTOCOL', message));
 });
+
+test('a whole message may be bytes or msgpack', () => {
+  const P = protocol({
+    blob: command(S.bytes()),
+    few: own(S.bytes(9)),
+    free: request(S.msgpack<{ a: number }>(), S.bytes(), { from: 'services' }),
+    shown: event(S.bytes()),
+    said: S.topic(S.msgpack<string>()),
+  });
+  const [blob, few, free, shown, said] = P.messages.map(({ layout }) => layout.whole);
+  expect([blob, few, free, shown, said]).toEqual([
+    { form: 'bytes', most: 0 },
+    { form: 'bytes', most: 9 },
+    { form: 'msgpack', most: 0 },
+    { form: 'bytes', most: 0 },
+    { form: 'msgpack', most: 0 },
+  ]);
+  expect(P.byName.get('free')!.reply).toMatchObject({ name: 'free.reply', bytes: 0, whole: { form: 'bytes' } });
+  const hashes = [
+    protocol({ a: command({}) }),
+    protocol({ a: command(S.bytes()) }),
+    protocol({ a: command(S.bytes(4)) }),
+    protocol({ a: command(S.msgpack()) }),
+    protocol({ a: request({}, {}) }),
+    protocol({ a: request({}, S.bytes()) }),
+    protocol({ a: S.topic({}) }),
+  ].map(({ hash }) => hash);
+  expect(new Set(hashes).size).toBe(hashes.length);
+  expect(() => protocol({ a: event(S.msgpack() as never) })).toThrow(
+    coded('SCHEMA_PROTOCOL', /event a is msgpack, which players do not know: use bytes\(\)/),
+  );
+  expect(() => protocol({ a: command({ x: S.msgpack() as never }) })).toThrow(coded('SCHEMA_KIND', /field x of a/));
+});
+
+test('bytes go over the wire as they are, msgpack does not', () => {
+  const P = protocol({ blob: command(S.bytes()), few: command(S.bytes(2)), free: command(S.msgpack()) });
+  const [blob, few, free] = P.messages.map(S.payloadCodecOf);
+  const writer = new S.Writer();
+  blob.write(writer, new Uint8Array([1, 2, 3]));
+  expect([...writer.view()]).toEqual([1, 2, 3]);
+  const frame = new Uint8Array([9, 8]);
+  const read = few.read(new S.Reader(frame));
+  frame.fill(0);
+  expect(read).toEqual(new Uint8Array([9, 8]));
+  expect(() => few.read(new S.Reader(new Uint8Array(3)))).toThrow(coded('SCHEMA_WIRE', /3 bytes where 2 fit/));
+  expect(() => few.write(writer, new Uint8Array(3))).toThrow(coded('SCHEMA_RANGE', /3 bytes do not fit/));
+  expect(() => few.write(writer, { 0: 1 })).toThrow(coded('SCHEMA_RANGE', /not bytes/));
+  for (const use of [() => free.write(writer, {}), () => free.read(new S.Reader())])
+    expect(use).toThrow(coded('SCHEMA_PROTOCOL', /free is msgpack, which is for services alone/));
+});
+
+test('a state update says by which field a newer one replaces an older one', () => {
+  const P = protocol({
+    at: command({ who: S.ref<Player>('players'), x: S.f32 }, { replaces: 'who' }),
+    price: S.topic({ symbol: S.text(8), value: S.int }, { replaces: 'symbol' }),
+    plain: command({ n: S.int }),
+  });
+  expect(P.messages.map(({ replaces }) => replaces)).toEqual(['who', 'symbol', undefined]);
+  // It is the sender's affair: the protocol is the same.
+  expect(protocol({ a: command({ n: S.int }, { replaces: 'n' }) }).hash).toBe(
+    protocol({ a: command({ n: S.int }) }).hash,
+  );
+  const wrong: [() => unknown, RegExp][] = [
+    [() => command({ n: S.int }, { replaces: 'm' as never }), /replaces is m, which is no field of it/],
+    [() => command({ n: S.f32 }, { replaces: 'n' }), /replaces is n, a f32; want a whole number/],
+    [() => command({ n: S.text(65) }, { replaces: 'n' }), /a text\(65\)/],
+    [() => command(S.bytes(), { replaces: 'n' as never }), /no field of it/],
+  ];
+  for (const [declare, message] of wrong)
+    expect(() => protocol({ a: declare() as never })).toThrow(coded('SCHEMA_PROTOCOL', message));
+});

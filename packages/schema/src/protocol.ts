@@ -1,19 +1,29 @@
 import { catalogOfStruct, structsIn } from './catalog.ts';
 import { SchemaError } from './errors.ts';
 import { hashOf } from './hash.ts';
-import { hasMachine, unsendable, type AnyKindBase, type ContainerTag, type FieldKind, type KindBase } from './kind.ts';
-import { layoutOf, type StructLayout } from './layout.ts';
+import {
+  describeKind,
+  hasMachine,
+  unsendable,
+  type AnyKindBase,
+  type ContainerTag,
+  type FieldKind,
+  type KindBase,
+} from './kind.ts';
+import { layoutOf } from './layout.ts';
 import { checkName } from './names.ts';
 import type { RefKind } from './ref.ts';
 import { visitKind, type StateSchema } from './state.ts';
 import type { StructClass } from './struct.ts';
 import type { InOf, Mirror, OutOf, PlainOf, Problem } from './types.ts';
+import { type MessageLayout, type MsgpackPayload, type WholeKind, wholeLayout, wholeOf } from './whole.ts';
 
 /** - `command` from a client: numbered, done once, not answered
  * - `request` answered
  * - `own` to the service itself, at once or later
- * - `event` to everyone who sees it */
-export type Role = 'command' | 'request' | 'own' | 'event';
+ * - `event` to everyone who sees it
+ * - `topic` to the services that hear it */
+export type Role = 'command' | 'request' | 'own' | 'event' | 'topic';
 
 /** Who may say a command or a request to a service with players: their clients, other services, or both. A service without
  * players takes all from services. */
@@ -24,6 +34,16 @@ export interface FromOption<W extends From> {
   /** Default `players`. What `services` say is refused when a client sends it. */
   readonly from: W;
 }
+
+/** What may become of it while a receiver is too slow. */
+export interface ReplacesOption<F> {
+  /** It is a state update, of which the newest counts: while the lane to a receiver is full, the newest for each value of
+   * this field waits in the sender's state, and older ones are dropped. A whole number, bool, oneOf, text(n) up to 64, or ref. */
+  readonly replaces?: F extends WholeKind ? never : keyof F & string;
+}
+
+/** Of a command. */
+export interface CommandOptions<F> extends ReplacesOption<F>, Partial<FromOption<From>> {}
 
 /** What becomes of an own message in a crash and in an outage. */
 export interface OwnOptions {
@@ -50,6 +70,8 @@ export interface MessageDecl<R extends Role = Role, F = any, A = any, W extends 
   readonly options?: OwnOptions;
   /** Of commands and requests. */
   readonly from?: W;
+  /** Of commands and topics. */
+  readonly replaces?: string;
 }
 
 /** A message of a protocol. */
@@ -58,10 +80,12 @@ export interface MessageSpec {
   /** Index in declared order. */
   readonly id: number;
   readonly role: Role;
-  readonly layout: StructLayout;
-  readonly reply: StructLayout | undefined;
+  readonly layout: MessageLayout;
+  readonly reply: MessageLayout | undefined;
   /** Of commands and requests. */
   readonly from: From;
+  /** Field of a command or topic, see `ReplacesOption`. */
+  readonly replaces: string | undefined;
   readonly onCrash: 'retry' | 'skip';
   readonly onOutage: 'fire' | 'skip' | 'shift';
   /** Former names of an own message. */
@@ -80,8 +104,10 @@ export interface Protocol<M = any> {
 
 type MessageField = KindBase<any, any, boolean, Exclude<AnyKindBase['tag'], ContainerTag | 'machine'>> | StructClass;
 type LongField = KindBase<any, any, boolean, 'text' | 'bytes'> & { readonly length: 0 };
-/** Each field that a message cannot have becomes the sentence that the compiler then prints. */
-export type CheckMessage<F> = {
+/** Each field that a message cannot have becomes the sentence that the compiler then prints. A whole message may be
+ * `bytes()` or `msgpack()` instead. */
+export type CheckMessage<F> = F extends WholeKind ? unknown : CheckMessageFields<F>;
+type CheckMessageFields<F> = {
   [K in keyof F]: F[K] extends LongField
     ? Problem<'text() and bytes() cannot be in a message: use text(n) or bytes(n), whose size is fixed'>
     : F[K] extends MessageField
@@ -93,48 +119,63 @@ export type CheckMessage<F> = {
           : Problem<'a field of a message is a kind such as int, text(24), or a struct class'>;
 };
 type AnyFields = Readonly<Record<string, unknown>>;
+type AnyPayload = AnyFields | WholeKind;
+/** Players do not know msgpack. */
+type CheckEvent<F> =
+  F extends MsgpackPayload<any>
+    ? Problem<'msgpack is for services: an event goes to players, use bytes() or fields'>
+    : CheckMessage<F>;
 
-/** From a client: numbered per session and handled exactly once, not answered. */
-export function command<const F extends AnyFields>(
+/** From a client: numbered per session and handled exactly once, not answered. From another service: handled exactly once. */
+export function command<const F extends AnyPayload>(
   fields: F & CheckMessage<F>,
+  options?: ReplacesOption<F> & { readonly from?: undefined },
 ): MessageDecl<'command', F, undefined, 'players'>;
-export function command<const F extends AnyFields, const W extends From>(
+export function command<const F extends AnyPayload, const W extends From>(
   fields: F & CheckMessage<F>,
-  options: FromOption<W>,
+  options: ReplacesOption<F> & FromOption<W>,
 ): MessageDecl<'command', F, undefined, W>;
 export function command(
-  fields: AnyFields,
-  { from = 'players' }: Partial<FromOption<From>> = {},
-): MessageDecl<'command', AnyFields, undefined> {
-  return { role: 'command', fields, reply: undefined, from };
+  fields: AnyPayload,
+  { from = 'players', replaces }: CommandOptions<AnyFields> = {},
+): MessageDecl<'command', AnyPayload, undefined> {
+  return { role: 'command', fields, reply: undefined, from, ...(replaces !== undefined && { replaces }) };
 }
 /** Answered: by what the handler returns, or by an error. */
-export function request<const F extends AnyFields, const A extends AnyFields>(
+export function request<const F extends AnyPayload, const A extends AnyPayload>(
   fields: F & CheckMessage<F>,
   reply: A & CheckMessage<A>,
 ): MessageDecl<'request', F, A, 'players'>;
-export function request<const F extends AnyFields, const A extends AnyFields, const W extends From>(
+export function request<const F extends AnyPayload, const A extends AnyPayload, const W extends From>(
   fields: F & CheckMessage<F>,
   reply: A & CheckMessage<A>,
   options: FromOption<W>,
 ): MessageDecl<'request', F, A, W>;
 export function request(
-  fields: AnyFields,
-  reply: AnyFields,
+  fields: AnyPayload,
+  reply: AnyPayload,
   { from = 'players' }: Partial<FromOption<From>> = {},
-): MessageDecl<'request', AnyFields, AnyFields> {
+): MessageDecl<'request', AnyPayload, AnyPayload> {
   return { role: 'request', fields, reply, from };
 }
 /** To the service itself: at once, or later (a timer). */
-export function own<const F extends AnyFields>(
+export function own<const F extends AnyPayload>(
   fields: F & CheckMessage<F>,
   options: OwnOptions = {},
 ): MessageDecl<'own', F, undefined> {
   return { role: 'own', fields, reply: undefined, options };
 }
 /** To clients. */
-export function event<const F extends AnyFields>(fields: F & CheckMessage<F>): MessageDecl<'event', F, undefined> {
+export function event<const F extends AnyPayload>(fields: F & CheckEvent<F>): MessageDecl<'event', F, undefined> {
   return { role: 'event', fields, reply: undefined };
+}
+/** To all services that hear it: see `hear`. One whose lane is full misses it, and is told how many it missed; where it
+ * `replaces`, nothing is missed but what a newer one replaced. */
+export function topic<const F extends AnyPayload>(
+  fields: F & CheckMessage<F>,
+  { replaces }: ReplacesOption<F> = {},
+): MessageDecl<'topic', F, undefined> {
+  return { role: 'topic', fields, reply: undefined, ...(replaces !== undefined && { replaces }) };
 }
 
 export const MESSAGES_MAX = 4096;
@@ -148,12 +189,15 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
     if (
       typeof declared !== 'object' ||
       declared === null ||
-      !['command', 'request', 'own', 'event'].includes(declared.role)
+      !['command', 'request', 'own', 'event', 'topic'].includes(declared.role)
     ) {
-      throw new SchemaError('SCHEMA_PROTOCOL', `message ${name} is not made by command, request, own or event`);
+      throw new SchemaError('SCHEMA_PROTOCOL', `message ${name} is not made by command, request, own, event or topic`);
     }
-    const layout = messageLayout(name, declared.fields as AnyFields);
-    const reply = declared.role === 'request' ? messageLayout(`${name}.reply`, declared.reply as AnyFields) : undefined;
+    const layout = messageLayout(name, declared.fields as AnyPayload);
+    if (declared.role === 'event' && layout.whole?.form === 'msgpack')
+      throw new SchemaError('SCHEMA_PROTOCOL', `event ${name} is msgpack, which players do not know: use bytes()`);
+    const reply =
+      declared.role === 'request' ? messageLayout(`${name}.reply`, declared.reply as AnyPayload) : undefined;
     specs.push(
       Object.freeze({
         name,
@@ -162,6 +206,7 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
         layout,
         reply,
         from: fromOf(name, declared.from),
+        replaces: replacesOf(name, layout, declared.replaces),
         ...ownOptions(name, declared.options),
       }),
     );
@@ -177,7 +222,9 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
         role,
         from: from === 'players' ? undefined : from,
         fields: catalogOfStruct(layout),
+        whole: layout.whole,
         reply: reply && catalogOfStruct(reply),
+        wholeReply: reply?.whole,
       })),
     },
     ['was'],
@@ -196,6 +243,21 @@ function fromOf(name: string, from: From = 'players'): From {
 }
 
 const FROM: readonly From[] = ['players', 'services', 'both'];
+
+const TEXT_KEY_MAX = 64;
+const KEY_TAGS: readonly string[] = 'u8 i8 u16 i16 u32 i32 int u64 i64 bool oneOf text ref'.split(' ');
+
+function replacesOf(name: string, layout: MessageLayout, field: string | undefined): string | undefined {
+  if (field === undefined) return undefined;
+  const kind = layout.fields.find(each => each.name === field)?.kind;
+  if (kind === undefined)
+    throw new SchemaError('SCHEMA_PROTOCOL', `message ${name}: replaces is ${String(field)}, which is no field of it`);
+  if (KEY_TAGS.includes(kind.tag) && !(kind.tag === 'text' && kind.length > TEXT_KEY_MAX)) return field;
+  throw new SchemaError(
+    'SCHEMA_PROTOCOL',
+    `message ${name}: replaces is ${field}, a ${describeKind(kind)}; want a whole number, bool, oneOf, text(n) up to ${TEXT_KEY_MAX}, or ref`,
+  );
+}
 
 /** What may be said about an own message, with its defaults. */
 function ownOptions(name: string, options: OwnOptions = {}): Pick<MessageSpec, 'onCrash' | 'onOutage' | 'was'> {
@@ -226,9 +288,11 @@ export function checkProtocol(protocol: Protocol, state: StateSchema): void {
   }
 }
 
-function messageLayout(name: string, fields: AnyFields): StructLayout {
+function messageLayout(name: string, fields: AnyPayload): MessageLayout {
+  const whole = wholeOf(fields);
+  if (whole !== undefined) return wholeLayout(name, whole);
   for (const field of Object.keys(fields)) checkName(field, `field of ${name}`, 'SCHEMA_PROTOCOL');
-  const layout = layoutOf(fields, name);
+  const layout = layoutOf(fields as AnyFields, name);
   const classes = new Map<string, StructClass>();
   for (const field of layout.fields) {
     const reason = hasMachine(field.kind) ? ' has a machine, which is no value: use oneOf' : unsendable(field.kind);
@@ -250,6 +314,10 @@ export type ClientFields<F> = {
   readonly [K in keyof F]: F[K] extends RefKind<infer T> ? Mirror<T> | undefined : PlainOf<F[K]>;
 };
 
+/** What a whole message says, or `Fields` where it has fields. */
+export type WholeOr<F, Fields> =
+  F extends MsgpackPayload<infer T> ? T : F extends KindBase<any, any, boolean, 'bytes'> ? Uint8Array : Fields;
+
 type DeclOf<P, Name> = P extends Protocol<infer M> ? (Name extends keyof M ? M[Name] : never) : never;
 
 /** The names of a protocol's messages, of one role or several; of those that these may say. */
@@ -258,15 +326,20 @@ export type NamesOf<P, R extends Role = Role, W extends From = From> =
     ? { [K in keyof M & string]: M[K] extends MessageDecl<R, any, any, W> ? K : never }[keyof M & string]
     : never;
 /** What a handler of this message gets. */
-export type PayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? HandlerFields<F> : never;
+export type PayloadOf<P, Name> =
+  DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? WholeOr<F, HandlerFields<F>> : never;
 /** What a sender of this message gives. */
-export type SendOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? SenderFields<F> : never;
+export type SendOf<P, Name> =
+  DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? WholeOr<F, SenderFields<F>> : never;
 /** What the one who asked gets, inside the cluster. */
-export type ReplyOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? HandlerFields<A> : never;
+export type ReplyOf<P, Name> =
+  DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? WholeOr<A, HandlerFields<A>> : never;
 /** What a handler of this request returns; undefined or nothing for other messages. */
-export type AnswerOf<P, Name> = DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? SenderFields<A> : void;
+export type AnswerOf<P, Name> =
+  DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? WholeOr<A, SenderFields<A>> : void;
 /** What a client gets with this event. */
-export type ClientPayloadOf<P, Name> = DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? ClientFields<F> : never;
+export type ClientPayloadOf<P, Name> =
+  DeclOf<P, Name> extends MessageDecl<any, infer F, any> ? WholeOr<F, ClientFields<F>> : never;
 /** What a client that asked gets. */
 export type ClientReplyOf<P, Name> =
-  DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? ClientFields<A> : never;
+  DeclOf<P, Name> extends MessageDecl<'request', any, infer A> ? WholeOr<A, ClientFields<A>> : never;

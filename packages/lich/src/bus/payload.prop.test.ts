@@ -121,7 +121,7 @@ describe('payloads', () => {
       fc.property(values, fc.nat(255), (value, before) => {
         segment.u8.fill(before, AT, AT + layout.bytes);
         codec.write(segment, AT, value);
-        expect(codec.read(segment, AT)).toEqual(expected(value));
+        expect(codec.read(segment, AT, layout.bytes)).toEqual(expected(value));
       }),
     );
   });
@@ -132,7 +132,7 @@ describe('payloads', () => {
     fc.assert(
       fc.property(values, value => {
         codec.write(far, 2 ** 31 + AT, value);
-        expect(codec.read(far, 2 ** 31 + AT)).toEqual(expected(value));
+        expect(codec.read(far, 2 ** 31 + AT, layout.bytes)).toEqual(expected(value));
       }),
       { numRuns: 30 },
     );
@@ -226,7 +226,7 @@ describe('payloads', () => {
     const { q: _q, v: _v, w: _w, ...rest } = good as Value;
     segment.u8.fill(0xff, AT, AT + layout.bytes);
     codec.write(segment, AT, { ...rest, r: { x: 1 }, s: [4], t: [{ y: 2 }] });
-    expect(codec.read(segment, AT)).toEqual({
+    expect(codec.read(segment, AT, layout.bytes)).toEqual({
       ...expected(good as Value),
       q: undefined,
       v: 9,
@@ -245,17 +245,28 @@ describe('payloads', () => {
       expect(() => codec.write(segment, AT, value as never)).toThrow(expect.objectContaining({ code: 'SCHEMA_RANGE' }));
   });
 
-  it('any bytes are read without a throw, and without looking beyond them', () => {
+  it('any bytes are read, or refused with a code, without looking beyond them', () => {
+    let refused = 0;
     fc.assert(
       fc.property(fc.uint8Array({ minLength: layout.bytes, maxLength: layout.bytes }), noise => {
         segment.u8.fill(0x55, AT - 64, AT + layout.bytes + 64);
         segment.u8.set(noise, AT);
-        const value = codec.read(segment, AT);
+        let value: Value;
+        try {
+          value = codec.read(segment, AT, layout.bytes);
+        } catch (error) {
+          expect((error as { code?: string }).code).toBe('SCHEMA_WIRE');
+          refused++;
+          return;
+        }
+        // What was read could have been sent.
+        codec.write(segment, AT + layout.bytes + 64 + (-(AT + layout.bytes) & 15), { ...value, q: undefined });
         expect((value.o as string).length).toBeLessThanOrEqual(9);
         expect((value.p as Uint8Array).length).toBeLessThanOrEqual(7);
         expect(value.p).toBeInstanceOf(Uint8Array);
         expect((value.p as Uint8Array).buffer).not.toBeInstanceOf(SharedArrayBuffer);
       }),
     );
+    expect(refused).toBeGreaterThan(0);
   });
 });

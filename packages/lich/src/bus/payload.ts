@@ -1,5 +1,6 @@
 /** Message payloads in lanes: the struct layout of @lich/schema, little-endian, written and read in place by code that
- * is generated once a message type. Values are checked before a byte is written, so a message is whole or not sent.
+ * is generated once a message type. Values are checked before a byte is written, so a message is whole or not sent; and
+ * again when they are read, since the bytes are another process's: what no sender could have written is SCHEMA_WIRE.
  *
  * A handler gets its payload as a fresh plain object: that stays valid after the handler, and costs less than a view
  * that has to be guarded against use after its record is gone. */
@@ -7,14 +8,15 @@ import {
   type AnyKind,
   check,
   type FieldLayout,
+  type MessageLayout,
   recordRefOf,
   refuse,
   SchemaError,
   show,
-  type StructLayout,
   zeroOf,
 } from '@lich/schema';
 import type { Segment } from '../shm/index.ts';
+import { wholeCodec } from './whole-payload.ts';
 
 /** Turns what a ref field holds into what a handler sees. */
 export interface RefDoor {
@@ -24,18 +26,30 @@ export interface RefDoor {
 
 /** Writes and reads the payload of one message type in a segment. */
 export interface PayloadCodec {
+  /** Of each payload; where their length varies, of the shortest. */
   readonly bytes: number;
+  /** Where it varies: bytes that this value takes. `write` takes the very value that was measured last.
+   * @throws SchemaError `SCHEMA_RANGE` */
+  readonly sizeOf?: (value: unknown) => number;
   /** @param at byte offset of the payload, a multiple of 16
    * @throws SchemaError `SCHEMA_RANGE`, before a byte is written */
   readonly write: (to: Segment, at: number, value: Readonly<Record<string, unknown>>) => void;
-  readonly read: (from: Segment, at: number) => Record<string, unknown>;
+  /** @param room bytes that are there, at least `bytes`
+   * @throws SchemaError `SCHEMA_WIRE` for bytes that no sender writes */
+  readonly read: (from: Segment, at: number, room: number) => Record<string, unknown>;
+}
+
+/** @returns bytes that a payload takes */
+export function sizeOf(codec: PayloadCodec, value: unknown): number {
+  return codec.sizeOf === undefined ? codec.bytes : codec.sizeOf(value);
 }
 
 type WriteField = (to: Segment, at: number, value: unknown) => void;
 type ReadField = (from: Segment, at: number) => unknown;
 
 /** @param owner how errors name the message, e.g. `walk` */
-export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout.name): PayloadCodec {
+export function payloadCodec(layout: MessageLayout, door: RefDoor, owner = layout.name): PayloadCodec {
+  if (layout.whole !== undefined) return wholeCodec(layout.whole, owner);
   const writers = layout.fields.map(field => writerOf(field.kind));
   const readers = layout.fields.map(field => readerOf(field.kind, door));
   // As on the wire, a field that has an initial value may be left out.
@@ -46,7 +60,13 @@ export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout
     return `const v${k} = ${taken}; ${checkCode(field, k)}`;
   });
   const stores = layout.fields.map((field, k) => storeCode(field, k));
-  const loads = layout.fields.map((field, k) => `${JSON.stringify(field.name)}: ${loadCode(field, k)}`);
+  // A number is checked after it is loaded, anything else by its reader.
+  const takes = layout.fields.map((field, k) =>
+    field.kind.tag === 'int' ? `const v${k} = ${loadCode(field, k)}; if (!Number.isSafeInteger(v${k})) ill();` : '',
+  );
+  const loads = layout.fields.map(
+    (field, k) => `${JSON.stringify(field.name)}: ${field.kind.tag === 'int' ? `v${k}` : loadCode(field, k)}`,
+  );
   // Generated once a message type, from the layout alone: no text of a message ever becomes code.
   // oxlint-disable-next-line typescript/no-implied-eval
   const make = new Function(
@@ -58,21 +78,34 @@ export function payloadCodec(layout: StructLayout, door: RefDoor, owner = layout
     'readers',
     'initial',
     'notObject',
+    'ill',
     `'use strict';
      const bad = (k, v) => refuse(fields[k].name, owner, fields[k].kind, v);
      return {
        write(to, at, value) { if (typeof value !== 'object' || value === null) notObject(value); ${checks.join('\n')} ${stores.join('\n')} },
-       read(from, at) { return { ${loads.join(', ')} }; },
+       read(from, at) { ${takes.join(' ')} return { ${loads.join(', ')} }; },
      };`,
   );
   const notObject = (value: unknown): never => {
     throw new SchemaError('SCHEMA_RANGE', `${owner}: ${show(value)} is not an object with its fields`);
   };
-  const { write, read } = make(refuse, check, layout.fields, owner, writers, readers, initial, notObject) as Pick<
-    PayloadCodec,
-    'write' | 'read'
-  >;
+  const { write, read } = make(
+    refuse,
+    check,
+    layout.fields,
+    owner,
+    writers,
+    readers,
+    initial,
+    notObject,
+    illFormed,
+  ) as Pick<PayloadCodec, 'write' | 'read'>;
   return { bytes: layout.bytes, write, read };
+}
+
+/** Bytes that are no value of their kind. */
+function illFormed(): never {
+  throw new SchemaError('SCHEMA_WIRE', 'the bytes are no values of these fields', { severity: 'warn' });
 }
 
 /** The view and the shift of its index, for kinds that one typed-array store covers. */
@@ -203,23 +236,28 @@ function writerOf(kind: AnyKind): WriteField {
 function readerOf(kind: AnyKind, door: RefDoor): ReadField {
   switch (kind.tag) {
     case 'bool':
-      return (from, at) => from.u8[at] !== 0;
+      return (from, at) => (from.u8[at] > 1 ? illFormed() : from.u8[at] === 1);
     case 'oneOf':
-      return kind.bytes === 1 ? (from, at) => kind.names[from.u8[at]] : (from, at) => kind.names[from.u16[at >>> 1]];
+      return kind.bytes === 1
+        ? (from, at) => kind.names[from.u8[at]] ?? illFormed()
+        : (from, at) => kind.names[from.u16[at >>> 1]] ?? illFormed();
     case 'u64':
       return (from, at) => from.u64[at >>> 3];
     case 'i64':
       return (from, at) => from.i64[at >>> 3];
     case 'text':
       return (from, at) => {
-        // The bytes are another process's: a length beyond the field's is cut, never followed.
-        const length = Math.min(from.u16[at >>> 1], kind.length);
+        const length = from.u16[at >>> 1];
+        if (length > kind.length) illFormed();
         let text = '';
         for (let k = 1; k <= length; k++) text += String.fromCharCode(from.u16[(at >>> 1) + k]);
         return text;
       };
     case 'bytes':
-      return (from, at) => from.u8.slice(at + 4, at + 4 + Math.min(from.u32[at >>> 2], kind.length));
+      return (from, at) => {
+        const length = from.u32[at >>> 2];
+        return length > kind.length ? illFormed() : from.u8.slice(at + 4, at + 4 + length);
+      };
     case 'ref':
       return (from, at) => door.resolve(kind.pool, from.u32[at >>> 2], from.u32[(at >>> 2) + 1]);
     case 'struct': {
@@ -233,7 +271,10 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
     case 'optional': {
       const read = readerOf(kind.value, door);
       const flag = kind.flag < 4 ? ('u8' as const) : ('u32' as const);
-      return (from, at) => (from[flag][(at + kind.flag) / (flag === 'u8' ? 1 : 4)] === 0 ? undefined : read(from, at));
+      return (from, at) => {
+        const is = from[flag][(at + kind.flag) / (flag === 'u8' ? 1 : 4)];
+        return is > 1 ? illFormed() : is === 1 ? read(from, at) : undefined;
+      };
     }
     case 'vector':
     case 'list':
@@ -246,7 +287,8 @@ function readerOf(kind: AnyKind, door: RefDoor): ReadField {
       throw new TypeError(`a ${kind.tag} cannot be in a message`);
     default: {
       const [view, shift] = PLAIN[kind.tag]!;
-      return (from, at) => from[view][at >>> shift];
+      if (kind.tag !== 'int') return (from, at) => from[view][at >>> shift];
+      return (from, at) => (Number.isSafeInteger(from.f64[at >>> 3]) ? from.f64[at >>> 3] : illFormed());
     }
   }
 }

@@ -18,6 +18,9 @@ export interface GatewayFigures {
   readonly left: number;
   /** Pictures that were asked for because output was gone. */
   readonly pictures: number;
+  /** Messages of nodes that a gateway does not take, and ones in bytes that are none. */
+  readonly unknown: number;
+  readonly illFormed: number;
   /** Sockets that the gateway closed, by the name of the close code. */
   readonly closed: Readonly<Record<string, number>>;
 }
@@ -29,6 +32,8 @@ export class Counts {
   resumed = 0;
   left = 0;
   pictures = 0;
+  unknown = 0;
+  illFormed = 0;
   readonly closed: Record<string, number> = {};
 
   close(code: number): void {

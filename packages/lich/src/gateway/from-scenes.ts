@@ -2,7 +2,8 @@
  * happens inside the transaction that takes the message; sockets learn of it after the commit, from `joined`, `closing`
  * and the ring. */
 import { CloseCode, OutKind, SchemaError } from '@lich/schema';
-import { CLOSE, type Core, errorData, EVERYBODY, JOIN, JOINED, OUT, REFUSED } from '../runtime/index.ts';
+import { BusError, FULL } from '../bus/index.ts';
+import { CLOSE, type Core, errorData, EVERYBODY, JOIN, JOINED, OUT, REFUSED, WHY } from '../runtime/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { LiveSession } from './connection.ts';
 import { GatewayError } from './errors.ts';
@@ -17,13 +18,15 @@ export class FromScenes {
   readonly closing: { readonly session: LiveSession; readonly code: number }[] = [];
   readonly #core: Core;
   readonly #sessions: SessionTable;
+  readonly #counts: { unknown: number; illFormed: number };
   #warnedTooLarge = false;
 
-  constructor(core: Core, sessions: SessionTable) {
+  constructor(core: Core, sessions: SessionTable, counts: { unknown: number; illFormed: number }) {
     const { segment, log, layouts } = core.store;
     const rootOffset = segment.regions.get('root')!.offset;
     this.#core = core;
     this.#sessions = sessions;
+    this.#counts = counts;
     this.ring = new OutputRing(segment, log, layouts.root, rootOffset, (scene, slot, generation, kind, end) =>
       this.#dropped(scene, slot, generation, kind, end),
     );
@@ -46,6 +49,7 @@ export class FromScenes {
       }
       this.#out(scene, slot, generation, lanes.i32, word + 1, byteLength);
     } else if (type === JOINED) {
+      mustHave(words, 3, 'JOINED');
       const session = this.#session(scene, slot, generation);
       if (session?.record.phase !== 'joining') return;
       const { record } = session;
@@ -56,8 +60,28 @@ export class FromScenes {
       record.joinedAt = this.ring.tail;
       if (session.connection === undefined) record.awaySinceMs = this.#core.now;
       this.joined.push(session);
-    } else if (type === CLOSE) this.#closeBy(scene, slot, generation, lanes.u32[word]);
-    else if (type === REFUSED) this.#refused(scene, slot);
+    } else if (type === CLOSE) {
+      mustHave(words, 1, 'CLOSE');
+      this.#closeBy(scene, slot, generation, lanes.u32[word]);
+    } else if (type === REFUSED) this.#refused(scene, slot);
+    else this.unknown(scene, type);
+  }
+
+  /** What no scene says to a gateway: counted, and the sender is told. In a transaction. */
+  unknown(sender: number, type: number): void {
+    if (type === REFUSED) return;
+    this.#counts.unknown++;
+    this.#refuse(sender, type, WHY.unknown);
+  }
+
+  #refuse(sender: number, type: number, why: number): void {
+    const { outbox } = this.#core.bus;
+    try {
+      if (outbox.claim(sender, REFUSED, type, why, 0) !== FULL) outbox.commitClaim();
+    } catch (error) {
+      // No room for a lane: it is counted, and not told.
+      if (!(error instanceof BusError)) throw error;
+    }
   }
 
   #session(scene: number, slot: number, generation: number): LiveSession | undefined {
@@ -109,7 +133,11 @@ export class FromScenes {
   }
 
   /** A message could not be taken: if it was output, note the gap. */
-  missed(scene: number, type: number, slot: number, generation: number): void {
+  missed(scene: number, type: number, slot: number, generation: number, error: unknown): void {
+    if (error instanceof SchemaError) {
+      this.#counts.illFormed++;
+      this.#refuse(scene, type, WHY.illFormed);
+    }
     if (type === OUT && (slot === EVERYBODY || this.#session(scene, slot, generation) !== undefined))
       this.#lose(scene, slot, generation);
   }
@@ -165,4 +193,8 @@ export class FromScenes {
       if (session.record.phase === 'joining') this.#closeSession(session, CloseCode.NO_SCENE);
     }
   }
+}
+
+function mustHave(words: number, least: number, what: string): void {
+  if (words < least) throw new SchemaError('SCHEMA_WIRE', `${what} in a record of ${words} words, it has ${least}`);
 }

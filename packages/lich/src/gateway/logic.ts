@@ -118,7 +118,7 @@ export class GatewayLogic implements Logic {
     this.#sceneNames = nodes;
     this.#scenes = nodes.map(name => core.directory.byName(name).index);
     this.#sessions = new SessionTable(core.store.pools.get('sessions')! as Pool<Session>);
-    this.#fromScenes = new FromScenes(core, this.#sessions);
+    this.#fromScenes = new FromScenes(core, this.#sessions, this.#counts);
     this.#ring = this.#fromScenes.ring;
     for (const scene of this.#scenes) this.#inScene.set(scene, new Set());
     this.#fanOut = new FanOut({
@@ -486,13 +486,13 @@ export class GatewayLogic implements Logic {
   #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     try {
       if (this.#inScene.has(sender)) this.#fromScenes.take(sender, type, a, b >>> 0, lanes, word, words);
+      else this.#fromScenes.unknown(sender, type);
     } catch (error) {
-      const { log } = this.#core.store;
-      log.rollback();
+      this.#core.store.log.rollback();
       this.#core.log.error('a message of a scene could not be taken', { sender, type, ...errorData(error) });
-      log.begin();
+      this.#core.store.log.begin();
       // Whom it was for learns that something is missing.
-      this.#fromScenes.missed(sender, type, a, b >>> 0);
+      this.#fromScenes.missed(sender, type, a, b >>> 0, error);
     }
     return HANDLED;
   }

@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
+import type { Where } from './sends.ts';
 import type { Life, Target } from './service.ts';
 
 type Payload = Readonly<Record<string, unknown>>;
@@ -17,13 +18,13 @@ export interface ContextHost {
   readonly tick: number;
   readonly life: Life;
   readonly log: Log;
-  publish(name: string, payload: object): void;
+  publish(name: string, payload: object): boolean;
   tell(player: object, name: string, payload: object): void;
   post(name: string, payload: Payload): void;
   after(ms: number, name: string, payload: Payload): number;
   every(ms: number, name: string, payload: Payload): number;
   cancel(handle: number): boolean;
-  send(to: Target<Protocol>, name: string, payload: Payload, instance: number): boolean;
+  send(to: Target<Protocol>, name: string, payload: Payload, where: Where | 'all'): boolean;
   ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number;
   startFlow(name: string, payload: Payload): number;
   cancelFlow(id: number): boolean;
@@ -62,8 +63,8 @@ export class ServiceContext {
     if (log.audit) log.audit(event, data);
     else log.info(event, data);
   }
-  publish(name: string, payload: object): void {
-    this.#host.publish(name, payload);
+  publish(name: string, payload: object): boolean {
+    return this.#host.publish(name, payload);
   }
   tell(player: object, name: string, payload: object): void {
     this.#host.tell(player, name, payload);
@@ -80,8 +81,8 @@ export class ServiceContext {
   cancel(handle: number): boolean {
     return this.#host.cancel(handle);
   }
-  send(to: Target<Protocol>, name: string, payload: Payload, instance = 1): boolean {
-    return this.#host.send(to, name, payload, instance);
+  send(to: Target<Protocol>, name: string, payload: Payload, where: Where | 'all' = 1): boolean {
+    return this.#host.send(to, name, payload, where);
   }
   ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number {
     return this.#host.ask(to, name, payload, options);

@@ -2,7 +2,7 @@
  * of the message; a request is answered in that very transaction, or in the one that undid its handler.
  *
  * In a service with players, others may say what its protocol takes `from: 'services'` or `'both'`; without players all. */
-import type { MessageSpec } from '@lich/schema';
+import { type MessageSpec, SchemaError } from '@lich/schema';
 import { HANDLED, idOf, type PayloadCodec, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Core } from './core.ts';
@@ -16,7 +16,7 @@ import { ASK, LATE_REPLY } from './runtime-timers.ts';
 import type { Sends } from './sends.ts';
 import { presenceOf } from './presence.ts';
 import type { Service } from './service.ts';
-import { REFUSED, SYSTEM_TAG } from './system-messages.ts';
+import { nameOfType, REFUSED, SYSTEM_TAG, WHY, WHY_TEXTS, type Why } from './system-messages.ts';
 
 /** What a handler returns that answers later, through `replies`: a flow. */
 export const LATER: unique symbol = Symbol('later');
@@ -36,7 +36,7 @@ export interface FromServicesOptions {
   readonly own: OwnMessages | undefined;
   /** @returns undefined for a message that is not handled by one transaction */
   readonly handlerOf: (message: MessageSpec) => Handler;
-  readonly counts: { handled: number; unknown: number; refused: number };
+  readonly counts: { handled: number; unknown: number; illFormed: number; refused: number };
   /** Undo the open transaction, say so, and open another one. */
   undo(error: unknown, name: string): void;
 }
@@ -70,7 +70,7 @@ export class FromServices {
       if (!isOne || (hasPlayers && message.from === 'players')) return undefined;
       return { message, codec: codecs[message.id]!, handler: handlerOf(message) };
     });
-    this.replies = new Replies(core, service.protocol.messages, own?.wheel);
+    this.replies = new Replies(core, o.tag, service.protocol.messages, own?.wheel);
     if (own === undefined) return;
     own.register(LATE_REPLY, this.replies);
     this.requests = new Requests({
@@ -96,12 +96,21 @@ export class FromServices {
 
   #handle(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     const inbound = this.#inbound[idOf(type)];
-    if (inbound === undefined || inbound.codec.bytes > words * 4) return this.#unknown(sender, type, a, b);
+    if (inbound === undefined) return this.#unknown(sender, type, a, b);
     const { message, codec, handler } = inbound;
     const { context, counts, core } = this.#o;
+    const room = words * 4;
+    if (codec.bytes > room) return this.refuse(sender, type, a, b, 'illFormed');
+    let payload: unknown;
+    try {
+      payload = codec.read(lanes, word * 4, room);
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      return this.refuse(sender, type, a, b, 'illFormed');
+    }
     const asker = a === 0 ? undefined : { node: sender, a, b };
     try {
-      const result = handler(context, codec.read(lanes, word * 4), asker);
+      const result = handler(context, payload, asker);
       refusePromise(message.name, result);
       core.store.log.mustHaveRoom(asker === undefined ? ROOM_TO_FINISH : ROOM_TO_ANSWER);
       if (asker !== undefined && result !== LATER) this.replies.answer(asker, message, result);
@@ -113,24 +122,31 @@ export class FromServices {
     return HANDLED;
   }
 
-  /** Counted, and the sender is told; never thrown at the receiver. */
   #unknown(sender: number, type: number, a: number, b: number): number {
+    if (type !== REFUSED) return this.refuse(sender, type, a, b, 'unknown');
+    const { core, counts } = this.#o;
+    counts.refused++;
+    core.log.warn('a message was refused by its receiver', {
+      receiver: core.directory.byIndex(sender)?.name,
+      protocolTag: tagOf(a),
+      messageId: idOf(a),
+      why: WHY_TEXTS[b] ?? b,
+    });
+    return HANDLED;
+  }
+
+  /** A message cannot be handled: counted, and the sender is told; never thrown at the receiver. In its transaction.
+   * @param detail which field, where that is the reason */
+  refuse(sender: number, type: number, a: number, b: number, why: Why, detail?: string): number {
     const { core, counts, outgoing, service } = this.#o;
-    if (type === REFUSED) {
-      counts.refused++;
-      core.log.warn('a message was refused by its receiver', {
-        receiver: core.directory.byIndex(sender)?.name,
-        protocolTag: tagOf(a),
-        messageId: idOf(a),
-      });
-      return HANDLED;
-    }
-    counts.unknown++;
-    const what = `message ${idOf(type)} of protocol tag ${tagOf(type)}`;
-    core.log.warn('a message that this service does not know was refused', { sender, what });
-    if (isRequest(type, a))
-      this.replies.refuse({ node: sender, a, b }, 'RUNTIME_UNKNOWN_MESSAGE', `${service.name} takes no ${what}`);
-    else outgoing.words(sender, REFUSED, type, 0, []);
+    counts[why === 'illFormed' ? 'illFormed' : 'unknown']++;
+    const what = nameOfType(service.protocol, type);
+    const text = detail ?? `${what}: ${WHY_TEXTS[WHY[why]]}`;
+    core.log.warn('a message was refused', { sender: core.directory.byIndex(sender)?.name, what, why: text });
+    if (isRequest(type, a)) {
+      const code = why === 'illFormed' ? 'RUNTIME_ILL_FORMED' : 'RUNTIME_UNKNOWN_MESSAGE';
+      this.replies.refuse({ node: sender, a, b }, code, `${service.name} takes no ${text}`);
+    } else outgoing.words(sender, REFUSED, type, WHY[why], []);
     return HANDLED;
   }
 
@@ -139,7 +155,8 @@ export class FromServices {
     if (isRequest(type, a)) {
       const text = `this message ended the process ${deaths} times and was set aside`;
       this.replies.refuse({ node: sender, a, b }, 'RUNTIME_SET_ASIDE', text);
-    } else if (!this.requests?.answerSetAside(sender, type, a, b)) this.#o.outgoing.words(sender, REFUSED, type, 0, []);
+    } else if (!this.requests?.answerSetAside(sender, type, a, b))
+      this.#o.outgoing.words(sender, REFUSED, type, WHY.setAside, []);
   }
 }
 

@@ -28,7 +28,7 @@ export function handleAgain(
   const memory = arraysOf(buffer) as unknown as Segment;
   const own = service.protocol.messages[messageId];
   if (from === core.name && own?.role === 'own') {
-    refusePromise(own.name, service.spec.on[own.name]!(context, codecs[messageId]!.read(memory, 0)));
+    refusePromise(own.name, service.spec.on[own.name]!(context, codecs[messageId]!.read(memory, 0, words * 4)));
     return;
   }
   if (type !== INPUT || players === undefined) {

@@ -1,7 +1,8 @@
 /** Requests that handlers ask: the answer comes to the handler of the service's `answers` that `answer` names, with a number
  * that was given along. Who waits, in the state: 32-bit hash of that name, and the number as an f64. */
-import { hashOf, type Protocol } from '@lich/schema';
+import type { Protocol } from '@lich/schema';
 import { RuntimeError } from './errors.ts';
+import { hashOfName } from './names.ts';
 import { refusePromise } from './promise.ts';
 import { type Answer, type AskOptions, type Asks, type Waiter, WAITER, type Waiting } from './requests.ts';
 import type { AnySpec, Target } from './service.ts';
@@ -58,8 +59,4 @@ export class HandlerAsks implements Waiting {
     const note = this.#note[0]!;
     refusePromise(`answers.${name}`, this.#spec.answers![name]!(this.#context, answer, note));
   }
-}
-
-function hashOfName(name: string): number {
-  return Number.parseInt(hashOf(name).slice(-8), 16);
 }

@@ -56,7 +56,9 @@ export type {
   Recorded,
 } from './flows/flow.ts';
 export { Again, type FlowGenerator, Step } from './flows/steps.ts';
-export { serviceLayout } from './service-logic.ts';
+export { type HeardOf, hear, type Hears, type Topic } from './hear.ts';
+export type { Where } from './sends.ts';
+export { serviceLayout } from './service-layout.ts';
 export {
   CLOSE,
   EVERYBODY,
@@ -68,6 +70,7 @@ export {
   PICTURE,
   REFUSED,
   tagOfProtocol,
+  WHY,
 } from './system-messages.ts';
 export {
   askSupervisor,

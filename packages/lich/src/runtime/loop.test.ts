@@ -398,7 +398,7 @@ describe('messages that a service does not know', () => {
     for (const [type, bytes] of bad) w.peer.say(index, type, 0, 0, bytes);
     await until(() => w.peer.heard.length === bad.length);
     expect(w.peer.heard.map(({ type, a }) => [type, a])).toEqual(bad.map(([type]) => [REFUSED, type]));
-    expect(w.scene.logic.counts).toMatchObject({ handled: 0, failed: 0, unknown: bad.length });
+    expect(w.scene.logic.counts).toMatchObject({ handled: 0, failed: 0, unknown: bad.length - 1, illFormed: 1 });
     // Of a refusal nobody is told, or two that do not know each other would never end.
     w.peer.say(index, REFUSED, typeOf(TAG, 0), 0);
     await until(() => w.scene.logic.counts.refused === 1);

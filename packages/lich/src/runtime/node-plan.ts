@@ -3,7 +3,7 @@ import { type StorePlan } from '../state/index.ts';
 import type { CoreOptions } from './core.ts';
 import { lanesHash, planOf } from './node-layout.ts';
 import type { Service } from './service.ts';
-import { serviceLayout } from './service-logic.ts';
+import { serviceLayout } from './service-layout.ts';
 import type { NodeLimits } from './topology.ts';
 
 /** What a node's limits mean for its segments. */

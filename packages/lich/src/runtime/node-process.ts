@@ -15,7 +15,8 @@ import { successorCame } from './let-go.ts';
 import { createLog, errorData, type Log } from './log.ts';
 import { endWithoutSupervisor } from './orphan.ts';
 import { sayRunning } from './run-file.ts';
-import { ServiceLogic, serviceLayout } from './service-logic.ts';
+import { serviceLayout } from './service-layout.ts';
+import { ServiceLogic } from './service-logic.ts';
 import { coreLimits } from './node-plan.ts';
 import type { Service } from './service.ts';
 import { Standby } from './standby.ts';
@@ -144,7 +145,6 @@ async function runService(
   const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
   const { limits = {}, rehearse } = loaded.topology.entries.get(spec.kind)!;
   const { dir, kind, topologyFile } = spec;
-  rememberProtocol(dir, service);
   if (spec.candidate !== undefined) await rememberOthers(dir, loaded);
   const found =
     spec.candidate && (await examineCandidate(spec.candidate, { dir, name, kind, topologyFile, service, limits }));

@@ -12,7 +12,7 @@
  * `onCrash: 'skip'` it is marked as started in a commit of its own before: whoever finds the mark at the head of the line
  * knows that a handler was cut off, and tells `onSkipped`, in one transaction with the taking. */
 import { f64, type Fields, type MessageSpec } from '@lich/schema';
-import { type PayloadCodec, rootWord, typeOf } from '../bus/index.ts';
+import { type PayloadCodec, rootWord, sizeOf, typeOf } from '../bus/index.ts';
 import {
   EARLY,
   EventQueue,
@@ -142,7 +142,7 @@ export class OwnMessages {
     // The place is taken first, then filled: a payload that does not fit leaves nothing, even where the handler catches
     // the error.
     const before = log.savepoint();
-    this.#fill(codec, this.#queue.post(this.#core.now, number, wordsOf(codec)), payload, before);
+    this.#fill(codec, this.#queue.post(this.#core.now, number, wordsOf(codec, payload)), payload, before);
   }
 
   /** @returns the handle */
@@ -164,7 +164,7 @@ export class OwnMessages {
     const wheel = this.wheel;
     const before = log.savepoint();
     const { now } = this.#core;
-    const slot = wheel.add(now, now + ms, number, wordsOf(codec), this.outages.totalMs);
+    const slot = wheel.add(now, now + ms, number, wordsOf(codec, payload), this.outages.totalMs);
     if (periodMs > 0) wheel.setPeriod(slot, periodMs);
     if (ms === 0) wheel.setEarly(slot, this.#queue.posted);
     this.#fill(codec, wheel.payloadAt(slot), payload, before);
@@ -264,7 +264,7 @@ export class OwnMessages {
     const { blame } = core;
     const { log, segment } = core.store;
     const S = segment.i32;
-    const { service, codecs, context, counts } = this.#host;
+    const { service, context, counts } = this.#host;
     const type = slot === AT_ONCE ? this.#queue.type() : this.wheel.typeOf(slot);
     const message = this.#table.messageOf(type & TYPE_MASK);
     const timer = message === undefined ? this.#runtimeTimers.get(type & TYPE_MASK) : undefined;
@@ -301,7 +301,7 @@ export class OwnMessages {
         counts.handled++;
       } else if (why !== undefined) this.#tell(slot, message!, why);
       else {
-        const payload = codecs[message!.id]!.read(segment, this.#payloadAt(slot));
+        const payload = this.#read(slot, message!);
         this.#over(slot);
         refusePromise(message!.name, service.spec.on[message!.name]!(context, payload));
         log.mustHaveRoom(0);
@@ -362,8 +362,8 @@ export class OwnMessages {
 
   /** Take one out that is not handled, and say so. */
   #tell(slot: number, message: MessageSpec, why: SkipReason): void {
-    const { service, codecs, context } = this.#host;
-    const payload = codecs[message.id]!.read(this.#core.store.segment, this.#payloadAt(slot));
+    const { service, context } = this.#host;
+    const payload = this.#read(slot, message);
     this.#over(slot);
     this.#countSkipped(1);
     if (why !== 'outage') this.#core.log.warn('an own message was skipped', { name: message.name, why });
@@ -401,7 +401,8 @@ export class OwnMessages {
     const { codecs, tag } = this.#host;
     const core = this.#core;
     const at = this.#payloadAt(slot);
-    const bytes = message === undefined ? this.#payloadWords(slot) * 4 : codecs[message.id]!.bytes;
+    const codec = message && codecs[message.id]!;
+    const bytes = codec === undefined || codec.sizeOf !== undefined ? this.#payloadWords(slot) * 4 : codec.bytes;
     setAside(
       core,
       {
@@ -440,6 +441,13 @@ export class OwnMessages {
     return false;
   }
 
+  #read(slot: number, { id, layout }: MessageSpec): unknown {
+    const room = this.#payloadWords(slot) * 4;
+    const payload: unknown = this.#host.codecs[id]!.read(this.#core.store.segment, this.#payloadAt(slot), room);
+    // Its memory may be another message's before its handler has seen it.
+    return layout.whole?.form === 'bytes' ? (payload as Uint8Array).slice() : payload;
+  }
+
   #payloadAt(slot: number): number {
     return slot === AT_ONCE ? this.#queue.payloadAt() : this.wheel.payloadAt(slot);
   }
@@ -469,6 +477,6 @@ export class OwnMessages {
   }
 }
 
-function wordsOf(codec: PayloadCodec): number {
-  return (codec.bytes + 3) >> 2;
+function wordsOf(codec: PayloadCodec, payload: Payload): number {
+  return (sizeOf(codec, payload) + 3) >> 2;
 }

@@ -92,7 +92,7 @@ function wordsOf(hash: string): HashWords {
 export function ownHash({ name, layout }: MessageSpec, called = name): string {
   const structs = [...structsIn([layout]).values()].map(catalogOfStruct);
   const fields = { ...catalogOfStruct(layout), name: called };
-  return hashOf({ name: called, fields, structs }, ['was', 'id', 'chart']);
+  return hashOf({ name: called, fields, structs, whole: layout.whole }, ['was', 'id', 'chart']);
 }
 
 /** Of what the message was called before, with the same fields. */

@@ -48,6 +48,9 @@ export interface PlayerRecord {
   $lastIn: number;
 }
 
+/** What a delivery says of bytes that are no such message. */
+export const ILL_FORMED = -1;
+
 /** Words that may be logged for a message after its handler: a lane that is made for the answer takes some. */
 const ROOM_TO_ANSWER = 600;
 
@@ -90,7 +93,7 @@ export class Players {
   }
 
   /** A gateway's message, inside a transaction.
-   * @returns undefined when the type is not one of these
+   * @returns undefined when the type is not one of these, ILL_FORMED for one that is cut short
    * @throws MustWait when the lane to the gateway is full: the message stays where it is */
   deliver(
     gateway: number,
@@ -101,6 +104,7 @@ export class Players {
     word: number,
     words: number,
   ): number | undefined {
+    if (type === INPUT ? words < 5 : type === LEAVE && words < 2) return ILL_FORMED;
     switch (type) {
       case JOIN:
         return this.#join(gateway, a, b);

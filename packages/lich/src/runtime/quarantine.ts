@@ -143,7 +143,11 @@ function fieldsOf(
       if (tagOf(type) !== tagOfProtocol(protocol!)) return undefined;
       const { buffer } = new Uint8Array(Math.ceil(payload.length / 16) * 16 + message.layout.bytes);
       new Uint8Array(buffer).set(payload);
-      value = payloadCodec(message.layout, PLAIN_REFS, message.name).read(arraysOf(buffer) as unknown as Segment, 0);
+      value = payloadCodec(message.layout, PLAIN_REFS, message.name).read(
+        arraysOf(buffer) as unknown as Segment,
+        0,
+        payload.length,
+      );
     }
     const text = JSON.stringify(value, (_, of: unknown) =>
       typeof of === 'bigint' ? String(of) : of instanceof Uint8Array ? Buffer.from(of).toString('hex') : of,

@@ -7,11 +7,11 @@
  *
  * No more of them wait than their askers have asked and not given up. */
 import { CodedError, type MessageSpec } from '@lich/schema';
-import { BusError, FULL, type PayloadCodec, payloadCodec } from '../bus/index.ts';
+import { BusError, FULL, type PayloadCodec, payloadCodec, sizeOf, typeOf } from '../bus/index.ts';
 import type { TimerWheel } from '../state/index.ts';
 import type { Core } from './core.ts';
 import { LATE_REPLY, type RuntimeTimer } from './runtime-timers.ts';
-import { ANSWER, REFUSAL } from './system-messages.ts';
+import { ANSWER, ANSWER_WORDS, REFUSAL } from './system-messages.ts';
 
 /** Whom to answer: kept by a flow that answers later. */
 export interface Asker {
@@ -40,10 +40,12 @@ export class Replies implements RuntimeTimer {
   readonly #wheel: TimerWheel | undefined;
   /** By message id. */
   readonly #codecs: (PayloadCodec | undefined)[];
+  readonly #tag: number;
 
-  /** @param wheel undefined in a service that takes no requests */
-  constructor(core: Core, messages: readonly MessageSpec[], wheel: TimerWheel | undefined) {
+  /** @param tag of the protocol @param wheel undefined in a service that takes no requests */
+  constructor(core: Core, tag: number, messages: readonly MessageSpec[], wheel: TimerWheel | undefined) {
     this.#core = core;
+    this.#tag = tag;
     this.#wheel = wheel;
     this.#codecs = messages.map(
       ({ reply, name }) => reply && payloadCodec(reply, { resolve: () => undefined }, `${name}.reply`),
@@ -53,18 +55,26 @@ export class Replies implements RuntimeTimer {
   /** Answer, in the open transaction. @throws SchemaError `SCHEMA_RANGE` when the value is no reply of this request */
   answer(to: Asker, message: MessageSpec, value: unknown): void {
     const codec = this.#codecs[message.id]!;
-    const payload = (value ?? {}) as Readonly<Record<string, unknown>>;
+    // A reply without fields need not be given.
+    const payload = (codec.sizeOf === undefined ? (value ?? {}) : value) as Readonly<Record<string, unknown>>;
     const { lanes, store } = this.#core;
-    const at = this.#claim(to, ANSWER, codec.bytes);
+    const type = typeOf(this.#tag, message.id);
+    const bytes = ANSWER_WORDS * 4 + sizeOf(codec, payload);
+    const at = this.#claim(to, ANSWER, bytes);
     if (at !== FULL) {
-      codec.write(lanes, at * 4, payload);
+      codec.write(lanes, (at + ANSWER_WORDS) * 4, payload);
+      lanes.i32[at] = type;
+      lanes.i32[at + 1] = 0;
       this.#core.bus.outbox.commitClaim();
       return;
     }
     const before = store.log.savepoint();
     try {
-      const kept = this.#keep(to, ANSWER, codec.bytes);
-      if (kept >= 0) codec.write(store.segment, kept, payload);
+      const kept = this.#keep(to, ANSWER, bytes);
+      if (kept < 0) return;
+      codec.write(store.segment, kept + ANSWER_WORDS * 4, payload);
+      store.segment.i32[kept / 4] = type;
+      store.segment.i32[kept / 4 + 1] = 0;
     } catch (error) {
       store.log.rollbackTo(before);
       throw error;

@@ -81,6 +81,11 @@ const bytesOf = (message: { layout: any }, value: object): Uint8Array => {
 };
 const goType = typeOf(tagOfProtocol(ShopProtocol), 0);
 const chargeType = typeOf(tagOfProtocol(BankProtocol), 0);
+/** [type as the server has it][0][the reply] */
+const answerOf = (reply: object): Uint8Array => {
+  const bytes = bytesOf({ layout: BankProtocol.byName.get('charge')!.reply }, reply);
+  return new Uint8Array([...new Uint8Array(new Int32Array([chargeType, 0]).buffer), ...bytes]);
+};
 const text8 = new TextDecoder();
 function refusalOf(bytes: Uint8Array): { code: string; message: string } {
   const [code, message] = new Uint32Array(bytes.slice(0, 8).buffer) as unknown as [number, number];
@@ -260,7 +265,7 @@ describe('an answer', () => {
     await until(() => server.heard.length === 1);
     const { type, a, b } = server.heard[0]!;
     expect([type, a > 0]).toEqual([chargeType, true]);
-    const reply = bytesOf({ layout: BankProtocol.byName.get('charge')!.reply }, { left: 2, n: 2 });
+    const reply = answerOf({ left: 2, n: 2 });
     const shopIndex = w.shop.core.self.index;
     w.peer.say(shopIndex, ANSWER, a, b, reply);
     for (const [x, y] of [
@@ -307,7 +312,7 @@ describe('an answer', () => {
     await until(() => told.length === 1 && server.heard.length === 1);
     expect(told).toEqual([{ answer: 'RUNTIME_ASK_TIMEOUT', note: 1 }]);
     const { a, b } = server.heard[0]!;
-    const reply = bytesOf({ layout: BankProtocol.byName.get('charge')!.reply }, { left: 2, n: 2 });
+    const reply = answerOf({ left: 2, n: 2 });
     server.say(w.shop.core.self.index, ANSWER, a, b, reply);
     going = (ctx, n) => ask(ctx, n);
     w.go(2);
@@ -380,7 +385,7 @@ describe('a service with players', () => {
     expect(running.state.granted).toBe(5);
     const [walked, counted, bought] = peer.heard as [any, any, any];
     expect([walked.type, idOf(walked.a), tagOf(walked.a)]).toEqual([REFUSED, 0, tag]);
-    expect([counted.type, counted.a, new Float64Array(counted.bytes.slice(0, 8).buffer)[0]]).toEqual([ANSWER, 3, 8]);
+    expect([counted.type, counted.a, new Float64Array(counted.bytes.slice(8, 16).buffer)[0]]).toEqual([ANSWER, 3, 8]);
     expect([bought.type, bought.a, refusalOf(bought.bytes).code]).toEqual([REFUSAL, 4, 'RUNTIME_UNKNOWN_MESSAGE']);
   });
 });

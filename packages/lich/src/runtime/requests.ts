@@ -8,7 +8,7 @@
  *              is the creation of the server's lanes that was met, and due is when to look at it again
  *
  *   request    type of the message, a = slot + 1, b = generation of the timer: above 0 in `a`, where a command has 0
- *   ANSWER     a, b as asked; the reply's struct
+ *   ANSWER     a, b as asked; [type as the server has it][0], the reply
  *   REFUSAL    a, b as asked; [code's bytes u32][message's bytes u32][both as UTF-8]
  *
  *   asker      ask: timer + record, one commit                take out + handle, one commit
@@ -19,8 +19,8 @@
  * begins anew once the server has one; not where the server was removed. Where the server's node is made anew, what was on
  * its way is gone, and what has no deadline comes to the same. After a timeout the outcome is unknown: the server may have done it, may do it
  * yet, and its answer is dropped. */
-import { CodedError, type NamesOf, type Protocol, type ReplyOf, type SendOf } from '@lich/schema';
-import { FULL, idOf, tagOf } from '../bus/index.ts';
+import { CodedError, type NamesOf, type Protocol, type ReplyOf, SchemaError, type SendOf } from '@lich/schema';
+import { FULL, idOf, type Key, sizeOf, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import { type TimerWheel, TYPE_MASK } from '../state/index.ts';
 import { arraysOf } from '../state/internal.ts';
@@ -32,7 +32,7 @@ import { ASK, type RuntimeTimer } from './runtime-timers.ts';
 import type { Sends } from './sends.ts';
 import type { Presence } from './presence.ts';
 import type { Target } from './service.ts';
-import { ANSWER, REFUSAL } from './system-messages.ts';
+import { ANSWER, ANSWER_WORDS, REFUSAL } from './system-messages.ts';
 
 /** How long a request waits for its answer, and which instance of the service is asked. */
 export interface AskOptions {
@@ -40,6 +40,8 @@ export interface AskOptions {
   readonly withinMs?: number;
   /** Default 1. */
   readonly instance?: number;
+  /** The instance that has this key, instead of its number. */
+  readonly key?: Key;
 }
 
 /** Kinds of those who wait; what `a`, `b` and `c` mean is the kind's own affair. In the state. */
@@ -60,17 +62,18 @@ export interface Waiter {
  *   RUNTIME_ASK_TIMEOUT         has not answered in time: the outcome is unknown
  *   RUNTIME_SET_ASIDE           died of it again and again: not done
  *   RUNTIME_HANDLER_FAILED      threw something without a code: not done
- *   RUNTIME_UNKNOWN_MESSAGE     does not know it, or not in this version, or takes it from players only: not done
+ *   RUNTIME_UNKNOWN_MESSAGE     does not know it, or has other fields in its version, or takes it from players only: not done
+ *   RUNTIME_ILL_FORMED          got bytes that are no such message: not done
  *   any other                   threw an error with this code: not done */
 export interface Answer {
   readonly failed: { readonly code: string; readonly message: string } | undefined;
   /** The reply to this request.
-   * @throws RequestError with what `failed` says; RuntimeError `RUNTIME_UNKNOWN_MESSAGE` where something else was asked,
-   * or another version of the protocol */
+   * @throws RequestError with what `failed` says, or `RUNTIME_ILL_FORMED` for bytes that are no such reply; RuntimeError
+   * `RUNTIME_UNKNOWN_MESSAGE` where something else was asked, or the reply has other fields in the server's version */
   of<Q extends Protocol, N extends NamesOf<Q, 'request'>>(to: Target<Q>, name: N): ReplyOf<Q, N>;
   /** The same as plain data: refs, which are to the server's records, as `{ slot, generation }`; in `of` undefined. */
   plain(to: Target<Protocol>, name: string): Record<string, unknown>;
-  /** As it came, for `Asks.plainOf` later on: [type as sent][the reply's struct]. @throws RequestError with what `failed` says */
+  /** As it came, for `Asks.plainOf` later on: [type as asked][type as answered][the reply]. @throws RequestError with what `failed` says */
   raw(): Uint8Array;
 }
 
@@ -156,14 +159,15 @@ export class Requests implements Asks, RuntimeTimer {
   ask(
     to: Target<Protocol>,
     name: string,
-    payload: Readonly<Record<string, unknown>>,
-    { withinMs = NO_END, instance = 1 }: AskOptions,
+    payload: unknown,
+    { withinMs = NO_END, instance = 1, key }: AskOptions,
     { kind, a, b, c = 0 }: Waiter,
   ): number {
     const { core, sends, wheel, outages, refuseFull } = this.#o;
     if (withinMs !== NO_END && !(Number.isInteger(withinMs) && withinMs >= 1 && withinMs <= WITHIN_MAX))
       throw new RangeError(`ask '${name}' within ${withinMs}: want whole ms, 1..${WITHIN_MAX}`);
-    const { node, type, codec } = sends.address(to, name, 'request', instance);
+    const { node, type, codec } = sends.address(to, name, 'request', key === undefined ? instance : { key });
+    const size = sizeOf(codec, payload);
     refuseFull();
     const { log, segment } = core.store;
     const { outbox } = core.bus;
@@ -178,12 +182,12 @@ export class Requests implements Asks, RuntimeTimer {
         I[at + NODE] |= ENDLESS;
         I[at + WITHIN] = core.bus.inbox.metId(node);
       }
-      const record = outbox.claim(node, type, slot + 1, wheel.generationOf(slot), codec.bytes);
+      const record = outbox.claim(node, type, slot + 1, wheel.generationOf(slot), size);
       if (record === FULL) {
         log.rollbackTo(before);
         return 0;
       }
-      codec.write(core.lanes, record * 4, payload);
+      codec.write(core.lanes, record * 4, payload as Readonly<Record<string, unknown>>);
       outbox.commitClaim();
       this.counts.asked++;
       return wheel.handleOf(slot);
@@ -203,11 +207,10 @@ export class Requests implements Asks, RuntimeTimer {
   }
 
   plainOf(to: Target<Protocol>, name: string, raw: Uint8Array): Record<string, unknown> {
-    const { buffer } = new Uint8Array(Math.ceil(raw.length / 16) * 16 + 16);
-    const mem = arraysOf(buffer);
+    const mem = arraysOf(new ArrayBuffer(Math.ceil(raw.length / 16) * 16 + 16));
     mem.u8.set(raw.subarray(4));
-    const type = new DataView(raw.buffer, raw.byteOffset).getInt32(0, true);
-    return new Reply(this.#o.sends, type, mem as Segment, 0, raw.length - 4).plain(to, name);
+    const asked = new DataView(raw.buffer, raw.byteOffset).getInt32(0, true);
+    return new Reply(this.#o.sends, asked, mem as Segment, 0, (raw.length - 4) >> 2).plain(to, name);
   }
 
   #isAsk(slot: number): boolean {
@@ -227,7 +230,7 @@ export class Requests implements Asks, RuntimeTimer {
     }
     try {
       if (type === ANSWER) {
-        this.#tell(slot, asked => new Reply(this.#o.sends, asked, lanes, word, words * 4));
+        this.#tell(slot, asked => new Reply(this.#o.sends, asked, lanes, word, words));
         this.counts.answered++;
       } else {
         this.#tell(slot, () => readRefusal(lanes, word, words));
@@ -248,6 +251,12 @@ export class Requests implements Asks, RuntimeTimer {
     const isMine =
       wheel.isWaiting(slot) && wheel.generationOf(slot) === b && this.#isAsk(slot) && this.#nodeOf(slot) === sender;
     return isMine ? slot : -1;
+  }
+
+  /** @returns the type that was asked of that node; undefined when nobody waits for it any more */
+  askedOf(sender: number, a: number, b: number): number | undefined {
+    const slot = this.#find(sender, a, b);
+    return slot < 0 ? undefined : this.#o.core.store.segment.i32[this.#o.wheel.payloadAt(slot) / 4 + TYPE];
   }
 
   /** An answer kept ending the process: nobody is told. In a transaction. @returns false for a type that is none */
@@ -356,21 +365,21 @@ function readRefusal(lanes: Segment, word: number, words: number): Refused {
 
 const decoder = new TextDecoder();
 
-/** One that is read where it lies. */
+/** One that is read where it lies: [type as answered][0][the reply]. */
 class Reply implements Answer {
   readonly failed = undefined;
   readonly #sends: Sends;
-  readonly #type: number;
+  readonly #asked: number;
   readonly #lanes: Segment;
   readonly #word: number;
-  readonly #bytes: number;
+  readonly #words: number;
 
-  constructor(sends: Sends, type: number, lanes: Segment, word: number, bytes: number) {
+  constructor(sends: Sends, asked: number, lanes: Segment, word: number, words: number) {
     this.#sends = sends;
-    this.#type = type;
+    this.#asked = asked;
     this.#lanes = lanes;
     this.#word = word;
-    this.#bytes = bytes;
+    this.#words = words;
   }
 
   of(to: Target<Protocol>, name: string): any {
@@ -383,16 +392,34 @@ class Reply implements Answer {
 
   raw(): Uint8Array {
     const at = this.#word * 4;
-    const raw = new Uint8Array(4 + this.#bytes);
-    new DataView(raw.buffer).setInt32(0, this.#type, true);
-    raw.set(this.#lanes.u8.subarray(at, at + this.#bytes), 4);
+    const raw = new Uint8Array(4 + this.#words * 4);
+    new DataView(raw.buffer).setInt32(0, this.#asked, true);
+    raw.set(this.#lanes.u8.subarray(at, at + this.#words * 4), 4);
     return raw;
   }
 
   #read(to: Target<Protocol>, name: string, as: 'reply' | 'plainReply'): Record<string, unknown> {
     const { type, [as]: reply } = this.#sends.messageOf(to, name, 'request');
-    if (type !== this.#type || reply === undefined || reply.bytes > this.#bytes)
-      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `this answers ${what(this.#type)}, not ${name} of ${to.name}`);
-    return reply.read(this.#lanes, this.#word * 4);
+    if (type !== this.#asked || reply === undefined)
+      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `this answers ${what(this.#asked)}, not ${name} of ${to.name}`);
+    const room = (this.#words - ANSWER_WORDS) * 4;
+    if (room < reply.bytes) illFormed(to, name);
+    if (this.#lanes.i32[this.#word] !== type)
+      throw new RuntimeError(
+        'RUNTIME_UNKNOWN_MESSAGE',
+        `${name} of ${to.name} was done, and its reply has other fields in the version of the server: it says ${what(this.#lanes.i32[this.#word])}`,
+      );
+    try {
+      return reply.read(this.#lanes, (this.#word + ANSWER_WORDS) * 4, room);
+    } catch (error) {
+      if (error instanceof SchemaError && error.code === 'SCHEMA_WIRE') illFormed(to, name);
+      throw error;
+    }
   }
+}
+
+function illFormed(to: Target<Protocol>, name: string): never {
+  throw new RequestError('RUNTIME_ILL_FORMED', `what ${to.name} answered to ${name} is no such reply`, {
+    severity: 'warn',
+  });
 }

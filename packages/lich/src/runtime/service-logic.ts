@@ -1,17 +1,13 @@
 /** Runs a user's service: messages to handlers, own messages when they are due, ticks at a fixed step, deltas to players.
  * Each of these is one transaction; a throw undoes it, is answered, and the loop goes on. */
 import {
-  array,
   type Codec,
   checkProtocol,
   CloseCode,
-  f64,
-  type Fields,
   type MessageSpec,
   OutKind,
   payloadCodecOf,
   type Protocol,
-  u32,
   Writer,
   writeEpoch,
 } from '@lich/schema';
@@ -25,49 +21,28 @@ import { RuntimeError } from './errors.ts';
 import { type ContextHost, ServiceContext } from './context.ts';
 import { FromServices } from './from-services.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
-import { flowFields, ServiceFlows } from './flows/of-service.ts';
+import { ServiceFlows } from './flows/of-service.ts';
 import { errorData, type Log } from './log.ts';
-import { FormerProtocols } from './former-protocols.ts';
+import { Door } from './door.ts';
 import { handleAgain } from './handle-again.ts';
-import { Orders, orderFields } from './orders.ts';
-import { MustWait, Outgoing, outgoingFields } from './outgoing.ts';
-import { OwnMessages, ownFields } from './own-messages.ts';
-import { type PlayerRecord, Players, playerFields } from './players.ts';
+import { Orders } from './orders.ts';
+import { MustWait, Outgoing } from './outgoing.ts';
+import { OwnMessages } from './own-messages.ts';
+import { ILL_FORMED, type PlayerRecord, Players } from './players.ts';
 import { refusePromise } from './promise.ts';
-import { isRun, type MessageEntry, setAside } from './quarantine.ts';
+import { isRun, type MessageEntry } from './quarantine.ts';
 import { type Random, StateRandom } from './random.ts';
-import { recordFields } from './record/format.ts';
 import { resolveRefs } from './refs.ts';
-import { Sends } from './sends.ts';
+import type { Where } from './sends.ts';
+import { ServiceBus } from './service-bus.ts';
+import { setMessageAside } from './set-aside.ts';
 import { Ticker } from './ticker.ts';
 import type { AnySpec, Life, Service, Target } from './service.ts';
-import { Suspects, suspendedFields } from './suspects.ts';
-import { SyncScan, shownFields } from './sync-scan.ts';
-import { INPUT, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import { Suspects } from './suspects.ts';
+import { SyncScan } from './sync-scan.ts';
+import { SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
 import type { Report } from './report/report.ts';
 import type { NodeLimits } from './topology.ts';
-
-/** What a service adds to the layout of its node's state. */
-export function serviceLayout(service: Service, nodes: number): { hidden: Record<string, Fields>; fields: Fields } {
-  const { spec } = service;
-  const hidden: Record<string, Record<string, unknown>> = spec.me === undefined ? {} : shownFields(spec.state);
-  if (spec.me !== undefined) hidden[spec.me] = { ...hidden[spec.me], ...playerFields };
-  for (const { name } of spec.state.pools) hidden[name] = { ...hidden[name], $faults: u32 };
-  return {
-    hidden: hidden as Record<string, Fields>,
-    fields: {
-      $tick: f64,
-      $synced: f64,
-      $random: array(u32, 3),
-      ...suspendedFields,
-      ...orderFields,
-      ...outgoingFields(nodes),
-      ...ownFields(service),
-      ...flowFields(service),
-      ...recordFields,
-    } as Fields,
-  };
-}
 
 /** Records that one delta tells of at most: what is more goes with the next tick, so that no transaction grows with what
  * changed while nobody could be shown anything. */
@@ -93,7 +68,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #service: Service;
   readonly #config: Config;
   readonly #tag: number;
-  readonly #former: FormerProtocols;
+  readonly #door: Door;
   /** Undefined in a service whose protocol has none. */
   readonly #own: OwnMessages | undefined;
   readonly #random: StateRandom;
@@ -106,7 +81,7 @@ export class ServiceLogic implements Logic, ContextHost {
   readonly #players: Players | undefined;
   readonly #codecs: (PayloadCodec | undefined)[];
   readonly #eventCodecs: (Codec | undefined)[];
-  readonly #sends: Sends;
+  readonly #bus: ServiceBus;
   readonly #fromServices: FromServices;
   readonly #suspects: Suspects;
   readonly #orders: Orders;
@@ -123,6 +98,7 @@ export class ServiceLogic implements Logic, ContextHost {
     skipped: 0,
     ignored: 0,
     unknown: 0,
+    illFormed: 0,
     refused: 0,
     ticks: 0,
     skippedTicks: 0,
@@ -136,7 +112,6 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#spec = service.spec;
     this.#config = config;
     this.#tag = tagOfProtocol(service.protocol);
-    this.#former = new FormerProtocols(core.dir, service);
     checkProtocol(service.protocol, service.state);
     const { store, bus } = core;
     const { i32 } = store.segment;
@@ -155,9 +130,10 @@ export class ServiceLogic implements Logic, ContextHost {
       resolve: (pool: string, slot: number, generation: number) => store.pools.get(pool)?.resolve(slot, generation),
     };
     this.#codecs = service.protocol.messages.map(message =>
-      message.role === 'event' ? undefined : payloadCodec(message.layout, door, message.name),
+      message.role === 'event' || message.role === 'topic'
+        ? undefined
+        : payloadCodec(message.layout, door, message.name),
     );
-    this.#sends = new Sends(core);
     this.#eventCodecs = service.protocol.messages.map(message =>
       message.role === 'event' ? payloadCodecOf(message) : undefined,
     );
@@ -178,18 +154,31 @@ export class ServiceLogic implements Logic, ContextHost {
       begun: () => this.#random.restart(),
       undo: (error, name) => this.#undo(error, name),
     });
+    this.#bus = new ServiceBus(service, {
+      core,
+      context: this.#context,
+      counts: this.counts,
+      undo: (error, name) => this.#undo(error, name),
+      refuse: (sender, type, a, b, why) => this.#fromServices.refuse(sender, type, a, b, why),
+    });
     this.#fromServices = new FromServices({
       core,
       service,
       tag: this.#tag,
       codecs: this.#codecs,
       context: this.#context,
-      sends: this.#sends,
+      sends: this.#bus.sends,
       outgoing: this.#outgoing,
       own: this.#own,
       handlerOf: ({ name }) => this.#spec.on[name]!,
       counts: this.counts,
       undo: (error, name) => this.#undo(error, name),
+    });
+    this.#door = new Door({
+      core,
+      service,
+      askedOf: (sender, a, b) => this.#fromServices.requests?.askedOf(sender, a, b),
+      heardAt: place => this.#bus.hearing.heardAt(place),
     });
     if (this.#spec.me !== undefined) {
       this.#scan = new SyncScan(service.state, store, this.#writer);
@@ -212,6 +201,7 @@ export class ServiceLogic implements Logic, ContextHost {
       core,
       config,
       own: this.#own,
+      sends: this.#bus.sends,
       from: this.#fromServices,
       players: this.#players,
       pool: this.#spec.me === undefined ? undefined : (store.pools.get(this.#spec.me)! as Pool<object>),
@@ -222,7 +212,11 @@ export class ServiceLogic implements Logic, ContextHost {
     });
   }
 
-  readonly mirror = (report: Report): void => this.#flows.report(report);
+  readonly #others: Pick<Logic, 'deliver'> = { deliver: (...message) => this.#take(...message) };
+  readonly mirror = (report: Report): void => {
+    this.#flows.report(report);
+    this.#bus.report(report);
+  };
 
   // What the context shows.
 
@@ -260,6 +254,7 @@ export class ServiceLogic implements Logic, ContextHost {
     log.write(at, seed[0]!);
     log.write(at + 1, seed[1]!);
     this.#outgoing.reload();
+    this.#bus.begin();
     this.#own?.bind();
     this.#random.restart();
     refusePromise('start', this.#spec.start?.(this.#context));
@@ -275,6 +270,7 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#outgoing.reload();
     this.#suspects.begin(life.reason);
     this.#core.transact(() => {
+      this.#bus.begin();
       this.#own?.bind();
       this.#flows.resumed();
     });
@@ -323,7 +319,9 @@ export class ServiceLogic implements Logic, ContextHost {
 
   #deliver(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
     const core = this.#core;
-    if (tagOf(type) !== this.#tag && tagOf(type) !== SYSTEM_TAG) type = this.#former.typeNow(type);
+    let why: string | undefined;
+    if (tagOf(type) !== this.#tag && this.#door.open(sender, type, a, b, lanes, word, words))
+      ({ type, a, lanes, word, words, why } = this.#door);
     core.beginHooks();
     this.#random.restart();
     const { blame } = core;
@@ -331,14 +329,12 @@ export class ServiceLogic implements Logic, ContextHost {
     const blamed = isSuspect ? blame.verdict(performance.now()) : 'run';
     if (blamed === 'wait') return HOLD;
     let verdict = HANDLED;
-    if (blamed === 'run') core.recording.recorder?.message(sender, type, a, b, lanes, word, words);
+    // What is refused for its version is kept as what that leaves: a replay has no other versions.
+    if (blamed === 'run' && why === undefined) core.recording.recorder?.message(sender, type, a, b, lanes, word, words);
     try {
-      if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);
-      else {
-        verdict =
-          this.#players?.deliver(sender, type, a, b, lanes, word, words) ??
-          this.#fromServices.deliver(sender, type, a, b, lanes, word, words);
-      }
+      if (why !== undefined) this.#fromServices.refuse(sender, type, a, b, 'version', why);
+      else if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);
+      else verdict = this.#take(sender, type, a, b, lanes, word, words);
     } catch (error) {
       // What the runtime itself cannot do for a message must not end the process: it waits where a lane is full, and is
       // given up, with a line in the log, where anything else is wrong.
@@ -353,6 +349,15 @@ export class ServiceLogic implements Logic, ContextHost {
     return verdict;
   }
 
+  #take(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
+    if (tagOf(type) !== SYSTEM_TAG) return this.#fromServices.deliver(sender, type, a, b, lanes, word, words);
+    const verdict =
+      this.#players?.deliver(sender, type, a, b, lanes, word, words) ??
+      this.#bus.deliver(sender, type, a, b, lanes, word, words) ??
+      this.#fromServices.deliver(sender, type, a, b, lanes, word, words);
+    return verdict === ILL_FORMED ? this.#fromServices.refuse(sender, type, a, b, 'illFormed') : verdict;
+  }
+
   /** The open transaction is undone; a new one is open for what has to happen all the same. */
   #undo(error: unknown, name: string): void {
     const { log } = this.#core.store;
@@ -364,29 +369,8 @@ export class ServiceLogic implements Logic, ContextHost {
   }
 
   #setAside(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): number {
-    const { suspect } = this.#core.blame;
-    setAside(
-      this.#core,
-      { from: this.#core.directory.byIndex(sender)?.name ?? String(sender), type, a, b, tries: suspect!.tries },
-      lanes.u8.slice(word * 4, (word + words) * 4),
-    );
-    if (type === INPUT && this.#players !== undefined) {
-      const me = this.#core.store.pools.get(this.#spec.me!)!.resolve(lanes.u32[word], lanes.u32[word + 1]) as
-        | PlayerRecord
-        | undefined;
-      const n = lanes.u32[word + 2];
-      if (me !== undefined) {
-        me.$lastIn = n;
-        this.#players.answerError(
-          sender,
-          a,
-          b,
-          n,
-          'RUNTIME_SET_ASIDE',
-          `this message ended the process ${suspect!.tries} times and was set aside`,
-        );
-      }
-    } else this.#fromServices.setAside(sender, type, a, b, suspect!.tries);
+    const { me } = this.#spec;
+    setMessageAside(this.#core, this.#players, me, this.#fromServices, sender, type, a, b, lanes, word, words);
     return HANDLED;
   }
 
@@ -404,7 +388,7 @@ export class ServiceLogic implements Logic, ContextHost {
   /** A message of the quarantine. In a transaction. */
   handleAgain(entry: MessageEntry): void {
     this.#random.restart();
-    handleAgain(this.#core, this.#service, this.#codecs, this.#context, this.#players, this.#fromServices, entry);
+    handleAgain(this.#core, this.#service, this.#codecs, this.#context, this.#players, this.#others, entry);
   }
 
   // Own messages and ticks.
@@ -412,7 +396,7 @@ export class ServiceLogic implements Logic, ContextHost {
   step(nowMs: number): number {
     if (this.#suspects.busy) this.#suspects.step(performance.now());
     this.#orders.step(nowMs);
-    const done = this.#own?.step(nowMs) ?? 0;
+    const done = this.#bus.step(nowMs) + (this.#own?.step(nowMs) ?? 0);
     const steps = this.#ticker?.due() ?? 0;
     for (let k = 0; k < steps; k++) this.#tick();
     if (this.#ticker) this.counts.skippedTicks = this.#ticker.skipped;
@@ -427,6 +411,7 @@ export class ServiceLogic implements Logic, ContextHost {
     if (this.#core.store.resuming) return this.#core.now;
     return Math.min(
       this.#own?.nextMs() ?? Number.POSITIVE_INFINITY,
+      this.#bus.nextMs(),
       this.#inMs(this.#ticker),
       this.#outgoing.anybody ? this.#inMs(this.#shows) : Number.POSITIVE_INFINITY,
     );
@@ -438,6 +423,9 @@ export class ServiceLogic implements Logic, ContextHost {
 
   get protocol(): Protocol {
     return this.#service.protocol;
+  }
+  get bus(): ServiceBus {
+    return this.#bus;
   }
 
   // What a recording says is done again: one input, over the state before it.
@@ -451,6 +439,7 @@ export class ServiceLogic implements Logic, ContextHost {
       this.#showPlayers();
     } else {
       this.#outgoing.reload();
+      this.#bus.topics?.reload();
       this.#random.restart();
       this.#own?.bind();
     }
@@ -514,11 +503,14 @@ export class ServiceLogic implements Logic, ContextHost {
 
   // What handlers send.
 
-  publish(name: string, payload: object): void {
+  publish(name: string, payload: object): boolean {
+    const topic = this.#service.protocol.byName.get(name);
+    if (topic?.role === 'topic') return this.#bus.publish(topic, payload);
     const message = this.#message(name, 'event');
-    if (this.#players === undefined || !this.#outgoing.anybody) return;
+    if (this.#players === undefined || !this.#outgoing.anybody) return true;
     this.#players.writeEvent(message, this.#eventCodecs[message.id]!, payload);
     this.#outgoing.toEverybody(this.#writer.view());
+    return true;
   }
 
   tell(player: object, name: string, payload: object): void {
@@ -547,8 +539,8 @@ export class ServiceLogic implements Logic, ContextHost {
     return this.#own!;
   }
 
-  send(to: Target<Protocol>, name: string, payload: Readonly<Record<string, unknown>>, instance: number): boolean {
-    return this.#sends.send(to, name, payload, instance);
+  send(to: Target<Protocol>, name: string, payload: Payload, where: Where | 'all'): boolean {
+    return this.#bus.sends.send(to, name, payload, where);
   }
 
   ask(to: Target<Protocol>, name: string, payload: Payload, options: HandlerAskOptions): number {

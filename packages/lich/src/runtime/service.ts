@@ -4,6 +4,7 @@
  * The types here carry the protocol into the handlers: names, payloads and replies are checked by the compiler. */
 import type {
   AnswerOf,
+  MessageSpec,
   NamesOf,
   PayloadOf,
   PoolNames,
@@ -18,8 +19,10 @@ import type { Answer } from './requests.ts';
 import { FlowCodes } from './flows/code.ts';
 import type { Flows } from './flows/flow.ts';
 import type { HandlerAskOptions } from './handler-asks.ts';
+import { type AnyHears, hear, type Hears } from './hear.ts';
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
+import type { Where } from './sends.ts';
 
 /** Why this life began. */
 export type LifeReason = 'created' | 'restart' | 'crash' | 'deploy' | 'restore';
@@ -46,8 +49,10 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
   /** Note an event in the node's audit file, `logs/<node>.audit.log`, as a line with `data`: part of this transaction, as
    * all lines are, and never left out for there being many. */
   audit(event: string, data?: Readonly<Record<string, unknown>>): void;
-  /** Tell all players, once this message has committed. @throws BusError `BUS_RECORD_TOO_LARGE` */
-  publish<N extends NamesOf<P, 'event'>>(name: N, payload: SendOf<P, N>): void;
+  /** Tell all players an event, or the services that hear it a topic, once this message has committed.
+   * @returns false when some of those services were too slow for it, which are told how many they missed: the others have it
+   * @throws BusError `BUS_RECORD_TOO_LARGE`; SchemaError `SCHEMA_RANGE` */
+  publish<N extends NamesOf<P, 'event' | 'topic'>>(name: N, payload: SendOf<P, N>): boolean;
   /** Say something to myself: handled as a message of its own, after this one commits, in the order of posting. O(1).
    * @throws RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL` */
   post<N extends NamesOf<P, 'own'>>(name: N, payload: SendOf<P, N>): void;
@@ -65,14 +70,17 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
    * @returns whether it still waited: false for a handle that was used up, of a life before too, and for 0 */
   cancel(handle: number): boolean;
   /** Send a command to another service. Part of this transaction.
-   * @param to the service, and which instance of it (default 1)
-   * @returns false when its lane is full and may not grow: a value, not an error
-   * @throws BusError `BUS_UNKNOWN_NODE`, `BUS_RECORD_TOO_LARGE`, `BUS_NO_ROOM`, `BUS_TOO_MANY_LANES` */
+   * @param where which instance of it: by number (default 1), the one that has a `{ key }`, or 'all' (this node too, if it is
+   * one; none is none)
+   * @returns false when a lane is full and may not grow: a value, not an error; nothing was sent then, to nobody. A command
+   * that `replaces` waits for room instead
+   * @throws BusError `BUS_UNKNOWN_NODE`, `BUS_RECORD_TOO_LARGE`, `BUS_NO_ROOM`, `BUS_TOO_MANY_LANES`; TypeError for what is
+   * no key */
   send<Q extends Protocol, N extends NamesOf<Q, 'command'>>(
     to: Target<Q>,
     name: N,
     payload: SendOf<Q, N>,
-    instance?: number,
+    where?: Where | 'all',
   ): boolean;
   /** Ask another service. Part of this transaction. Its answer, or the timeout, comes to the handler of `answers` that
    * `answer` names: one of the two, once.
@@ -171,6 +179,7 @@ export interface ServiceSpec<
   C extends object,
   M extends PoolNames<S> = never,
   F extends string = never,
+  H = object,
 > {
   readonly state: S;
   readonly protocol: P;
@@ -195,6 +204,9 @@ export interface ServiceSpec<
   readonly flows?: Flows<S, P, C, PlayerOf<S, M>, F>;
   /** What came of requests to other services, see `ctx.ask`. */
   readonly answers?: AnswerHandlers<S, P, C, PlayerOf<S, M>>;
+  /** What it hears of what other services publish, each by a name of its own: `{ topic: hear(market, 'price'), handle }`. Each
+   * instance of those services is told so once, and keeps it; under another name it is another subscription. */
+  readonly hears?: { readonly [K in keyof H]: Hears<TellingContext<S, P, C, PlayerOf<S, M>>, H[K], Nothing> };
   /** What to do about own messages that were skipped, see `onCrash` and `onOutage` of `own`. Runs once for each. */
   readonly onSkipped?: SkipHandlers<S, P, C, PlayerOf<S, M>>;
   /** A player came: `me` is its new record. */
@@ -226,6 +238,7 @@ export interface AnySpec {
   readonly on: Readonly<Record<string, (ctx: unknown, payload: unknown) => unknown>>;
   readonly flows?: Readonly<Record<string, unknown>>;
   readonly answers?: Readonly<Record<string, (ctx: unknown, answer: Answer, note: number) => unknown>>;
+  readonly hears?: Readonly<Record<string, AnyHears>>;
   readonly onSkipped?: Readonly<Record<string, (ctx: unknown, payload: unknown, why: SkipReason) => unknown>>;
   readonly join?: (ctx: unknown) => void;
   readonly leave?: (ctx: unknown) => void;
@@ -247,6 +260,7 @@ const FIELDS = new Set([
   'on',
   'flows',
   'answers',
+  'hears',
   'onSkipped',
   'join',
   'leave',
@@ -259,7 +273,8 @@ export function service<
   C extends object = Record<never, never>,
   const M extends PoolNames<S> = never,
   const F extends string = never,
->(name: string, spec: ServiceSpec<S, P, C, M, F>): Service<S, P> {
+  H = object,
+>(name: string, spec: ServiceSpec<S, P, C, M, F, H>): Service<S, P> {
   const any = spec as unknown as AnySpec;
   if (!/^[a-z][a-z0-9]{0,23}$/.test(name)) bad(name, 'the name', 'a-z, 0-9, at most 24, a letter first');
   for (const key of Object.keys(any)) if (!FIELDS.has(key)) bad(name, `field \`${key}\``, [...FIELDS].join(', '));
@@ -279,12 +294,14 @@ export function service<
     bad(name, 'overrun', "'skip' or 'catchUp'");
   for (const message of any.protocol.messages) {
     const handled = typeof any.on[message.name] === 'function';
-    if (message.role === 'event' && handled) bad(name, `on.${message.name}`, 'no handler: events go to players');
+    const isOut = message.role === 'event' || message.role === 'topic';
+    if (isOut && handled) bad(name, `on.${message.name}`, `no handler: ${message.role}s go to others`);
     const flows = any.flows !== undefined && Object.hasOwn(any.flows, message.name);
     if (flows && handled) bad(name, `on.${message.name}`, `no handler: flows.${message.name} is started`);
-    if (message.role !== 'event' && !handled && !flows)
+    if (!isOut && !handled && !flows)
       bad(name, `on.${message.name}`, `a handler, or a flow: the protocol says ${message.role}`);
     if (handled) checkHandler(name, `on.${message.name}`, any.on[message.name]);
+    if (any.me !== undefined) checkForPlayers(name, message);
   }
   for (const key of Object.keys(any.on)) {
     if (!any.protocol.byName.has(key)) bad(name, `on.${key}`, 'a message of the protocol');
@@ -292,6 +309,7 @@ export function service<
   if (any.flows !== undefined) new FlowCodes(name, any.protocol, any.flows);
   checkSkipped(name, any);
   checkAnswers(name, any);
+  checkHears(name, any);
   return { name, protocol: spec.protocol, state: spec.state, spec: any, [SERVICE]: true };
 }
 
@@ -308,6 +326,26 @@ function checkSkipped(name: string, { onSkipped = {}, protocol }: AnySpec): void
 function checkAnswers(name: string, { answers = {} }: AnySpec): void {
   if (typeof answers !== 'object' || answers === null) bad(name, 'answers', 'an object with handlers');
   for (const [key, handler] of Object.entries(answers)) checkHandler(name, `answers.${key}`, handler);
+}
+
+/** Players do not know msgpack. */
+function checkForPlayers(name: string, message: MessageSpec): void {
+  const { layout, reply, role, from } = message;
+  if (role === 'own' || role === 'topic' || from === 'services') return;
+  if (layout.whole?.form === 'msgpack' || reply?.whole?.form === 'msgpack')
+    bad(name, `${role} ${message.name} is msgpack, and from players`, "bytes(), fields, or { from: 'services' }");
+}
+
+function checkHears(name: string, { hears = {} }: AnySpec): void {
+  if (typeof hears !== 'object' || hears === null) bad(name, 'hears', 'an object');
+  for (const [key, entry] of Object.entries(hears)) {
+    const { topic, handle, missed } = entry ?? {};
+    if (typeof topic !== 'object' || topic === null)
+      bad(name, `hears.${key}`, '{ topic: hear(service, topic), handle }');
+    hear(topic.of, topic.name);
+    checkHandler(name, `hears.${key}.handle`, handle);
+    if (missed !== undefined) checkHandler(name, `hears.${key}.missed`, missed);
+  }
 }
 
 function checkHandler(name: string, what: string, handler: unknown): void {

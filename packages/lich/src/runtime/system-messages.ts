@@ -8,9 +8,12 @@
  *   JOINED   scene → gateway   session slot   generation  player slot, player generation, tickHz × 1000
  *   OUT      scene → gateway   session slot   generation  byteLength, bytes: kind and body of an OUT frame
  *   CLOSE    scene → gateway   session slot   generation  close code
- *   REFUSED  any → any         type           -           -      a message of that type was not handled, or set aside
- *   ANSWER   any → any         as asked       as asked    the reply's struct                       see requests.ts
+ *   REFUSED  any → any         type           why         -      a message of that type was not handled: see WHY
+ *   ANSWER   any → any         as asked       as asked    the server's type word, 0, the reply     see requests.ts
  *   REFUSAL  any → any         as asked       as asked    code's bytes, message's bytes, both as UTF-8
+ *   SUBSCRIBE    any → any     -              -           (topic, place) of all that is heard      see topics.ts
+ *   PUBLICATION  any → any     type           place       the topic's payload
+ *   MISSED       any → any     type           place       how many, as u32 low, high
  *
  * `a` = EVERYBODY in an OUT means each session of that gateway that plays in the sending scene. A session is named by
  * its slot and generation in the gateway's pool, a player by those in the scene's: neither side keeps a table of the
@@ -30,7 +33,23 @@ export const OUT = typeOf(SYSTEM_TAG, 6);
 export const CLOSE = typeOf(SYSTEM_TAG, 7);
 export const REFUSED = typeOf(SYSTEM_TAG, 8);
 export const ANSWER = typeOf(SYSTEM_TAG, 9);
+/** Words before the reply. */
+export const ANSWER_WORDS = 2;
 export const REFUSAL = typeOf(SYSTEM_TAG, 10);
+export const SUBSCRIBE = typeOf(SYSTEM_TAG, 11);
+export const PUBLICATION = typeOf(SYSTEM_TAG, 12);
+export const MISSED = typeOf(SYSTEM_TAG, 13);
+
+/** Why a message was not handled: `b` of a REFUSED, and the code of a REFUSAL. */
+export const WHY = { unknown: 0, illFormed: 1, setAside: 2, version: 3 } as const;
+export type Why = keyof typeof WHY;
+/** In logs. */
+export const WHY_TEXTS: readonly string[] = [
+  'it does not know it',
+  'its bytes are no such message',
+  'it kept ending its process and was set aside',
+  'it has other fields in its version',
+];
 
 /** What a type word says, for people. */
 export function nameOfType(protocol: Protocol, type: number): string {
@@ -46,6 +65,9 @@ const SYSTEM_NAMES: ReadonlyMap<number, string> = new Map([
   [REFUSED, 'REFUSED'],
   [ANSWER, 'ANSWER'],
   [REFUSAL, 'REFUSAL'],
+  [SUBSCRIBE, 'SUBSCRIBE'],
+  [PUBLICATION, 'PUBLICATION'],
+  [MISSED, 'MISSED'],
 ]);
 
 /** `a` of an OUT that goes to all sessions of the gateway in this scene. */

@@ -1,14 +1,14 @@
 /** The asker's side of requests over plain memory, with a clock that the test sets and lanes that are arrays. A kill is a
  * copy of the bytes, taken where the test wants: what `next` opens is what the next life finds. */
 import { int, protocol, request, state } from '@lich/schema';
-import { FULL, payloadCodec } from '../bus/index.ts';
+import { FULL, payloadCodec, typeOf } from '../bus/index.ts';
 import { OwnMessages, ownFields } from '../runtime/own-messages.ts';
 import type { Presence } from '../runtime/presence.ts';
 import { type Answer, Requests } from '../runtime/requests.ts';
 import { ASK } from '../runtime/runtime-timers.ts';
 import { Sends } from '../runtime/sends.ts';
 import { service } from '../runtime/service.ts';
-import { ANSWER, REFUSAL } from '../runtime/system-messages.ts';
+import { ANSWER, ANSWER_WORDS, REFUSAL, tagOfProtocol } from '../runtime/system-messages.ts';
 import { openStore, type Store, storePlan } from '../state/index.ts';
 import { memorySegment } from './memory-segment.ts';
 
@@ -18,6 +18,7 @@ export const bank = { name: 'bank', protocol: BankProtocol };
 const shop = service('shop', { state: State, protocol: protocol({}), on: {}, answers: { charged() {} } });
 const plan = storePlan(State, { logWords: 1 << 13, heapBytes: 1 << 17, system: ownFields(shop as never) });
 const replyCodec = payloadCodec(BankProtocol.byName.get('charge')!.reply!, { resolve: () => undefined });
+const chargeType = typeOf(tagOfProtocol(BankProtocol), 0);
 
 export interface Sent {
   readonly node: number;
@@ -164,7 +165,10 @@ export class RequestWorld {
   deliver(from: number, a: number, b: number, reply: number | 'refused'): void {
     const at = this.#lanes.regions.get('data')!.offset / 4 + 512;
     if (reply === 'refused') this.#lanes.i32.fill(0, at, at + 4);
-    else replyCodec.write(this.#lanes, at * 4, { left: reply });
+    else {
+      this.#lanes.i32[at] = chargeType;
+      replyCodec.write(this.#lanes, (at + ANSWER_WORDS) * 4, { left: reply });
+    }
     const type = reply === 'refused' ? REFUSAL : ANSWER;
     this.transact(() => this.requests.deliver(from, type, a, b, this.#lanes, at, 4));
   }

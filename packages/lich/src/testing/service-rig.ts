@@ -150,3 +150,12 @@ export class Peer {
     await this.#stop();
   }
 }
+
+/** End what a test has started, the last first. @throws Error where a state is not sound */
+export async function stopAll(running: (Running | Peer)[]): Promise<void> {
+  for (const each of running.splice(0).reverse()) {
+    const wrong = each instanceof Peer ? [] : each.core.store.check();
+    await each.stop();
+    if (wrong.length > 0) throw new Error(JSON.stringify(wrong));
+  }
+}

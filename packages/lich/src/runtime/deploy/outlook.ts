@@ -3,6 +3,7 @@ import { type MessageSpec, type Protocol, syncPlanOf } from '@lich/schema';
 import { attachSegment, ShmError } from '../../shm/index.ts';
 import { openStore, rehearseMigration, StateError, waitingOwn } from '../../state/index.ts';
 import { flowProblems } from '../flows/outlook.ts';
+import { problemOf } from '../adapt.ts';
 import { shapeOf } from '../former-protocols.ts';
 import { lanesOf, nodePlan } from '../node-plan.ts';
 import { formerHashes, ownHash } from '../own-table.ts';
@@ -152,8 +153,24 @@ function lanesProblem({ dir, name, limits }: OutlookOptions): string[] {
   }
 }
 
+function isForPlayers({ spec }: Service, { role, from }: MessageSpec): boolean {
+  return spec.me !== undefined && role !== 'topic' && (role === 'event' || from !== 'services');
+}
+
+/** Services of both versions speak with each other until all are deployed, and again when it is taken back.
+ * @returns why they could not */
+function versionProblem(old: MessageSpec, now: MessageSpec): string | undefined {
+  const pairs = [[old.layout, now.layout] as const];
+  if (old.reply !== undefined && now.reply !== undefined) pairs.push([now.reply, old.reply]);
+  for (const [from, to] of pairs) {
+    const why = problemOf(from, to) ?? problemOf(to, from);
+    if (why !== undefined) return `: ${why}`;
+  }
+  return undefined;
+}
+
 /** What is under way, and who is connected, speaks the old protocol: messages that were there have to stay as they were,
- * for players under their ids too. */
+ * for players under their ids too. Between services fields may be added and left out. */
 export function protocolProblems(before: Service, after: Service): string[] {
   const wrong: string[] = [];
   const said = (protocol: Protocol): MessageSpec[] => protocol.messages.filter(({ role }) => role !== 'own');
@@ -165,7 +182,10 @@ export function protocolProblems(before: Service, after: Service): string[] {
       wrong.push(
         `${what} is message ${now.id} now, it was ${old.id}: declare new messages after those that were there`,
       );
-    else if (shapeOf(now) !== shapeOf(old)) wrong.push(`${what} has other fields, or another reply, than before`);
+    else if (shapeOf(now) !== shapeOf(old)) {
+      const why = isForPlayers(after, now) ? '' : versionProblem(old, now);
+      if (why !== undefined) wrong.push(`${what} has other fields, or another reply, than before${why}`);
+    }
   }
   if (before.spec.me !== after.spec.me)
     wrong.push(`\`me\` is ${String(after.spec.me)}, it was ${String(before.spec.me)}`);

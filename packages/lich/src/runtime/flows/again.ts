@@ -37,7 +37,7 @@ function endOf({ outcome }: Run): string {
 
 function givenTo(what: StepWhat): string {
   if (what.kind === Kind.sleep || what.kind === Kind.late) return `${what.ms} ms`;
-  if (what.kind === Kind.call) return show(what.payload);
+  if (what.kind === Kind.call || what.kind === Kind.send) return show(what.payload);
   return '';
 }
 

@@ -2,6 +2,7 @@
 import type { Protocol } from '@lich/schema';
 import { RuntimeError } from '../errors.ts';
 import type { Random } from '../random.ts';
+import type { Where } from '../sends.ts';
 import type { Target } from '../service.ts';
 import type { CallOptions, FlowBranch } from './flow.ts';
 import type { Run } from './run.ts';
@@ -80,9 +81,19 @@ export class FlowCtx {
     to: Target<Protocol>,
     name: string,
     payload: Readonly<Record<string, unknown>>,
-    { instance = 1, withinMs = WITHIN_DEFAULT_MS }: CallOptions = {},
+    { instance = 1, key, withinMs = WITHIN_DEFAULT_MS }: CallOptions = {},
   ): Step<unknown> {
-    return new Step({ kind: Kind.call, to, name, payload, instance, withinMs }, `${to.name}.${name}`);
+    const where = key === undefined ? instance : { key };
+    return new Step({ kind: Kind.call, to, name, payload, where, withinMs }, `${to.name}.${name}`);
+  }
+
+  send(
+    to: Target<Protocol>,
+    name: string,
+    payload: Readonly<Record<string, unknown>>,
+    where: Where | 'all' = 1,
+  ): Step<void> {
+    return new Step({ kind: Kind.send, to, name, payload, where }, `${to.name}.${name}`);
   }
 
   effect(name: string, fn: Fn): Step<unknown> {

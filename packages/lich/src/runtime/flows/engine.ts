@@ -7,21 +7,23 @@
  *                                or the first `do`: fn runs, its result goes into the record, wake-up posted
  *                                or the end: whoever asked is answered, the record is gone
  *   timer, answer, effect      its result goes into the record, its wait is taken out, wake-up posted
+ *   the lane is full           a `send` or `call` waits by a timer, and is tried again; nothing else waits for it
  *
  * Wake-ups are timers of own messages that are due at once, so they outlive kills, are blamed when they end the process,
  * and come in order with all other own messages. Generators live in this process alone: the next life makes them again from
  * the record, skips what is recorded, and goes on. */
 import type { Protocol } from '@lich/schema';
+import type { Key } from '../../bus/index.ts';
 import type { Pool, Store, TimerWheel } from '../../state/index.ts';
 import type { Config } from '../config.ts';
 import type { Core } from '../core.ts';
 import { RuntimeError } from '../errors.ts';
 import { errorData } from '../log.ts';
 import type { Outages } from '../outages.ts';
-import { MustWait } from '../outgoing.ts';
 import { refusePromise } from '../promise.ts';
 import { type Answer, type Asks, RequestError, type Waiter, type Waiting, WAITER } from '../requests.ts';
 import { FLOW, FLOW_LATE, type RuntimeTimer } from '../runtime-timers.ts';
+import type { Sends } from '../sends.ts';
 import type { Target } from '../service.ts';
 import { type FlowAnswers, Started, tellAsker } from './answers.ts';
 import type { FlowCode, FlowCodes } from './code.ts';
@@ -44,6 +46,7 @@ export interface FlowsOptions {
   readonly wheel: TimerWheel;
   readonly outages: Outages;
   readonly asks: Asks;
+  readonly sends: Pick<Sends, 'send'>;
   readonly answers: FlowAnswers;
   /** What handlers are given. */
   readonly context: object;
@@ -57,6 +60,8 @@ export interface FlowsOptions {
 
 /** One for which there is no memory is tried again so much later. */
 const AGAIN_MS = 1_000;
+/** A lane that was full is. */
+const FULL_MS = 5;
 
 export class Flows implements Waiting {
   readonly #o: FlowsOptions;
@@ -223,9 +228,9 @@ export class Flows implements Waiting {
   /** The generator goes on, outside of transactions: what it writes to state that it kept is refused there. */
   #prepare(timer: number): void {
     const { slot, generation, op } = this.#read(timer);
-    if (op !== NO_OP) return;
     const flow = this.#pool.resolve(slot, generation);
-    if (flow !== undefined && !this.#isOut(flow)) this.#find(slot, generation, flow);
+    if (flow === undefined || (op !== NO_OP && this.#noRoomAt(flow, op) < 0)) return;
+    if (!this.#isOut(flow)) this.#find(slot, generation, flow);
   }
 
   /** It ended processes, and this one is as they were: it is not run until a life begins in order, or with other code. */
@@ -247,8 +252,16 @@ export class Flows implements Waiting {
     this.#o.wheel.remove(timer);
     const flow = this.#pool.resolve(slot, generation);
     if (flow === undefined) return;
-    if (op !== NO_OP) this.#settle(flow, slot, generation, op, DONE);
-    else this.#turn(flow, slot, generation);
+    const full = op === NO_OP ? -1 : this.#noRoomAt(flow, op);
+    // Not waited for any more, it is asked for again.
+    if (full >= 0) flow.waits.splice(full, 1);
+    if (op === NO_OP || full >= 0) this.#turn(flow, slot, generation);
+    else this.#settle(flow, slot, generation, op, DONE);
+  }
+
+  /** Is that a step for which there was no room in a lane? @returns its place among the waits, -1 when it is not */
+  #noRoomAt({ waits }: $Flow, op: number): number {
+    return waits.findIndex(wait => wait.op === op && (wait.kind === Kind.send || wait.kind === Kind.call));
   }
 
   /** What `fire` did is undone; a new transaction is open. */
@@ -344,12 +357,16 @@ export class Flows implements Waiting {
     if (what.kind === Kind.sleep) handle = this.#timer(FLOW, nowMs + what.ms, slot, generation, op);
     else if (what.kind === Kind.late) handle = this.#timer(FLOW_LATE, nowMs + what.ms, slot, generation, op);
     else if (what.kind === Kind.effect) this.#launch(life, pending);
-    else if (what.kind === Kind.call) {
+    else if (what.kind === Kind.call || what.kind === Kind.send) {
       try {
-        handle = this.#ask(what, { kind: WAITER.flow, a: slot, b: generation, c: op });
+        const done = this.#say(what, { kind: WAITER.flow, a: slot, b: generation, c: op });
+        if (done === SENT) {
+          this.#record(flow, op, Kind.send, label, DONE);
+          return false;
+        }
+        handle = done === NO_ROOM ? this.#timer(FLOW, this.#o.core.now + FULL_MS, slot, generation, op) : done;
       } catch (error) {
-        if (error instanceof MustWait) throw error;
-        this.#record(flow, op, Kind.call, label, { ok: false, error });
+        this.#record(flow, op, what.kind, label, { ok: false, error });
         return false;
       }
     }
@@ -357,11 +374,14 @@ export class Flows implements Waiting {
     return true;
   }
 
-  #ask(what: Extract<StepWhat, { kind: typeof Kind.call }>, waiter: Waiter): number {
-    const { to, name, payload, withinMs = 0, instance } = what;
-    const handle = this.#o.asks.ask(to as Target<any>, name as never, payload as never, { withinMs, instance }, waiter);
-    if (handle === 0) throw new MustWait(0);
-    return handle;
+  /** @returns the handle of a request, SENT or NO_ROOM */
+  #say(what: Extract<StepWhat, { kind: typeof Kind.call | typeof Kind.send }>, waiter: Waiter): number {
+    const { asks, sends } = this.#o;
+    const { to, name, payload, where } = what;
+    if (what.kind === Kind.send) return sends.send(to, name, payload, where) ? SENT : NO_ROOM;
+    const at = typeof where === 'number' ? { instance: where } : (where as { key: Key });
+    const options = { withinMs: what.withinMs ?? 0, ...at };
+    return asks.ask(to as Target<any>, name as never, payload as never, options, waiter) || NO_ROOM;
   }
 
   /** Waits that its code does not wait for any more. */
@@ -372,7 +392,8 @@ export class Flows implements Waiting {
 
   #giveUp({ waits }: $Flow, k: number, life: Life | undefined): void {
     const { op, kind, handle } = waits.get(k);
-    if (kind === Kind.call) this.#o.asks.giveUp(handle);
+    // A call that found no room has a timer, not a request.
+    if (kind === Kind.call) void (this.#o.asks.giveUp(handle) || this.#dropTimer(handle));
     else if (kind === Kind.effect) {
       const controller = life?.effects.get(op);
       if (controller !== undefined) {
@@ -557,5 +578,8 @@ export class Flows implements Waiting {
 
 /** `stuck` of a flow that ended the process again and again. */
 const SET_ASIDE = 2;
+/** What `#say` gives besides handles, which are above 0. */
+const SENT = -1;
+const NO_ROOM = 0;
 const NOTHING = new Uint8Array(0);
 const DONE: Outcome = { ok: true, value: undefined };

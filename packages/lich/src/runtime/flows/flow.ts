@@ -17,8 +17,11 @@ import type {
   SendOf,
   SortedMap,
   StateSchema,
+  WholeOr,
 } from '@lich/schema';
+import type { Key } from '../../bus/index.ts';
 import type { Random } from '../random.ts';
+import type { Where } from '../sends.ts';
 import type { Context, PlayerContext, Target, TellingContext } from '../service.ts';
 import type { Again, FlowGenerator, Step } from './steps.ts';
 
@@ -57,7 +60,7 @@ export type FlowPayload<P, N> =
   P extends Protocol<infer M>
     ? N extends keyof M
       ? M[N] extends { readonly fields: infer F }
-        ? FlowFields<F>
+        ? WholeOr<F, FlowFields<F>>
         : never
       : never
     : never;
@@ -66,7 +69,7 @@ export type FlowReply<P, N> =
   P extends Protocol<infer M>
     ? N extends keyof M
       ? M[N] extends { readonly role: 'request'; readonly reply: infer A }
-        ? FlowFields<A>
+        ? WholeOr<A, FlowFields<A>>
         : never
       : never
     : never;
@@ -85,6 +88,8 @@ export type Winner<B> = B extends readonly unknown[]
 export interface CallOptions {
   /** Which instance of the service. Default 1. */
   readonly instance?: number;
+  /** The instance that has this key, instead of its number. */
+  readonly key?: Key;
   /** How long the answer is waited for, in ms of service time. */
   readonly withinMs?: number;
 }
@@ -118,6 +123,14 @@ export interface FlowContext<C, T, Payload> {
     payload: SendOf<Q, N>,
     options?: CallOptions,
   ): Step<FlowReply<Q, N>>;
+  /** Send a command to another service, and wait for as long as its lane is full. It is handled exactly once.
+   * @param where as in `ctx.send` of a handler */
+  send<Q extends Protocol, N extends NamesOf<Q, 'command'>>(
+    to: Target<Q>,
+    name: N,
+    payload: SendOf<Q, N>,
+    where?: Where | 'all',
+  ): Step<void>;
   /** The door to promises and the world outside. `fn` runs at least once: again in each life that finds it unfinished, with
    * the same `key`; what it gives is recorded once. `signal` aborts when the step is not needed any more, or the process
    * ends. @throws FlowStepError when the promise was rejected */

@@ -9,6 +9,7 @@ import type { Players } from '../players.ts';
 import type { Random } from '../random.ts';
 import type { Report } from '../report/report.ts';
 import type { Asker } from '../replies.ts';
+import type { Sends } from '../sends.ts';
 import type { Service } from '../service.ts';
 import type { Pool } from '../../state/index.ts';
 import { FlowCodes } from './code.ts';
@@ -46,6 +47,7 @@ export class ServiceFlows {
     readonly core: Core;
     readonly config: Config;
     readonly own: OwnMessages | undefined;
+    readonly sends: Sends;
     readonly from: FromServices;
     readonly players: Players | undefined;
     readonly pool: Pool<object> | undefined;
@@ -68,6 +70,7 @@ export class ServiceFlows {
       wheel: own.wheel,
       outages: own.outages,
       asks: from.requests!,
+      sends: o.sends,
       context: o.context,
       withMe: o.withMe,
       players: o.pool,

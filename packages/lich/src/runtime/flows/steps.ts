@@ -1,10 +1,11 @@
 /** What a flow can ask for: each verb of its context makes one of these, and `yield*` waits for what comes of it. Nothing
  * has happened before that: a step that is only made does nothing. */
+import type { Where } from '../sends.ts';
 import type { Target } from '../service.ts';
 import type { Protocol } from '@lich/schema';
 
-/** Kinds as they are stored: numbers of a format, never used for something else. */
-export const Kind = { do: 1, sleep: 2, call: 3, effect: 4, late: 5, all: 100, race: 101 } as const;
+/** Kinds as they are stored: numbers of a format, never used for something else (6 is CANCEL of table.ts). */
+export const Kind = { do: 1, sleep: 2, call: 3, effect: 4, late: 5, send: 7, all: 100, race: 101 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'do',
@@ -12,6 +13,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   3: 'call',
   4: 'effect',
   5: 'within',
+  7: 'send',
   100: 'all',
   101: 'race',
 };
@@ -31,8 +33,15 @@ export type StepWhat =
       readonly to: Target<Protocol>;
       readonly name: string;
       readonly payload: Readonly<Record<string, unknown>>;
-      readonly instance: number;
+      readonly where: Where;
       readonly withinMs: number | undefined;
+    }
+  | {
+      readonly kind: typeof Kind.send;
+      readonly to: Target<Protocol>;
+      readonly name: string;
+      readonly payload: Readonly<Record<string, unknown>>;
+      readonly where: Where | 'all';
     }
   | { readonly kind: typeof Kind.effect; readonly fn: (key: string, signal: AbortSignal) => unknown }
   | {

@@ -8,7 +8,8 @@ import { Peer, type Running, startService, until } from '../../testing/service-r
 import { Core } from '../core.ts';
 import { coreLimits } from '../node-plan.ts';
 import { type Service, service } from '../service.ts';
-import { serviceLayout, ServiceLogic } from '../service-logic.ts';
+import { serviceLayout } from '../service-layout.ts';
+import { ServiceLogic } from '../service-logic.ts';
 import { tagOfProtocol } from '../system-messages.ts';
 import { firstDifference } from './compare.ts';
 import { KIND_NAMES } from './format.ts';

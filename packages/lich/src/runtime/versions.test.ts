@@ -1,0 +1,192 @@
+/** Two versions of a protocol side by side, the older one asking and being asked: what both have is understood, what is new
+ * has its default, what changed is refused by name and not done. */
+import { bytes, command, int, map, msgpack, protocol, request, state, struct, text, topic, u8 } from '@lich/schema';
+import { afterEach, describe, expect, it } from 'vitest';
+import { removeTestDirs, testDir } from '../testing/children.ts';
+import { type Running, startService, stopAll, until } from '../testing/service-rig.ts';
+import { hear } from './hear.ts';
+import type { Answer } from './requests.ts';
+import { service } from './service.ts';
+
+class PriceOld extends struct({ value: int }) {}
+class PriceNew extends struct({ value: int, cut: u8.init(3) }) {}
+
+// What each version declares; the order of messages differs too.
+const OLD = {
+  note: command({ n: int, gone: text(4) }),
+  charge: request({ amount: int }, { left: int }),
+  moved: command({ to: int }),
+  blob: request(bytes(), bytes()),
+  free: request(msgpack<any>(), msgpack<any>()),
+  narrow: request({ n: int }, { n: int }),
+  priced: command({ price: PriceOld }),
+  news: topic({ n: int }),
+};
+const NEW = {
+  fresh: command({}),
+  blob: request(bytes(), bytes()),
+  priced: command({ price: PriceNew }),
+  charge: request({ amount: int, tip: int.init(5) }, { left: int, thanks: text(8) }),
+  free: request(msgpack<any>(), msgpack<any>()),
+  note: command({ more: text(4).init('new'), n: int }),
+  moved: command({ to: text(4) }),
+  narrow: request({ n: int }, { n: text(8) }),
+  news: topic({ n: int, why: text(8) }),
+};
+
+const handled: unknown[] = [];
+const bankOf = (messages: object): any => {
+  const protocolOf = protocol(messages as never);
+  const on: Record<string, unknown> = {};
+  for (const { name, role } of protocolOf.messages) {
+    if (role === 'topic') continue;
+    on[name] = (ctx: any, payload: any) => {
+      handled.push([name, payload instanceof Uint8Array ? [...payload] : payload]);
+      if (name === 'note') ctx.publish('news', { n: payload.n, why: 'because' });
+      if (name === 'charge') return { left: 100 - payload.amount, thanks: 'thanks' };
+      return role === 'request' ? payload : undefined;
+    };
+  }
+  return service('bank', { state: state({ n: int }), protocol: protocolOf, on } as never);
+};
+let going: (ctx: any) => void = () => {};
+const told: unknown[] = [];
+const askerOf = (bank: any): any =>
+  service('asker', {
+    state: state({ sum: map(int, int) }),
+    protocol: protocol({ go: command({}) }),
+    on: { go: (ctx: any) => going(ctx) },
+    answers: {
+      told(_: unknown, answer: Answer, note: number) {
+        const name = bank.protocol.messages[note].name;
+        const said: unknown = answer.failed ?? answer.of(bank, name as never);
+        told.push(said instanceof Uint8Array ? [...said] : said);
+      },
+    },
+    hears: { news: { topic: hear(bank, 'news' as never), handle: (_: unknown, news: any) => void told.push(news) } },
+  } as never);
+
+const running: Running[] = [];
+afterEach(async () => {
+  await stopAll(running);
+  handled.length = 0;
+  told.length = 0;
+  removeTestDirs();
+});
+
+/** A server of one version, and who asks with the other one. */
+async function world(
+  server: object,
+  asker: object,
+): Promise<{ bank: Running; do(fn: (ctx: any, bank: any) => void): void }> {
+  const dir = testDir();
+  const limits = { logBytes: 1 << 18 };
+  const bank = await startService(bankOf(server), { dir, limits });
+  const meant = bankOf(asker);
+  const asking = askerOf(meant);
+  const from = await startService(asking, { dir, limits });
+  running.push(bank, from);
+  await until(() => bank.core.store.pools.get('$subscribers')!.size === 1);
+  return {
+    bank,
+    do: fn => {
+      going = ctx => fn(ctx, meant);
+      from.core.transact(() => void from.logic.send(asking, 'go', {}, 1));
+    },
+  };
+}
+const ask = (ctx: any, bank: any, name: string, payload: unknown): number =>
+  ctx.ask(bank, name, payload, { answer: 'told', note: bank.protocol.byName.get(name).id });
+
+describe('an old asker and a new server', () => {
+  it('understand each other: defaults for what is new, without what is gone', async () => {
+    const w = await world(NEW, OLD);
+    w.do((ctx, bank) => {
+      ctx.send(bank, 'note', { n: 7, gone: 'old' });
+      ask(ctx, bank, 'charge', { amount: 30 });
+      ctx.send(bank, 'priced', { price: { value: 4 } });
+    });
+    await until(() => told.length === 2 && handled.length === 3);
+    expect(handled).toEqual([
+      ['note', { more: 'new', n: 7 }],
+      ['charge', { amount: 30, tip: 5 }],
+      ['priced', { price: { value: 4, cut: 3 } }],
+    ]);
+    expect(told).toEqual([{ n: 7 }, { left: 70 }]);
+  });
+
+  it('refuse what changed by name, and it is not done', async () => {
+    const w = await world(NEW, OLD);
+    w.do((ctx, bank) => {
+      ctx.send(bank, 'moved', { to: 1 });
+      ask(ctx, bank, 'narrow', { n: 1 });
+    });
+    await until(() => told.length === 1 && running[1]!.logic.counts.refused === 1);
+    expect(told).toEqual([
+      {
+        code: 'RUNTIME_UNKNOWN_MESSAGE',
+        message: 'bank takes no narrow: in its reply field n is text(8) there and int here',
+      },
+    ]);
+    expect(handled).toEqual([]);
+    expect(w.bank.logic.counts.unknown).toBe(2);
+    expect(
+      w.bank.lines.filter(({ message }) => message === 'a message was refused').map(({ data }) => data.why),
+    ).toEqual([
+      'moved: field to is int there and text(4) here',
+      'narrow: in its reply field n is text(8) there and int here',
+    ]);
+    expect(running[1]!.lines.find(({ message }) => /refused by its receiver/.test(message))!.data).toMatchObject({
+      receiver: 'bank-1',
+      why: 'it has other fields in its version',
+    });
+  });
+});
+
+describe('a new asker and an old server', () => {
+  it('understand each other: without what is new, defaults for what the reply lacks', async () => {
+    const w = await world(OLD, NEW);
+    w.do((ctx, bank) => {
+      ctx.send(bank, 'note', { n: 7 });
+      ask(ctx, bank, 'charge', { amount: 30, tip: 1 });
+      ctx.send(bank, 'priced', { price: { value: 4, cut: 9 } });
+    });
+    await until(() => told.length === 2 && handled.length === 3);
+    expect(handled).toEqual([
+      ['note', { n: 7, gone: '' }],
+      ['charge', { amount: 30 }],
+      ['priced', { price: { value: 4 } }],
+    ]);
+    expect(told).toEqual([
+      { n: 7, why: '' },
+      { left: 70, thanks: '' },
+    ]);
+  });
+
+  it('refuse what changed, and what is not there yet', async () => {
+    const w = await world(OLD, NEW);
+    w.do((ctx, bank) => {
+      ctx.send(bank, 'moved', { to: 'x' });
+      ctx.send(bank, 'fresh', {});
+      ask(ctx, bank, 'narrow', { n: 1 });
+    });
+    await until(() => told.length === 1 && running[1]!.logic.counts.refused === 2);
+    expect(handled).toEqual([]);
+  });
+});
+
+describe.each([
+  ['an old asker and a new server', NEW, OLD],
+  ['a new asker and an old server', OLD, NEW],
+  ['both new', NEW, NEW],
+])('%s', (_, server, asker) => {
+  it('say bytes and msgpack to each other', async () => {
+    const w = await world(server, asker);
+    w.do((ctx, bank) => {
+      ask(ctx, bank, 'blob', new Uint8Array([1, 2, 3]));
+      ask(ctx, bank, 'free', { a: [1n, 'b'] });
+    });
+    await until(() => told.length === 2);
+    expect(told).toEqual([[1, 2, 3], { a: [1n, 'b'] }]);
+  });
+});
