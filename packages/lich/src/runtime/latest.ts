@@ -27,8 +27,9 @@ export function latestFields() {
 export const LATEST_MOST = 4_096;
 /** Sent in one transaction, when there is room again. */
 const BATCH = 32;
-/** A lane that was full is tried again so much later. */
+/** Lanes that were full are tried again so much later, and less often the longer nothing goes. */
 const AGAIN_MS = 5;
+const AGAIN_MS_MAX = 80;
 
 /** Header of a record. */
 export interface RecordHead {
@@ -55,6 +56,7 @@ export class Latest {
   readonly #isGone: (node: number) => boolean;
   #scratch = arraysOf(new ArrayBuffer(1_024)) as unknown as Segment;
   #nextMs = 0;
+  #againMs = AGAIN_MS;
   /** Since the process began: `kept` waited, `replaced` were dropped for a newer one, `late` were sent later on, `gone` were
    * for a receiver that was removed. */
   readonly counts = { kept: 0, replaced: 0, late: 0, gone: 0 };
@@ -150,7 +152,11 @@ export class Latest {
     this.#pool.forEach(row => void nodes.push(row.node));
     let sent = 0;
     for (const node of nodes) this.#core.transact(() => void (sent += this.#flush(node)));
-    if (sent === 0) this.#nextMs = nowMs + AGAIN_MS;
+    if (sent > 0) this.#againMs = AGAIN_MS;
+    else {
+      this.#nextMs = nowMs + this.#againMs;
+      this.#againMs = Math.min(this.#againMs * 2, AGAIN_MS_MAX);
+    }
     return sent;
   }
 

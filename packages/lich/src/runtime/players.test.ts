@@ -2,6 +2,7 @@
  * a gateway takes nothing. */
 import { join } from 'node:path';
 import {
+  bytes,
   CloseCode,
   command,
   event,
@@ -40,6 +41,8 @@ const P = protocol({
   later: own({ n: int }),
   said: event({ n: int }),
   grant: command({ n: int }, { from: 'services' }),
+  blob: request(bytes(9), bytes()),
+  shown: event(bytes()),
 });
 const hooks: number[] = [];
 let everyTick: (ctx: any) => void = () => {};
@@ -71,6 +74,12 @@ const scene = service('scene', {
     later() {},
     grant(ctx, { n }) {
       ctx.state.total += n;
+    },
+    blob(ctx, blob) {
+      // The player's, copied: it may be written to.
+      blob.reverse();
+      ctx.publish('shown', blob);
+      return new Uint8Array([...blob, ...blob]);
     },
   },
   join(ctx) {
@@ -138,7 +147,7 @@ class Gateway {
   /** Bodies of OUT frames of that kind, to that session. */
   outs(session: number, kind: OutKind): Uint8Array[] {
     return this.of(session, OUT)
-      .map(({ bytes }) => bytes.slice(4, 4 + new DataView(bytes.buffer).getUint32(0, true)))
+      .map(({ bytes: body }) => body.slice(4, 4 + new DataView(body.buffer).getUint32(0, true)))
       .filter(body => body[0] === kind);
   }
 
@@ -156,7 +165,7 @@ class Gateway {
   }
 
   closes(session: number): number[] {
-    return this.of(session, CLOSE).map(({ bytes }) => new DataView(bytes.buffer).getUint32(0, true));
+    return this.of(session, CLOSE).map(({ bytes: body }) => new DataView(body.buffer).getUint32(0, true));
   }
 }
 
@@ -219,6 +228,24 @@ describe('a session', () => {
     one.input(5, me, 3, 'add', { n: 1 });
     await until(() => one.closes(5).length === 1);
     expect(one.closes(5)).toEqual([CloseCode.SESSION_ENDED]);
+  });
+
+  it('may say bytes, and is answered and shown bytes; more than were declared are malformed', async () => {
+    const { one } = await world();
+    const me = await one.join(5);
+    one.input(5, me, 1, 'blob', new Uint8Array([1, 2, 3]));
+    await until(() => one.outs(5, OutKind.REPLY).length === 1);
+    const reply = readReply(one.outs(5, OutKind.REPLY)[0]!.slice(1));
+    const answer = reply.ok && replyCodecOf(P.byName.get('blob')!).read(new Reader(reply.payload));
+    expect(answer).toEqual(new Uint8Array([3, 2, 1, 3, 2, 1]));
+    const shown = one.peer.heard
+      .filter(({ type, a }) => type === OUT && a === EVERYBODY)
+      .map(({ bytes: body }) => body.slice(4));
+    const event = shown.find(body => body[0] === OutKind.EVENT)!;
+    expect(readEvent(event.slice(1)).payload.slice(0, 3)).toEqual(new Uint8Array([3, 2, 1]));
+    one.input(5, me, 2, 'blob', new Uint8Array(10));
+    await until(() => one.closes(5).length === 1);
+    expect(one.closes(5)).toEqual([CloseCode.MALFORMED]);
   });
 
   it('a number that was handled is not handled again; a failed one is answered once', async () => {
@@ -305,7 +332,7 @@ describe('who comes between two ticks', () => {
       protocol: P,
       me: 'players',
       tickHz: 1,
-      on: { add() {}, ask: () => ({ twice: 0 }), tellAll() {}, later() {}, grant() {} },
+      on: { add() {}, ask: () => ({ twice: 0 }), tellAll() {}, later() {}, grant() {}, blob: (_, blob) => blob },
     });
     const running = await startService(slow as never, { dir, limits: { logBytes: 1 << 20, timers: 64 } });
     const peer = await Peer.start(dir, 'gate-1');
@@ -377,7 +404,9 @@ describe('a gateway that takes nothing', () => {
     two.peer.paused = false;
     const lost = () => two.of(EVERYBODY, CLOSE);
     await until(() => lost().length > 0);
-    expect(lost().map(({ bytes }) => new DataView(bytes.buffer).getUint32(0, true))).toEqual([CloseCode.OUTPUT_LOST]);
+    expect(lost().map(({ bytes: body }) => new DataView(body.buffer).getUint32(0, true))).toEqual([
+      CloseCode.OUTPUT_LOST,
+    ]);
     expect(isStale()).toBe(false);
     // And then it gets what is new again, after a picture.
     two.peer.say(scene.core.self.index, PICTURE, 2, 1);

@@ -49,10 +49,12 @@ export interface Context<S extends StateSchema, P extends Protocol, C> {
   /** Note an event in the node's audit file, `logs/<node>.audit.log`, as a line with `data`: part of this transaction, as
    * all lines are, and never left out for there being many. */
   audit(event: string, data?: Readonly<Record<string, unknown>>): void;
-  /** Tell all players an event, or the services that hear it a topic, once this message has committed.
-   * @returns false when some of those services were too slow for it, which are told how many they missed: the others have it
+  /** Tell all players, once this message has committed. @throws BusError `BUS_RECORD_TOO_LARGE` */
+  publish<N extends NamesOf<P, 'event'>>(name: N, payload: SendOf<P, N>): void;
+  /** Tell the services that hear it, once this message has committed.
+   * @returns false when some of them were too slow for it, which are told how many they missed: the others have it
    * @throws BusError `BUS_RECORD_TOO_LARGE`; SchemaError `SCHEMA_RANGE` */
-  publish<N extends NamesOf<P, 'event' | 'topic'>>(name: N, payload: SendOf<P, N>): boolean;
+  publish<N extends NamesOf<P, 'topic'>>(name: N, payload: SendOf<P, N>): boolean;
   /** Say something to myself: handled as a message of its own, after this one commits, in the order of posting. O(1).
    * @throws RuntimeError `RUNTIME_TIMERS_FULL`; StateError `STATE_HEAP_FULL` */
   post<N extends NamesOf<P, 'own'>>(name: N, payload: SendOf<P, N>): void;

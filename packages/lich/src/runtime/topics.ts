@@ -37,8 +37,8 @@ export function topicFields({ messages }: Protocol) {
   return messages.some(({ role }) => role === 'topic') ? { $subscribers: pool($Subscriber) } : {};
 }
 
-/** A subscriber that missed something is tried again so often. */
-const AGAIN_MS = 20;
+/** A subscriber that missed something is told so late, where nothing else is published. */
+const AGAIN_MS = 50;
 /** Topics times places of one node. */
 const SUBSCRIPTIONS_MOST = 4_096;
 

@@ -4,6 +4,7 @@ import { bytes, command, int, map, msgpack, protocol, request, state, struct, te
 import { afterEach, describe, expect, it } from 'vitest';
 import { removeTestDirs, testDir } from '../testing/children.ts';
 import { type Running, startService, stopAll, until } from '../testing/service-rig.ts';
+import { protocolProblems } from './deploy/outlook.ts';
 import { hear } from './hear.ts';
 import type { Answer } from './requests.ts';
 import { service } from './service.ts';
@@ -172,6 +173,20 @@ describe('a new asker and an old server', () => {
     });
     await until(() => told.length === 1 && running[1]!.logic.counts.refused === 2);
     expect(handled).toEqual([]);
+  });
+});
+
+describe('a deploy', () => {
+  it('may add and leave out fields between services, and is told what the two versions could not understand', () => {
+    const problems = (before: object, after: object): string[] => protocolProblems(bankOf(before), bankOf(after));
+    const { moved: _, narrow: __, ...rest } = NEW;
+    const { moved: ___, narrow: ____, ...restOld } = OLD;
+    expect(problems(restOld, rest)).toEqual([]);
+    expect(problems(rest, restOld)).toEqual(['command `fresh` is gone: who is connected may say it still']);
+    expect(problems(OLD, NEW)).toEqual([
+      'command `moved` has other fields, or another reply, than before: field to is int there and text(4) here',
+      'request `narrow` has other fields, or another reply, than before: field n is text(8) there and int here',
+    ]);
   });
 });
 

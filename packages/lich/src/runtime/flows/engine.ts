@@ -60,8 +60,9 @@ export interface FlowsOptions {
 
 /** One for which there is no memory is tried again so much later. */
 const AGAIN_MS = 1_000;
-/** A lane that was full is. */
+/** A lane that was full is; later where many wait, so that they do not take all the time there is. */
 const FULL_MS = 5;
+const FULL_FLOWS_PER_MS = 20;
 
 export class Flows implements Waiting {
   readonly #o: FlowsOptions;
@@ -77,6 +78,8 @@ export class Flows implements Waiting {
   readonly counts = { started: 0, ended: 0, failed: 0, stuck: 0 };
   /** Of those that have not ended. */
   #stuck = 0;
+  /** Slots of those that found a lane full, as far as this life knows. */
+  readonly #full = new Set<number>();
 
   constructor(o: FlowsOptions) {
     this.#o = o;
@@ -193,6 +196,13 @@ export class Flows implements Waiting {
     this.#timer(FLOW, now, slot, generation, NO_OP);
   }
 
+  /** @returns the handle of its timer */
+  #tryLater(slot: number, generation: number, op: number): number {
+    this.#full.add(slot);
+    const ms = Math.max(FULL_MS, Math.ceil(this.#full.size / FULL_FLOWS_PER_MS));
+    return this.#timer(FLOW, this.#o.core.now + ms, slot, generation, op);
+  }
+
   /** @returns its handle */
   #timer(number: number, dueMs: number, slot: number, generation: number, op: number): number {
     const { core, wheel, outages } = this.#o;
@@ -253,6 +263,7 @@ export class Flows implements Waiting {
     const flow = this.#pool.resolve(slot, generation);
     if (flow === undefined) return;
     const full = op === NO_OP ? -1 : this.#noRoomAt(flow, op);
+    this.#full.delete(slot);
     // Not waited for any more, it is asked for again.
     if (full >= 0) flow.waits.splice(full, 1);
     if (op === NO_OP || full >= 0) this.#turn(flow, slot, generation);
@@ -364,7 +375,7 @@ export class Flows implements Waiting {
           this.#record(flow, op, Kind.send, label, DONE);
           return false;
         }
-        handle = done === NO_ROOM ? this.#timer(FLOW, this.#o.core.now + FULL_MS, slot, generation, op) : done;
+        handle = done === NO_ROOM ? this.#tryLater(slot, generation, op) : done;
       } catch (error) {
         this.#record(flow, op, what.kind, label, { ok: false, error });
         return false;
