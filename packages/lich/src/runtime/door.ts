@@ -5,16 +5,17 @@
  *                      reply too, else it is not done
  *   ANSWER             the server has another version of its protocol than this asker
  *   PUBLICATION        the publisher has another version of its protocol than this subscriber */
-import { catalogOfStruct, hashOf, type MessageLayout, type Protocol, structsIn } from '@lich/schema';
-import { HEADER_WORDS, payloadCodec, RECORD_ALIGN_WORDS, sizeOf, tagOf } from '../bus/index.ts';
+import type { Protocol } from '@lich/schema';
+import { HEADER_WORDS, RECORD_ALIGN_WORDS, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import { arraysOf } from '../state/internal.ts';
-import { adapter, problemOf } from './adapt.ts';
+import { problemOf } from './adapt.ts';
 import type { Core } from './core.ts';
-import { FormerProtocols, messageNow } from './former-protocols.ts';
+import { type FormerProtocols, messageNow } from './former-protocols.ts';
 import { instanceOf } from './members.ts';
 import type { Target } from './service.ts';
 import { ANSWER, ANSWER_WORDS, PUBLICATION, SYSTEM_TAG, tagOfProtocol } from './system-messages.ts';
+import { type Translate, translation } from './translate.ts';
 
 /** What the door has to know of who lives behind it. */
 export interface DoorOptions {
@@ -25,23 +26,16 @@ export interface DoorOptions {
   readonly askedOf: (sender: number, a: number, b: number) => number | undefined;
   /** @returns the service whose topic a place hears */
   readonly heardAt: (place: number) => Target<Protocol> | undefined;
+  readonly former: FormerProtocols;
 }
-
-/** Bytes of one version to those of another: `undefined` says that they are the same. */
-type Translate = ((from: Segment, at: number, room: number) => Uint8Array) | undefined;
 
 /** How one type of another version is taken. */
 interface Way {
   /** As this code has it. */
   readonly type: number;
-  readonly translate: Translate;
+  readonly translate: Translate | undefined;
   readonly why: string | undefined;
 }
-
-/** Refs stay what they are. */
-const PLAIN_DOOR = {
-  resolve: (_: string, slot: number, generation: number) => (generation === 0 ? undefined : { slot, generation }),
-};
 
 export class Door {
   readonly #o: DoorOptions;
@@ -61,7 +55,7 @@ export class Door {
   constructor(o: DoorOptions) {
     this.#o = o;
     this.#tag = tagOfProtocol(o.service.protocol);
-    this.#former = new FormerProtocols(o.core.dir);
+    this.#former = o.former;
   }
 
   /** @returns whether the message is of another version: then it is what the fields of this say, until the next call */
@@ -144,7 +138,11 @@ export class Door {
       if (now === undefined) return undefined;
       const back = former!.reply && now.reply && problemOf(now.reply, former!.reply);
       const why = problemOf(former!.layout, now.layout) ?? (back === undefined ? undefined : `in its reply ${back}`);
-      return { type: now.type, translate: translation(former!.layout, now.layout, why), why: inMessage(now.name, why) };
+      return {
+        type: now.type,
+        translate: why === undefined ? translation(former!.layout, now.layout) : undefined,
+        why: inMessage(now.name, why),
+      };
     });
   }
 
@@ -155,7 +153,11 @@ export class Door {
       const now = former && messageNow(protocol, former);
       if (now === undefined) return undefined;
       const why = problemOf(former!.layout, now.layout);
-      return { type: now.type, translate: translation(former!.layout, now.layout, why), why: inMessage(now.name, why) };
+      return {
+        type: now.type,
+        translate: why === undefined ? translation(former!.layout, now.layout) : undefined,
+        why: inMessage(now.name, why),
+      };
     });
   }
 
@@ -165,7 +167,11 @@ export class Door {
       const [theirs, ours] = [this.#former.messageOf(service, said), this.#former.messageOf(service, asked)];
       if (theirs?.reply === undefined || ours?.reply === undefined || theirs.name !== ours.name) return undefined;
       const why = problemOf(theirs.reply, ours.reply);
-      return { type: asked, translate: translation(theirs.reply, ours.reply, why), why: inMessage(ours.name, why) };
+      return {
+        type: asked,
+        translate: why === undefined ? translation(theirs.reply, ours.reply) : undefined,
+        why: inMessage(ours.name, why),
+      };
     });
   }
 
@@ -180,33 +186,6 @@ export class Door {
 
 function inMessage(name: string, why: string | undefined): string | undefined {
   return why === undefined ? undefined : `${name}: ${why}`;
-}
-
-function translation(from: MessageLayout, to: MessageLayout, why: string | undefined): Translate {
-  if (why !== undefined || from.whole !== undefined || isSame(from, to)) return undefined;
-  const [reader, writer] = [payloadCodec(from, PLAIN_DOOR), payloadCodec(to, PLAIN_DOOR)];
-  const make = adapter(from, to);
-  return (memory, at, room) => {
-    if (room < reader.bytes) throw new RangeError(`${room} bytes of ${reader.bytes}`);
-    const value = make(reader.read(memory, at, room));
-    const made = arraysOf(new ArrayBuffer((sizeOf(writer, value) + 15) & -16 || 16)) as unknown as Segment;
-    writer.write(made, 0, value);
-    return made.u8.subarray(0, writer.bytes);
-  };
-}
-
-/** The same fields at the same places. */
-function isSame(from: MessageLayout, to: MessageLayout): boolean {
-  const [x, y] = [from, to].map(layout =>
-    hashOf(
-      {
-        fields: { ...catalogOfStruct(layout), name: '' },
-        structs: [...structsIn([layout]).values()].map(catalogOfStruct),
-      },
-      ['was'],
-    ),
-  );
-  return x === y;
 }
 
 const NOTHING = new Uint8Array(0);

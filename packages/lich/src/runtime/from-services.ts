@@ -6,6 +6,7 @@ import { type MessageSpec, SchemaError } from '@lich/schema';
 import { HANDLED, idOf, type PayloadCodec, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import type { Core } from './core.ts';
+import type { FormerProtocols } from './former-protocols.ts';
 import { HandlerAsks } from './handler-asks.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { OwnMessages } from './own-messages.ts';
@@ -32,6 +33,7 @@ export interface FromServicesOptions {
   readonly codecs: readonly (PayloadCodec | undefined)[];
   readonly context: unknown;
   readonly sends: Sends;
+  readonly former: FormerProtocols;
   readonly outgoing: Outgoing;
   readonly own: OwnMessages | undefined;
   /** @returns undefined for a message that is not handled by one transaction */
@@ -80,6 +82,7 @@ export class FromServices {
       outages: own.outages,
       refuseFull: () => own.refuseFull(),
       presenceOf: node => presenceOf(core, node),
+      former: o.former,
       undo: (error, name) => o.undo(error, name),
     });
     own.register(ASK, this.requests);

@@ -20,12 +20,14 @@
  * its way is gone, and what has no deadline comes to the same. After a timeout the outcome is unknown: the server may have done it, may do it
  * yet, and its answer is dropped. */
 import { CodedError, type NamesOf, type Protocol, type ReplyOf, SchemaError, type SendOf } from '@lich/schema';
-import { FULL, idOf, type Key, sizeOf, tagOf } from '../bus/index.ts';
+import { FULL, idOf, type Key, type PayloadCodec, sizeOf, tagOf } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import { type TimerWheel, TYPE_MASK } from '../state/index.ts';
 import { arraysOf } from '../state/internal.ts';
+import { problemOf } from './adapt.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
+import type { FormerProtocols } from './former-protocols.ts';
 import type { Outages } from './outages.ts';
 import { MustWait } from './outgoing.ts';
 import { ASK, type RuntimeTimer } from './runtime-timers.ts';
@@ -33,6 +35,7 @@ import type { Sends } from './sends.ts';
 import type { Presence } from './presence.ts';
 import type { Target } from './service.ts';
 import { ANSWER, ANSWER_WORDS, REFUSAL } from './system-messages.ts';
+import { translation } from './translate.ts';
 
 /** How long a request waits for its answer, and which instance of the service is asked. */
 export interface AskOptions {
@@ -136,6 +139,8 @@ export interface RequestsOptions {
   /** Throws when no more timers may wait. */
   readonly refuseFull: () => void;
   readonly presenceOf: (node: number) => Presence;
+  /** What versions of services meant; without it those of this code alone are understood. */
+  readonly former?: FormerProtocols;
   /** Undo the open transaction, say so, and open another one. */
   readonly undo: (error: unknown, name: string) => void;
 }
@@ -210,7 +215,7 @@ export class Requests implements Asks, RuntimeTimer {
     const mem = arraysOf(new ArrayBuffer(Math.ceil(raw.length / 16) * 16 + 16));
     mem.u8.set(raw.subarray(4));
     const asked = new DataView(raw.buffer, raw.byteOffset).getInt32(0, true);
-    return new Reply(this.#o.sends, asked, mem as Segment, 0, (raw.length - 4) >> 2).plain(to, name);
+    return new Reply(this.#o, asked, mem as Segment, 0, (raw.length - 4) >> 2).plain(to, name);
   }
 
   #isAsk(slot: number): boolean {
@@ -230,7 +235,7 @@ export class Requests implements Asks, RuntimeTimer {
     }
     try {
       if (type === ANSWER) {
-        this.#tell(slot, asked => new Reply(this.#o.sends, asked, lanes, word, words));
+        this.#tell(slot, asked => new Reply(this.#o, asked, lanes, word, words));
         this.counts.answered++;
       } else {
         this.#tell(slot, () => readRefusal(lanes, word, words));
@@ -368,14 +373,20 @@ const decoder = new TextDecoder();
 /** One that is read where it lies: [type as answered][0][the reply]. */
 class Reply implements Answer {
   readonly failed = undefined;
-  readonly #sends: Sends;
+  readonly #o: Pick<RequestsOptions, 'sends' | 'former'>;
   readonly #asked: number;
   readonly #lanes: Segment;
   readonly #word: number;
   readonly #words: number;
 
-  constructor(sends: Sends, asked: number, lanes: Segment, word: number, words: number) {
-    this.#sends = sends;
+  constructor(
+    o: Pick<RequestsOptions, 'sends' | 'former'>,
+    asked: number,
+    lanes: Segment,
+    word: number,
+    words: number,
+  ) {
+    this.#o = o;
     this.#asked = asked;
     this.#lanes = lanes;
     this.#word = word;
@@ -399,22 +410,39 @@ class Reply implements Answer {
   }
 
   #read(to: Target<Protocol>, name: string, as: 'reply' | 'plainReply'): Record<string, unknown> {
-    const { type, [as]: reply } = this.#sends.messageOf(to, name, 'request');
-    if (type !== this.#asked || reply === undefined)
-      throw new RuntimeError('RUNTIME_UNKNOWN_MESSAGE', `this answers ${what(this.#asked)}, not ${name} of ${to.name}`);
+    const { type, [as]: reply } = this.#o.sends.messageOf(to, name, 'request');
     const room = (this.#words - ANSWER_WORDS) * 4;
-    if (room < reply.bytes) illFormed(to, name);
-    if (this.#lanes.i32[this.#word] !== type)
-      throw new RuntimeError(
-        'RUNTIME_UNKNOWN_MESSAGE',
-        `${name} of ${to.name} was done, and its reply has other fields in the version of the server: it says ${what(this.#lanes.i32[this.#word])}`,
-      );
+    const at = (this.#word + ANSWER_WORDS) * 4;
+    // What came in the version of the server was brought into the one that was asked, or could not be.
+    if (room >= 0 && this.#lanes.i32[this.#word] !== this.#asked)
+      this.#refuse(to, name, 'the reply has other fields in the version of the server');
     try {
-      return reply.read(this.#lanes, (this.#word + ANSWER_WORDS) * 4, room);
+      if (type !== this.#asked) return this.#readFormer(to, name, reply!, at, room);
+      if (room < reply!.bytes) illFormed(to, name);
+      return reply!.read(this.#lanes, at, room);
     } catch (error) {
       if (error instanceof SchemaError && error.code === 'SCHEMA_WIRE') illFormed(to, name);
       throw error;
     }
+  }
+
+  /** It was asked by code of before. */
+  #readFormer(to: Target<Protocol>, name: string, codec: PayloadCodec, at: number, room: number): any {
+    const former = this.#o.former?.messageOf(to.name, this.#asked);
+    if (former?.reply === undefined || former.name !== name) this.#refuse(to, name, 'something else was asked');
+    const now = to.protocol.byName.get(name)!.reply!;
+    const problem = problemOf(former.reply, now);
+    if (problem !== undefined) this.#refuse(to, name, problem);
+    const bytes = translation(former.reply, now)?.(this.#lanes, at, room);
+    if (bytes === undefined) return room < codec.bytes ? illFormed(to, name) : codec.read(this.#lanes, at, room);
+    return codec.read(arraysOf(bytes.buffer as ArrayBuffer) as unknown as Segment, 0, bytes.length);
+  }
+
+  #refuse(to: Target<Protocol>, name: string, why: string): never {
+    throw new RuntimeError(
+      'RUNTIME_UNKNOWN_MESSAGE',
+      `this answers ${what(this.#asked)}, and cannot be read as ${name} of ${to.name}: ${why}`,
+    );
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Fields, MessageSpec, Protocol } from '@lich/schema';
 import { HANDLED } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
-import { rememberProtocol } from './former-protocols.ts';
+import { FormerProtocols, rememberProtocol } from './former-protocols.ts';
 import { heardFields, Hearing, type HearingOptions } from './hearing.ts';
 import { Latest, latestFields } from './latest.ts';
 import { memberFields, Members } from './members.ts';
@@ -25,11 +25,13 @@ export class ServiceBus {
   readonly latest: Latest;
   readonly topics: Topics | undefined;
   readonly hearing: Hearing;
+  readonly former: FormerProtocols;
   readonly #refuse: HearingOptions['refuse'];
 
   constructor(service: Service, o: Omit<HearingOptions, 'service'>) {
     const { core } = o;
     this.#refuse = o.refuse;
+    this.former = new FormerProtocols(core.dir);
     this.members = new Members(core);
     this.latest = new Latest(core, node => this.members.isGone(node));
     const { members, latest } = this;

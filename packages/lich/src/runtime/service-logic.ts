@@ -168,6 +168,7 @@ export class ServiceLogic implements Logic, ContextHost {
       codecs: this.#codecs,
       context: this.#context,
       sends: this.#bus.sends,
+      former: this.#bus.former,
       outgoing: this.#outgoing,
       own: this.#own,
       handlerOf: ({ name }) => this.#spec.on[name]!,
@@ -177,6 +178,7 @@ export class ServiceLogic implements Logic, ContextHost {
     this.#door = new Door({
       core,
       service,
+      former: this.#bus.former,
       askedOf: (sender, a, b) => this.#fromServices.requests?.askedOf(sender, a, b),
       heardAt: place => this.#bus.hearing.heardAt(place),
     });

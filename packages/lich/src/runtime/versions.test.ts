@@ -1,13 +1,31 @@
 /** Two versions of a protocol side by side, the older one asking and being asked: what both have is understood, what is new
  * has its default, what changed is refused by name and not done. */
-import { bytes, command, int, map, msgpack, protocol, request, state, struct, text, topic, u8 } from '@lich/schema';
+import {
+  bytes,
+  command,
+  int,
+  map,
+  msgpack,
+  own,
+  protocol,
+  request,
+  state,
+  struct,
+  text,
+  topic,
+  u8,
+} from '@lich/schema';
 import { afterEach, describe, expect, it } from 'vitest';
+import { payloadCodec, typeOf } from '../bus/index.ts';
 import { removeTestDirs, testDir } from '../testing/children.ts';
-import { type Running, startService, stopAll, until } from '../testing/service-rig.ts';
+import { memorySegment } from '../testing/memory-segment.ts';
+import { Peer, type Running, startService, stopAll, until } from '../testing/service-rig.ts';
 import { protocolProblems } from './deploy/outlook.ts';
+import { rememberProtocol } from './former-protocols.ts';
 import { hear } from './hear.ts';
 import type { Answer } from './requests.ts';
 import { service } from './service.ts';
+import { ANSWER, tagOfProtocol } from './system-messages.ts';
 
 class PriceOld extends struct({ value: int }) {}
 class PriceNew extends struct({ value: int, cut: u8.init(3) }) {}
@@ -35,6 +53,8 @@ const NEW = {
   news: topic({ n: int, why: text(8) }),
 };
 
+/** For `note`: the same in all versions. */
+const NAMES = ['charge', 'blob', 'free', 'narrow'];
 const handled: unknown[] = [];
 const bankOf = (messages: object): any => {
   const protocolOf = protocol(messages as never);
@@ -55,11 +75,17 @@ const told: unknown[] = [];
 const askerOf = (bank: any): any =>
   service('asker', {
     state: state({ sum: map(int, int) }),
-    protocol: protocol({ go: command({}) }),
+    protocol: protocol({ go: command({}), flow: own({}) }),
+    flows: {
+      *flow(ctx: any): any {
+        const reply = yield* ctx.call(bank, 'charge', { amount: 1 }, { withinMs: 600_000 });
+        yield* ctx.do(() => void told.push(reply));
+      },
+    },
     on: { go: (ctx: any) => going(ctx) },
     answers: {
       told(_: unknown, answer: Answer, note: number) {
-        const name = bank.protocol.messages[note].name;
+        const name = NAMES[note]!;
         const said: unknown = answer.failed ?? answer.of(bank, name as never);
         told.push(said instanceof Uint8Array ? [...said] : said);
       },
@@ -67,7 +93,7 @@ const askerOf = (bank: any): any =>
     hears: { news: { topic: hear(bank, 'news' as never), handle: (_: unknown, news: any) => void told.push(news) } },
   } as never);
 
-const running: Running[] = [];
+const running: (Running | Peer)[] = [];
 afterEach(async () => {
   await stopAll(running);
   handled.length = 0;
@@ -97,7 +123,7 @@ async function world(
   };
 }
 const ask = (ctx: any, bank: any, name: string, payload: unknown): number =>
-  ctx.ask(bank, name, payload, { answer: 'told', note: bank.protocol.byName.get(name).id });
+  ctx.ask(bank, name, payload, { answer: 'told', note: NAMES.indexOf(name) });
 
 describe('an old asker and a new server', () => {
   it('understand each other: defaults for what is new, without what is gone', async () => {
@@ -122,7 +148,7 @@ describe('an old asker and a new server', () => {
       ctx.send(bank, 'moved', { to: 1 });
       ask(ctx, bank, 'narrow', { n: 1 });
     });
-    await until(() => told.length === 1 && running[1]!.logic.counts.refused === 1);
+    await until(() => told.length === 1 && (running[1] as Running).logic.counts.refused === 1);
     expect(told).toEqual([
       {
         code: 'RUNTIME_UNKNOWN_MESSAGE',
@@ -137,7 +163,9 @@ describe('an old asker and a new server', () => {
       'moved: field to is int there and text(4) here',
       'narrow: in its reply field n is text(8) there and int here',
     ]);
-    expect(running[1]!.lines.find(({ message }) => /refused by its receiver/.test(message))!.data).toMatchObject({
+    expect(
+      (running[1] as Running).lines.find(({ message }) => /refused by its receiver/.test(message))!.data,
+    ).toMatchObject({
       receiver: 'bank-1',
       why: 'it has other fields in its version',
     });
@@ -171,8 +199,45 @@ describe('a new asker and an old server', () => {
       ctx.send(bank, 'fresh', {});
       ask(ctx, bank, 'narrow', { n: 1 });
     });
-    await until(() => told.length === 1 && running[1]!.logic.counts.refused === 2);
+    await until(() => told.length === 1 && (running[1] as Running).logic.counts.refused === 2);
     expect(handled).toEqual([]);
+  });
+});
+
+describe('a request that waits while its asker becomes another version', () => {
+  it.each([
+    ['the old', OLD],
+    ['the new', NEW],
+  ])('is answered in the version that was asked, by %s server, and read in the new one', async (_, server) => {
+    const dir = testDir();
+    const limits = { logBytes: 1 << 18 };
+    const peer = await Peer.start(dir, 'bank-1');
+    running.push(peer);
+    const old = bankOf(OLD);
+    const before = await startService(askerOf(old), { dir, limits });
+    running.push(before);
+    before.core.transact(() => void ask(before.logic, old, 'charge', { amount: 1 }));
+    before.core.transact(() => void before.logic.post('flow', {}));
+    const asked = () => peer.heard.filter(({ a }) => a > 0);
+    await until(() => asked().length === 2);
+    running.splice(running.indexOf(before), 1);
+    await before.stop();
+    const after = await startService(askerOf(bankOf(NEW)), { dir, limits });
+    running.push(after);
+    const { protocol: spoken } = bankOf(server);
+    rememberProtocol(dir, { name: 'bank', protocol: spoken });
+    const charge = spoken.byName.get('charge');
+    const codec = payloadCodec(charge.reply, { resolve: () => undefined });
+    const memory = memorySegment({ regions: [{ name: 'data', bytes: 256 }] });
+    memory.i32[8192 / 4] = typeOf(tagOfProtocol(spoken), charge.id);
+    codec.write(memory, 8192 + 8, { left: 7, thanks: 'thanks' });
+    const reply = memory.u8.slice(8192, 8192 + 8 + codec.bytes);
+    for (const { a, b } of asked()) peer.say(after.core.self.index, ANSWER, a, b, reply);
+    await until(() => told.length === 2);
+    expect(told).toEqual([
+      { left: 7, thanks: '' },
+      { left: 7, thanks: '' },
+    ]);
   });
 });
 

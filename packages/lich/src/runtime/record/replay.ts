@@ -42,6 +42,9 @@ export interface ReplayOptions {
 /** Words of the log that a step back may need, less than the ring. */
 const BACK_MARGIN = 4_096;
 
+/** Who there is, and what versions of protocols mean. */
+const FOLDERS = ['nodes', 'protocols'];
+
 /** One replay, over scratch copies that `close` removes. */
 export class Replay {
   readonly inputs: Inputs;
@@ -80,7 +83,8 @@ export class Replay {
     this.#dir = dir;
     this.inputs = o.inputs;
     this.#memory = o.inputs.memory;
-    fs.cpSync(join(o.dir, 'nodes'), join(dir, 'nodes'), { recursive: true });
+    for (const folder of FOLDERS)
+      if (fs.existsSync(join(o.dir, folder))) fs.cpSync(join(o.dir, folder), join(dir, folder), { recursive: true });
     this.#load();
     this.firstK = this.k;
     const { firstK, lastK } = o.inputs;
@@ -334,7 +338,7 @@ export class Replay {
   #reload(): void {
     this.#release();
     for (const file of fs.readdirSync(this.#dir))
-      if (file !== 'nodes') fs.rmSync(join(this.#dir, file), { recursive: true, force: true });
+      if (!FOLDERS.includes(file)) fs.rmSync(join(this.#dir, file), { recursive: true, force: true });
     this.#load();
   }
 
