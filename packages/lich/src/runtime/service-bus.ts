@@ -1,6 +1,6 @@
 /** What a service says to others and hears from them, besides requests: who is there, commands by instance, by key and to all,
  * state updates that wait for room, topics of its own and of others. */
-import type { Fields, MessageSpec, Protocol } from '@lich/schema';
+import type { Fields, MessageSpec } from '@lich/schema';
 import { HANDLED } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import { FormerProtocols, rememberProtocol } from './former-protocols.ts';
@@ -14,8 +14,8 @@ import { SUBSCRIBE } from './system-messages.ts';
 import { topicFields, Topics } from './topics.ts';
 
 /** Root fields and pools that this adds to a service. */
-export function serviceBusFields({ protocol }: { protocol: Protocol }, nodes: number): Fields {
-  const fields = { ...memberFields(nodes), ...heardFields(nodes), ...latestFields(), ...topicFields(protocol) };
+export function serviceBusFields(nodes: number): Fields {
+  const fields = { ...memberFields(nodes), ...heardFields(nodes), ...latestFields(), ...topicFields() };
   return fields as unknown as Fields;
 }
 
@@ -23,7 +23,7 @@ export class ServiceBus {
   readonly members: Members;
   readonly sends: Sends;
   readonly latest: Latest;
-  readonly topics: Topics | undefined;
+  readonly topics: Topics;
   readonly hearing: Hearing;
   readonly former: FormerProtocols;
   readonly #refuse: HearingOptions['refuse'];
@@ -37,7 +37,7 @@ export class ServiceBus {
     const { members, latest } = this;
     // A receiver of another version finds there what is meant.
     this.sends = new Sends(core, { members, latest, first: to => rememberProtocol(core.dir, to) });
-    this.topics = Topics.of(core, service.protocol, latest);
+    this.topics = new Topics(core, service.protocol, latest);
     this.hearing = new Hearing({ ...o, service });
     for (const known of [service, ...this.hearing.services()]) rememberProtocol(core.dir, known);
   }
@@ -45,7 +45,7 @@ export class ServiceBus {
   /** A life begins. In a transaction. */
   begin(): void {
     this.members.note();
-    this.topics?.reload();
+    this.topics.reload();
   }
 
   /** Inside a transaction. @returns undefined for a message that is none of these */
@@ -59,24 +59,23 @@ export class ServiceBus {
     words: number,
   ): number | undefined {
     if (type !== SUBSCRIBE) return this.hearing.deliver(sender, type, a, b, lanes, word, words);
-    if (this.topics === undefined) return undefined;
     if (this.topics.subscribe(sender, lanes, word, words)) return HANDLED;
     return this.#refuse(sender, type, a, b, 'illFormed');
   }
 
   /** @returns whether all who hear it have it */
   publish(message: MessageSpec, payload: unknown): boolean {
-    return this.topics!.publish(message, payload);
+    return this.topics.publish(message, payload);
   }
 
   /** Outside transactions. @returns how much was done */
   step(nowMs: number): number {
     this.hearing.step(this.members.step(nowMs));
-    return this.latest.step(nowMs) + (this.topics?.step(nowMs) ?? 0);
+    return this.latest.step(nowMs) + this.topics.step(nowMs);
   }
 
   nextMs(): number {
-    return Math.min(this.latest.nextMs(), this.topics?.nextMs() ?? Number.POSITIVE_INFINITY);
+    return Math.min(this.latest.nextMs(), this.topics.nextMs());
   }
 
   /** For the metrics. */
@@ -89,7 +88,6 @@ export class ServiceBus {
       },
     };
     report.mirror(now, what => `lich_updates{what="${what}"}`, 'gauge');
-    if (topics === undefined) return;
     report.mirror(topics.counts, what => `lich_publications_total{what="${what}"}`);
   }
 }

@@ -26,7 +26,7 @@ export function serviceLayout(service: Service, nodes: number): { hidden: Record
       ...suspendedFields,
       ...orderFields,
       ...outgoingFields(nodes),
-      ...serviceBusFields(service, nodes),
+      ...serviceBusFields(nodes),
       ...ownFields(service),
       ...flowFields(service),
       ...recordFields,

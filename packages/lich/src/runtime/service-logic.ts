@@ -441,7 +441,7 @@ export class ServiceLogic implements Logic, ContextHost {
       this.#showPlayers();
     } else {
       this.#outgoing.reload();
-      this.#bus.topics?.reload();
+      this.#bus.topics.reload();
       this.#random.restart();
       this.#own?.bind();
     }

@@ -196,6 +196,26 @@ describe('who hears', () => {
     expect(heard).toEqual([['market-1', { symbol: 'A', value: 1 }]]);
   });
 
+  it('may say so before the publisher has that topic, or while it has not', async () => {
+    const dir = testDir();
+    const bare = service('market', { state: state({ n: int }), protocol: protocol({ other: command({}) }), on: { other() {} } });
+    let from = await start(bare, dir);
+    await start(board, dir);
+    await until(() => subscribers(from) === 1);
+    for (const [code, value] of [
+      [market, 1],
+      [bare, 0],
+      [market, 2],
+    ] as const) {
+      await end(from);
+      from = await start(code, dir);
+      expect(subscribers(from)).toBe(1);
+      if (code === market) publish(from, 'price', { symbol: 'A', value });
+    }
+    await until(() => heard.length === 2);
+    expect(heard.map(each => (each as [string, { value: number }])[1].value)).toEqual([1, 2]);
+  });
+
   it('and was removed is forgotten; made anew it hears again, and so does one whose publisher was made anew', async () => {
     const dir = testDir();
     let from = await start(market, dir);
@@ -292,7 +312,7 @@ describe('bytes that nobody wrote', () => {
       [PUBLICATION, typeNamed('price'), place, new Uint8Array(32).fill(255)],
       [MISSED, typeNamed('price'), place, new Uint8Array(0)],
       [PUBLICATION, typeNamed('best'), place, new Uint8Array(32)],
-      [SUBSCRIBE, 0, 0, new Uint8Array(4)],
+      [SUBSCRIBE, 0, 0, new Uint8Array(0)],
     ];
     for (const [type, a, b, said] of wrong) publisher.say(to.core.self.index, type, a, b, said);
     const refusals = () => publisher.heard.filter(({ type }) => type === REFUSED).map(({ a, b }) => [a, b]);
@@ -302,9 +322,9 @@ describe('bytes that nobody wrote', () => {
       [PUBLICATION, 1],
       [MISSED, 1],
       [PUBLICATION, 3],
-      [SUBSCRIBE, 0],
+      [SUBSCRIBE, 1],
     ]);
-    expect(to.logic.counts).toMatchObject({ illFormed: 3, unknown: 2, failed: 0, handled: 0 });
+    expect(to.logic.counts).toMatchObject({ illFormed: 4, unknown: 1, failed: 0, handled: 0 });
     // Of a place that is not there: nobody's fault.
     publisher.say(to.core.self.index, PUBLICATION, typeNamed('price'), 12_345, new Uint8Array(32));
     await until(() => to.logic.counts.ignored === 1);

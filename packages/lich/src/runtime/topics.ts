@@ -9,6 +9,7 @@
  *
  * Topics and places are 32-bit hashes of their names: neither side knows the numbers of the other's code. A subscriber that
  * was removed, or made anew, is known by its lanes: its records end with the next publication, and it subscribes again.
+ * Who hears a topic that this code does not have waits for code that has it.
  *
  * A topic waits for nobody. Where a subscriber's lane is full, what it missed is counted, under the log, and it is told so;
  * the others have it. A topic that `replaces` keeps the newest instead: see latest.ts. */
@@ -32,9 +33,9 @@ class $Subscriber extends struct({
   missed: f64,
 }) {}
 
-/** Pools that this adds to a service with topics. */
-export function topicFields({ messages }: Protocol) {
-  return messages.some(({ role }) => role === 'topic') ? { $subscribers: pool($Subscriber) } : {};
+/** Pools that this adds to a service, with topics or without: what is heard may be declared by its next version only. */
+export function topicFields() {
+  return { $subscribers: pool($Subscriber) };
 }
 
 /** A subscriber that missed something is told so late, where nothing else is published. */
@@ -64,16 +65,10 @@ export class Topics {
   /** Since the process began, a publication once for each subscriber. */
   readonly counts = { published: 0, missed: 0 };
 
-  /** @returns undefined for a service without topics */
-  static of(core: Core, protocol: Protocol, latest: Latest): Topics | undefined {
-    const subscribers = core.store.pools.get('$subscribers');
-    return subscribers && new Topics(core, protocol, latest, subscribers as unknown as Pool<$Subscriber>);
-  }
-
-  private constructor(core: Core, protocol: Protocol, latest: Latest, subscribers: Pool<$Subscriber>) {
+  constructor(core: Core, protocol: Protocol, latest: Latest) {
     this.#core = core;
     this.#latest = latest;
-    this.#pool = subscribers;
+    this.#pool = core.store.pools.get('$subscribers') as unknown as Pool<$Subscriber>;
     const tag = tagOfProtocol(protocol);
     this.#topics = protocol.messages.map(message => topicOf(tag, message));
     const names = new Map<number, string>();
