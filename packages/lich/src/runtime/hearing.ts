@@ -111,7 +111,7 @@ export class Hearing {
     const { inbox } = this.#o.core.bus;
     const life = inbox.metId(node);
     if (wanted === undefined || life === 0) return 0;
-    return hashOfName(`${wanted.hash} ${life} ${inbox.metId(this.#o.core.self.index)}`) || 1;
+    return mixed(wanted.hash, life, inbox.metId(this.#o.core.self.index));
   }
 
   #tell(node: number, hash: number): void {
@@ -196,6 +196,14 @@ export class Hearing {
       throw error;
     }
   }
+}
+
+/** Of three words one, above 0. */
+function mixed(x: number, y: number, z: number): number {
+  let h = Math.imul(x ^ 0x9e37_79b9, 0x85eb_ca6b);
+  h = Math.imul(h ^ (h >>> 13) ^ y, 0xc2b2_ae35);
+  h = Math.imul(h ^ (h >>> 16) ^ z, 0x27d4_eb2f);
+  return (h ^ (h >>> 15)) >>> 0 || 1;
 }
 
 function placeOf(name: string, hears: AnyHears): Place {

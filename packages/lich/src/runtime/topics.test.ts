@@ -198,7 +198,11 @@ describe('who hears', () => {
 
   it('may say so before the publisher has that topic, or while it has not', async () => {
     const dir = testDir();
-    const bare = service('market', { state: state({ n: int }), protocol: protocol({ other: command({}) }), on: { other() {} } });
+    const bare = service('market', {
+      state: state({ n: int }),
+      protocol: protocol({ other: command({}) }),
+      on: { other() {} },
+    });
     let from = await start(bare, dir);
     await start(board, dir);
     await until(() => subscribers(from) === 1);

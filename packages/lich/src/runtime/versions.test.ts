@@ -217,7 +217,7 @@ describe('a request that waits while its asker becomes another version', () => {
     const before = await startService(askerOf(old), { dir, limits });
     running.push(before);
     before.core.transact(() => void ask(before.logic, old, 'charge', { amount: 1 }));
-    before.core.transact(() => void before.logic.post('flow', {}));
+    before.core.transact(() => before.logic.post('flow', {}));
     const asked = () => peer.heard.filter(({ a }) => a > 0);
     await until(() => asked().length === 2);
     running.splice(running.indexOf(before), 1);
