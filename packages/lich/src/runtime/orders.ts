@@ -6,10 +6,11 @@
  *
  * Looked for four times a second. A message that is handled again may end the process again: it is blamed by its order's
  * number, and after as many deaths as before the order is dropped and the message stays in quarantine. */
-import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f64, type Fields } from '@lich/schema';
 import { rootWord } from '../bus/index.ts';
+import { enterWhole } from '../shm/index.ts';
 import { CUR, CUR_POS, REQUEUED } from './blame.ts';
 import type { Core } from './core.ts';
 import { errorData } from './log.ts';
@@ -46,21 +47,9 @@ const LOOK_MS = 250;
 export function giveOrder(dir: string, node: string, order: Order, done: number): string {
   const folder = join(dir, 'orders', node);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const draft = join(folder, `.${process.pid}.tmp`);
-  writeFileSync(draft, JSON.stringify(order), { mode: 0o600 });
-  try {
-    for (let n = Math.max(done, 0, ...numbersIn(folder)) + 1; ; n++) {
-      const path = join(folder, `${n}.json`);
-      try {
-        // Unlike a rename it replaces nothing.
-        linkSync(draft, path);
-        return path;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-    }
-  } finally {
-    rmSync(draft, { force: true });
+  for (let n = Math.max(done, 0, ...numbersIn(folder)) + 1; ; n++) {
+    const path = join(folder, `${n}.json`);
+    if (enterWhole(path, JSON.stringify(order))) return path;
   }
 }
 

@@ -7,11 +7,11 @@
  * The entry is written before the commit that moves past the message, or suspends the record, and under a name that
  * follows from what it is: a kill in between writes the same file again. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { payloadCodecOf, type Protocol, Reader } from '@lich/schema';
 import { idOf, payloadCodec, tagOf } from '../bus/index.ts';
-import type { Segment } from '../shm/index.ts';
+import { type Segment, writeWhole } from '../shm/index.ts';
 import { WORDS } from '../state/index.ts';
 import { arraysOf } from '../state/internal.ts';
 import type { Config } from './config.ts';
@@ -183,8 +183,7 @@ export function quarantine(
     nodeVersion: process.versions.node,
   };
   const path = join(folder, 'entry.json');
-  writeFileSync(`${path}.tmp`, `${JSON.stringify(whole, undefined, 1)}\n`, { mode: 0o600 });
-  renameSync(`${path}.tmp`, path);
+  writeWhole(path, `${JSON.stringify(whole, undefined, 1)}\n`);
   noteContained(core.store.segment, entry.deaths);
   const { config: _, ...said } = whole;
   return { ...said, file: path };

@@ -3,7 +3,7 @@
  * boot or start time is a leftover. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { bootId, isAlive, nsPid, startTimeOf } from '../shm/index.ts';
+import { bootId, isAlive, nsPid, startTimeOf, writeWhole } from '../shm/index.ts';
 
 /** A process of a node. */
 export interface RunRecord {
@@ -42,9 +42,7 @@ export function sayRunning(dir: string, o: Pick<RunRecord, 'node' | 'topologyFil
     startedMs: Math.round(performance.timeOrigin),
   };
   fs.mkdirSync(folder(dir), { recursive: true, mode: 0o700 });
-  const path = pathOf(dir, o.node, pid);
-  fs.writeFileSync(`${path}.tmp`, JSON.stringify(record), { mode: 0o600 });
-  fs.renameSync(`${path}.tmp`, path);
+  writeWhole(pathOf(dir, o.node, pid), JSON.stringify(record));
   process.once('exit', () => dropRunFile(dir, o.node, pid));
 }
 

@@ -17,3 +17,4 @@ export { listSegments, runtimeDir } from './dir.ts';
 export type { FoundNode, FoundSegment } from './dir.ts';
 export { asSupervisor, removeCluster, removeNode } from './remove.ts';
 export { addressRoom, memoryOf, native } from './native.ts';
+export { enterWhole, sweepDrafts, writeWhole } from './whole-file.ts';

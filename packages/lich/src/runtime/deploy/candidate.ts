@@ -4,9 +4,10 @@
  *   started ─→ refused (ends)
  *           ─→ looked (a dry run: ends)
  *           ─→ standing by ─→ … owner … ─→ failed (a throwing resume: ends) */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CodedError } from '@lich/schema';
+import { writeWhole } from '../../shm/index.ts';
 import { loadService, loadTopology } from '../load.ts';
 import type { Service } from '../service.ts';
 import type { NodeLimits } from '../topology.ts';
@@ -99,8 +100,7 @@ function placeOf({ stack }: Error): string {
 /** Whole, or not there. */
 export function writeReport(path: string, report: CandidateReport): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(`${path}.tmp`, JSON.stringify(report), { mode: 0o600 });
-  renameSync(`${path}.tmp`, path);
+  writeWhole(path, JSON.stringify(report));
 }
 
 /** @returns undefined while nothing was reported */

@@ -6,7 +6,7 @@
  * A standby maps the ring that there is, so that a takeover does not wait for it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { attachSegment, createSegment, type Segment, ShmError } from '../../shm/index.ts';
+import { attachSegment, createSegment, type Segment, ShmError, writeWhole } from '../../shm/index.ts';
 import { segmentPath } from '../../shm/internal.ts';
 import { WORDS } from '../../state/index.ts';
 import type { Core } from '../core.ts';
@@ -45,8 +45,7 @@ export function requestRecord(dir: string, name: string, ringBytes: number | und
   if (!isRing(ringBytes))
     throw new RangeError(`a ring of ${String(ringBytes)} bytes: want a power of two, 64 KiB to 1 GiB`);
   fs.mkdirSync(join(dir, 'record'), { recursive: true, mode: 0o700 });
-  fs.writeFileSync(`${path}.${process.pid}`, `${JSON.stringify({ ringBytes })}\n`, { mode: 0o600 });
-  fs.renameSync(`${path}.${process.pid}`, path);
+  writeWhole(path, `${JSON.stringify({ ringBytes })}\n`);
 }
 
 function isRing(bytes: unknown): bytes is number {

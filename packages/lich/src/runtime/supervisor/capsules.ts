@@ -7,21 +7,11 @@
  * The note is what the owner waits for before it sets anything aside, and the dump begins before the note: so what is set
  * aside is still to be done in it. Where the owner did not wait so long, or wrote over what the dump needed of its log, the
  * dump is younger; `exact` says which. */
-import {
-  existsSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  closeSync,
-  fstatSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, openSync, readSync, closeSync, fstatSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { DEFAULT_LIMITS, Directory } from '../../bus/index.ts';
-import { attachSegment, type Segment } from '../../shm/index.ts';
+import { attachSegment, type Segment, writeWhole } from '../../shm/index.ts';
 import { type DumpInfo, dumpSteps, WORDS } from '../../state/index.ts';
 import { OWN_DEATHS } from '../blame.ts';
 import { type CapsuleAbout, listQuarantine, quarantineDir, type Quarantined } from '../quarantine.ts';
@@ -109,8 +99,7 @@ async function make(death: Death, segment: Segment, words: string): Promise<bool
     };
     renameSync(path, join(entry.folder, 'state.dump'));
     const file = join(entry.folder, 'about.json');
-    writeFileSync(`${file}.tmp`, `${JSON.stringify(about, undefined, 1)}\n`, { mode: 0o600 });
-    renameSync(`${file}.tmp`, file);
+    writeWhole(file, `${JSON.stringify(about, undefined, 1)}\n`);
     return true;
   } finally {
     steps.return(undefined as never);
