@@ -3,6 +3,8 @@ import { loadPeer } from '../lib/trial.ts';
 
 export interface Socket {
   bind(address: string): Promise<void>;
+  /** What it is bound to. */
+  readonly lastEndpoint: string;
   connect(address: string): void;
   send(message: Uint8Array): Promise<void>;
   receive(): Promise<Uint8Array[]>;
