@@ -180,6 +180,7 @@ export type {
   FromOption,
   HandlerFields,
   MessageDecl,
+  MessagePriority,
   MessageSpec,
   NamesOf,
   OwnOptions,

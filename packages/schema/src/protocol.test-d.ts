@@ -68,6 +68,14 @@ expectType<Equal<PayloadOf<Q, 'grant'>, { readonly x: number }>>();
 expectType<Equal<AnswerOf<Q, 'count'>['y'], number>>();
 // @ts-expect-error nobody of that name
 S.command({}, { from: 'anybody' });
+const C = S.protocol({
+  halt: S.command({ x: S.u8 }, { priority: 'control' }),
+  grant: S.request({ x: S.u8 }, { y: S.int }, { from: 'services', priority: 'control' }),
+});
+expectType<Equal<NamesOf<typeof C, 'command' | 'request', 'players'>, 'halt'>>();
+expectType<Equal<NamesOf<typeof C, 'command' | 'request', 'services'>, 'grant'>>();
+// @ts-expect-error there are two
+S.command({}, { priority: 'high' });
 // @ts-expect-error what comes from clients only is no own message's affair
 S.own({}, { from: 'services' });
 

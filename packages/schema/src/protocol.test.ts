@@ -114,6 +114,21 @@ test('commands and requests say who may say them', () => {
   );
 });
 
+test('commands and requests say whether they are control', () => {
+  const P = protocol({
+    walk: command({}),
+    halt: command({}, { priority: 'control' }),
+    where: request({}, {}, { from: 'both', priority: 'control' }),
+  });
+  expect(P.messages.map(({ priority }) => priority)).toEqual(['data', 'control', 'control']);
+  expect(P.messages.map(({ from }) => from)).toEqual(['players', 'players', 'both']);
+  // How it travels is no part of what is said: one side may be deployed before the other.
+  expect(protocol({ a: command({}) }).hash).toBe(protocol({ a: command({}, { priority: 'control' }) }).hash);
+  expect(() => protocol({ a: command({}, { priority: 'high' as never }) })).toThrow(
+    coded('SCHEMA_PROTOCOL', /message a: priority is high; want data, control/),
+  );
+});
+
 test('own messages say what becomes of them in a crash and in an outage', () => {
   const P = protocol({
     plain: own({}),

@@ -29,8 +29,18 @@ export type Role = 'command' | 'request' | 'own' | 'event' | 'topic';
  * players takes all from services. */
 export type From = 'players' | 'services' | 'both';
 
-/** Who may say it. */
-export interface FromOption<W extends From> {
+/** What a service handles first of what another one sent it: `control` before `data`, whatever was sent first. Messages of
+ * one priority keep their order; clients' messages are all data. */
+export type MessagePriority = 'data' | 'control';
+
+/** How a command or a request travels. */
+export interface PriorityOption {
+  /** Between services. Default `data`. An answer has the priority of its request. */
+  readonly priority?: MessagePriority;
+}
+
+/** Who may say it, too. */
+export interface FromOption<W extends From> extends PriorityOption {
   /** Default `players`. What `services` say is refused when a client sends it. */
   readonly from: W;
 }
@@ -72,6 +82,8 @@ export interface MessageDecl<R extends Role = Role, F = any, A = any, W extends 
   readonly from?: W;
   /** Of commands and topics. */
   readonly replaces?: string;
+  /** Of commands and requests. */
+  readonly priority?: MessagePriority;
 }
 
 /** A message of a protocol. */
@@ -86,6 +98,7 @@ export interface MessageSpec {
   readonly from: From;
   /** Field of a command or topic, see `ReplacesOption`. */
   readonly replaces: string | undefined;
+  readonly priority: MessagePriority;
   readonly onCrash: 'retry' | 'skip';
   readonly onOutage: 'fire' | 'skip' | 'shift';
   /** Former names of an own message. */
@@ -129,7 +142,7 @@ type CheckEvent<F> =
 /** From a client: numbered per session and handled exactly once, not answered. From another service: handled exactly once. */
 export function command<const F extends AnyPayload>(
   fields: F & CheckMessage<F>,
-  options?: ReplacesOption<F> & { readonly from?: undefined },
+  options?: ReplacesOption<F> & PriorityOption & { readonly from?: undefined },
 ): MessageDecl<'command', F, undefined, 'players'>;
 export function command<const F extends AnyPayload, const W extends From>(
   fields: F & CheckMessage<F>,
@@ -137,14 +150,15 @@ export function command<const F extends AnyPayload, const W extends From>(
 ): MessageDecl<'command', F, undefined, W>;
 export function command(
   fields: AnyPayload,
-  { from = 'players', replaces }: CommandOptions<AnyFields> = {},
+  { from = 'players', priority = 'data', replaces }: CommandOptions<AnyFields> = {},
 ): MessageDecl<'command', AnyPayload, undefined> {
-  return { role: 'command', fields, reply: undefined, from, ...(replaces !== undefined && { replaces }) };
+  return { role: 'command', fields, reply: undefined, from, priority, ...(replaces !== undefined && { replaces }) };
 }
 /** Answered: by what the handler returns, or by an error. */
 export function request<const F extends AnyPayload, const A extends AnyPayload>(
   fields: F & CheckMessage<F>,
   reply: A & CheckMessage<A>,
+  options?: PriorityOption,
 ): MessageDecl<'request', F, A, 'players'>;
 export function request<const F extends AnyPayload, const A extends AnyPayload, const W extends From>(
   fields: F & CheckMessage<F>,
@@ -154,9 +168,9 @@ export function request<const F extends AnyPayload, const A extends AnyPayload, 
 export function request(
   fields: AnyPayload,
   reply: AnyPayload,
-  { from = 'players' }: Partial<FromOption<From>> = {},
+  { from = 'players', priority = 'data' }: Partial<FromOption<From>> = {},
 ): MessageDecl<'request', AnyPayload, AnyPayload> {
-  return { role: 'request', fields, reply, from };
+  return { role: 'request', fields, reply, from, priority };
 }
 /** To the service itself: at once, or later (a timer). */
 export function own<const F extends AnyPayload>(
@@ -205,8 +219,9 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
         role: declared.role,
         layout,
         reply,
-        from: fromOf(name, declared.from),
-        replaces: replacesOf(name, layout, declared.replaces),
+        from: oneOfThese(name, 'from', declared.from ?? 'players', FROM),
+        priority: oneOfThese(name, 'priority', declared.priority ?? 'data', PRIORITIES),
+        replaces: replacesOf(name, layout, declared),
         ...ownOptions(name, declared.options),
       }),
     );
@@ -237,18 +252,22 @@ export function protocol<const M extends Readonly<Record<string, MessageDecl>>>(
   });
 }
 
-function fromOf(name: string, from: From = 'players'): From {
-  if (FROM.includes(from)) return from;
-  throw new SchemaError('SCHEMA_PROTOCOL', `message ${name}: from is ${String(from)}; want ${FROM.join(', ')}`);
+function oneOfThese<T extends string>(message: string, key: string, value: T, of: readonly T[]): T {
+  if (of.includes(value)) return value;
+  throw new SchemaError('SCHEMA_PROTOCOL', `message ${message}: ${key} is ${String(value)}; want ${of.join(', ')}`);
 }
 
 const FROM: readonly From[] = ['players', 'services', 'both'];
+const PRIORITIES: readonly MessagePriority[] = ['data', 'control'];
 
 const TEXT_KEY_MAX = 64;
 const KEY_TAGS: readonly string[] = 'u8 i8 u16 i16 u32 i32 int u64 i64 bool oneOf text ref'.split(' ');
 
-function replacesOf(name: string, layout: MessageLayout, field: string | undefined): string | undefined {
+function replacesOf(name: string, layout: MessageLayout, declared: MessageDecl): string | undefined {
+  const { replaces: field, priority } = declared;
   if (field === undefined) return undefined;
+  if (priority === 'control')
+    throw new SchemaError('SCHEMA_PROTOCOL', `message ${name}: what a newer one replaces is data, not control`);
   const kind = layout.fields.find(each => each.name === field)?.kind;
   if (kind === undefined)
     throw new SchemaError('SCHEMA_PROTOCOL', `message ${name}: replaces is ${String(field)}, which is no field of it`);

@@ -53,6 +53,21 @@ describe('the directory', () => {
     expect(directory.ensure('c-1', 0xffff_ffff).index).toBe(1);
   });
 
+  it('a node elsewhere says where it runs and by which link it is reached; a name is one node', () => {
+    const dir = testDir();
+    const directory = new Directory(dir, 8);
+    const where = { host: 'b', via: 'link-1' };
+    const entry = { index: 0, name: 'm-1', id: 9, ...where };
+    expect(directory.ensure('m-1', 9, where)).toEqual(entry);
+    expect(directory.ensure('m-1', 9, where)).toEqual(entry);
+    expect(new Directory(dir, 8).byName('m-1')).toEqual(entry);
+    const taken = expect.objectContaining({ code: 'BUS_NODE_ID_TAKEN' });
+    expect(() => directory.ensure('m-1', 9)).toThrow(taken);
+    expect(() => directory.ensure('m-1', 9, { ...where, host: 'c' })).toThrow(taken);
+    fs.writeFileSync(`${dir}/nodes/0001`, '{"name":"n-1","id":10,"host":"b"}');
+    expect(() => directory.refresh()).toThrow(expect.objectContaining({ code: 'BUS_UNKNOWN_NODE' }));
+  });
+
   it('is full at its limit, and knows whom it does not know', () => {
     const directory = new Directory(testDir(), 2);
     directory.ensure('a-1', 1);

@@ -1,6 +1,7 @@
 /** Who is in the cluster: one small file `nodes/<index>` a node, made once, never changed, removed only by `lich rm`.
  *
  *   nodes/0007   {"name":"arena-1","id":16843521}
+ *   nodes/0012   {"name":"market-1","id":16843777,"host":"b","via":"link-1"}      a node elsewhere, and the way to it
  *
  * An index is claimed by link(2) of a finished temporary file, so a name is whole or absent and two claims of one index
  * cannot both win; what a killed claim leaves is a `.tmp` file that nobody reads. The index is the node's row in the
@@ -17,6 +18,16 @@ export interface NodeEntry {
   readonly name: string;
   /** world.zone.kind.instance, 8 bits each */
   readonly id: number;
+  /** Where it runs, if elsewhere. */
+  readonly host?: string;
+  /** Name of the link of this host that stands for it, if it runs elsewhere. */
+  readonly via?: string;
+}
+
+/** Where a node elsewhere runs, and which link leads there. */
+export interface Elsewhere {
+  readonly host: string;
+  readonly via: string;
 }
 
 /** The nodes of a cluster, as this process knows them. Reads files when it meets a name that it does not know. */
@@ -41,26 +52,33 @@ export class Directory {
   }
 
   /** The node of that name, entered if it is new.
-   * @throws BusError `BUS_NODE_ID_TAKEN` when another name has the id, or the name has another id;
-   *   `BUS_TOO_MANY_NODES` when all indexes are taken. */
-  ensure(name: string, id: number): NodeEntry {
+   * @param where of a node elsewhere
+   * @throws BusError `BUS_NODE_ID_TAKEN` when another name has the id, or the name has another id, or is entered with another
+   *   host; `BUS_TOO_MANY_NODES` when all indexes are taken. */
+  ensure(name: string, id: number, where?: Elsewhere): NodeEntry {
     for (;;) {
       const known = this.#byName.get(name) ?? (this.refresh(), this.#byName.get(name));
       if (known) {
-        if (known.id === id >>> 0) return known;
+        if (known.id !== id >>> 0)
+          throw new BusError(
+            'BUS_NODE_ID_TAKEN',
+            `node ${name} is entered with id ${formatId(known.id)}, not ${formatId(id)}`,
+          );
+        if (known.host === where?.host && known.via === where?.via) return known;
         throw new BusError(
           'BUS_NODE_ID_TAKEN',
-          `node ${name} is entered with id ${formatId(known.id)}, not ${formatId(id)}`,
+          `node ${name} is entered as one ${placeOf(known)}, not ${placeOf(where)}: a name is one node in the whole cluster`,
         );
       }
       const holder = this.#byId.get(id >>> 0);
       if (holder)
         throw new BusError('BUS_NODE_ID_TAKEN', `node id ${formatId(id)} belongs to ${holder.name}, not ${name}`);
-      this.#claim(name, id >>> 0);
+      this.#claim({ name, id: id >>> 0, ...where });
     }
   }
 
-  #claim(name: string, id: number): void {
+  #claim(entry: Omit<NodeEntry, 'index'>): void {
+    const { name } = entry;
     let index = 0;
     while (this.#byIndex[index]) index++;
     if (index >= this.#maxNodes) {
@@ -70,7 +88,7 @@ export class Directory {
       );
     }
     const temporary = join(this.#path, `${process.pid}-${name}.tmp`);
-    writeFileSync(temporary, `${JSON.stringify({ name, id })}\n`, { mode: 0o600 });
+    writeFileSync(temporary, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
     try {
       linkSync(temporary, join(this.#path, String(index).padStart(4, '0')));
     } catch (error) {
@@ -111,8 +129,8 @@ export class Directory {
     for (const file of readdirSync(this.#path)) {
       if (!/^\d{4}$/.test(file) || this.#byIndex[Number(file)]) continue;
       const index = Number(file);
-      const { name, id } = parse(readFileSync(join(this.#path, file), 'utf8'), join(this.#path, file));
-      const entry: NodeEntry = { index, name, id };
+      const entry = { index, ...parse(readFileSync(join(this.#path, file), 'utf8'), join(this.#path, file)) };
+      const { name, id } = entry;
       this.#byIndex[index] = entry;
       // Two processes that entered one name at once may both have won an index: the lower one counts, for everybody.
       const other = this.#byName.get(name);
@@ -124,15 +142,22 @@ export class Directory {
   }
 }
 
-function parse(text: string, path: string): { name: string; id: number } {
+function parse(text: string, path: string): Omit<NodeEntry, 'index'> {
   try {
-    const value = JSON.parse(text) as { name?: unknown; id?: unknown };
-    if (typeof value.name === 'string' && Number.isInteger(value.id))
-      return { name: value.name, id: Number(value.id) >>> 0 };
+    const { name, id, host, via } = JSON.parse(text) as Record<keyof NodeEntry, unknown>;
+    if (typeof name === 'string' && Number.isInteger(id)) {
+      const node = { name, id: Number(id) >>> 0 };
+      if (host === undefined && via === undefined) return node;
+      if (typeof host === 'string' && typeof via === 'string') return { ...node, host, via };
+    }
   } catch {
     // falls through to the coded error
   }
   throw new BusError('BUS_UNKNOWN_NODE', `${path} is not a node entry; remove it if nothing of this cluster runs`);
+}
+
+function placeOf(where: Partial<Elsewhere> | undefined): string {
+  return where?.host === undefined ? 'of this host' : `of host ${where.host} via ${where.via}`;
 }
 
 /** @returns the id in dotted notation, `1.1.2.1`. */

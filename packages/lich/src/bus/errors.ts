@@ -9,6 +9,7 @@ export type BusCode =
   | 'BUS_NO_ROOM'
   | 'BUS_RECORD_TOO_LARGE'
   | 'BUS_CORRUPT_LANE'
+  | 'BUS_BAD_RUN'
   | 'BUS_FULL'
   | 'BUS_REMEMBERED';
 

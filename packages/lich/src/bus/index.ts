@@ -1,10 +1,22 @@
 export type { BusCode } from './errors.ts';
 export { BusError } from './errors.ts';
-export { Directory, formatId, type NodeEntry, nodeId } from './directory.ts';
-export { type BusLimits, DEFAULT_LIMITS, lanesRegions } from './lanes-layout.ts';
+export { Directory, type Elsewhere, formatId, type NodeEntry, nodeId } from './directory.ts';
+export {
+  type BusLimits,
+  CONTROL,
+  DATA,
+  DEFAULT_LIMITS,
+  lanesRegions,
+  PRIORITIES,
+  type Priority,
+} from './lanes-layout.ts';
 export { busFields, rootWord } from './bus-state.ts';
 export { BATCH, Bus, type BusOptions } from './bus.ts';
 export { type Deliver, HANDLED, HOLD, type SuspectWords } from './inbox.ts';
+export { Blocks } from './blocks.ts';
+export { Far } from './far.ts';
+export { FarInbox, type FarRun, type FoundPair } from './far-inbox.ts';
+export { FarOutbox } from './far-outbox.ts';
 export { FULL } from './outbox.ts';
 export { HEADER_WORDS, idOf, RECORD_ALIGN_WORDS, recordWords, tagOf, typeOf } from './record-descriptor.ts';
 export { type PayloadCodec, payloadCodec, type RefDoor, sizeOf } from './payload.ts';

@@ -3,8 +3,9 @@
  * every message comes once, in order, and no unit of the rings is lost. */
 import { describe, expect, it } from 'vitest';
 import { dataBeforeLog, StoreTrace, type TracedStore } from '../testing/crash.ts';
-import { type Bytes, LaneNode, lanesPlan, nodePlan, settle } from '../testing/lane-node.ts';
+import { type Bytes, LaneNode, lanesPlan, nodePlan, settle, TEST_LIMITS } from '../testing/lane-node.ts';
 import { memorySegment } from '../testing/memory-segment.ts';
+import { BusError } from './errors.ts';
 import { ENTRY_WORDS, OUT_FLAGS, OUT_TAIL } from './lanes-layout.ts';
 
 const COM_POS = (1024 + 16) * 4;
@@ -23,6 +24,8 @@ interface Step {
   readonly step?: 'rollback' | 'publish' | 'drain' | 'tidy';
 }
 
+/** Stream of control to, or from, that node. */
+const control = (node: number) => TEST_LIMITS.nodes + node;
 const note = (n: LaneNode, value: number) => n.store.state.notes.create({ n: value, marks: [1, 2] });
 const transaction = (node: 0 | 1, work: (n: LaneNode) => void, step?: 'rollback'): Step => ({
   node,
@@ -36,8 +39,20 @@ const steps: Step[] = [
   }),
   { node: 0, step: 'publish' },
   { node: 1, step: 'drain' },
+  // One message to several, a part of it undone, and again.
+  transaction(0, n => {
+    n.share([0, 1, control(1)], 2_000);
+    const here = n.store.log.savepoint();
+    n.share([0, 1], 3_000);
+    n.store.log.rollbackTo(here);
+    n.share([1, control(1)], 1_000);
+  }),
+  { node: 0, step: 'publish' },
+  { node: 1, step: 'drain' },
+  { node: 1, step: 'publish' },
   transaction(0, n => {
     n.store.state.counts.set(3, 7);
+    n.send(control(1), 24);
     n.send(1, 30_000);
     n.send(1, 30_000);
   }),
@@ -55,6 +70,7 @@ const steps: Step[] = [
   { node: 0, step: 'publish' },
   transaction(1, n => {
     n.send(0, 100);
+    n.send(control(0), 100);
     n.store.state.counts.set(1, 1);
   }),
   { node: 1, step: 'drain' },
@@ -129,14 +145,22 @@ function record(): Run {
         else n.store.log.commit();
       } else if (step === 'publish') n.publish();
       else if (step === 'drain') {
-        n.drain(node === 0 ? 1 : 0, 100);
-        n.drain(node, 100);
+        for (const from of [control(1 - node), 1 - node, node]) n.drain(from, 100);
       } else n.outbox.tidy(1_000_000, 0);
     }
   });
   trace.stop();
   trace.atomics(() => expect(settle(cluster)).toEqual([]));
   return { trace, commits };
+}
+
+/** All lanes may be in use at that store. */
+function sendIfRoom(node: LaneNode, to: number): void {
+  try {
+    node.send(to, 20);
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+  }
 }
 
 /** The node as the next process finds it. */
@@ -174,8 +198,7 @@ function verify({ trace, commits }: Run, first: 0 | 1, step = 1): { points: numb
         node.recover();
         node.drain(1 - k, 1);
         node.publish();
-        node.drain(1 - k, 100);
-        node.drain(k, 100);
+        for (const from of [control(1 - k), 1 - k, k]) node.drain(from, 100);
         wrong.push(...node.check().map(what => `store ${n}: node ${k}: ${what}`));
         // Believes what the other one shows, before that one is back.
         node.outbox.tidy(1, 0);
@@ -184,8 +207,8 @@ function verify({ trace, commits }: Run, first: 0 | 1, step = 1): { points: numb
       // What was sent before is all there, and what is sent now comes after it.
       for (const node of nodes) {
         node.store.log.begin();
-        node.send(0, 20);
-        node.send(1, 20);
+        for (const to of [0, 1, control(0), control(1)]) sendIfRoom(node, to);
+        node.share([0, 1], 100);
         node.store.log.commit();
       }
       wrong.push(...settle(nodes).map(what => `store ${n}: ${what}`));

@@ -4,14 +4,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BusError } from './errors.ts';
 import { UNIT_BYTES } from './lanes-layout.ts';
-import { LaneNode, settle, TEST_LIMITS } from '../testing/lane-node.ts';
+import { LaneNode, settle, STREAMS, TEST_LIMITS } from '../testing/lane-node.ts';
 
 const SIZES = [
   0, 1, 3, 4, 16, 40, 100, 1_000, 5_000, 16_000, 32_752, 32_768, 60_000, 65_536, 100_000, 131_056, 131_072, 200_000,
 ];
 
 interface SendOp {
-  peer: number;
+  /** stream, or bits of several streams, which are sent one message */
+  to: number | { all: number };
   bytes: number;
   times: number;
 }
@@ -31,7 +32,9 @@ type Op =
   | { do: 'tidy'; node: number; idleMs: number };
 
 const node = fc.nat(2);
-const sendOp = fc.record({ peer: node, bytes: fc.constantFrom(...SIZES), times: fc.constantFrom(1, 1, 2, 7) });
+const stream = fc.nat(STREAMS - 1);
+const to = fc.oneof({ weight: 3, arbitrary: stream }, fc.record({ all: fc.nat(2 ** STREAMS - 1) }));
+const sendOp = fc.record({ to, bytes: fc.constantFrom(...SIZES), times: fc.constantFrom(1, 1, 2, 7) });
 const op: fc.Arbitrary<Op> = fc.oneof(
   {
     weight: 8,
@@ -47,7 +50,7 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   },
   {
     weight: 6,
-    arbitrary: fc.record({ do: fc.constant('drain' as const), node, from: node, limit: fc.constantFrom(1, 2, 32) }),
+    arbitrary: fc.record({ do: fc.constant('drain' as const), node, from: stream, limit: fc.constantFrom(1, 2, 32) }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('publish' as const), node }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('hold' as const), node, on: fc.boolean() }) },
@@ -69,14 +72,16 @@ const seen = {
   lateStart: 0,
   wrapped: 0,
   savepoints: 0,
+  shared: 0,
+  blocks: 0,
 };
 
 function run(ops: readonly Op[], begin: number, spread: number): void {
   const cluster: LaneNode[] = [];
   for (let k = 0; k < 3; k++) new LaneNode(cluster, k).beginAt(begin);
   cluster[0]!.start();
-  /** committed messages, by sender and receiver */
-  const sent = cluster.map(() => [0, 0, 0]);
+  /** committed messages, by sender and stream */
+  const sent = cluster.map(() => none());
   let time = 1;
   for (const o of ops) {
     const n = cluster[o.node]!;
@@ -111,8 +116,9 @@ function run(ops: readonly Op[], begin: number, spread: number): void {
         break;
     }
     expect(n.check()).toEqual([]);
-    expect([n.sentTo(0), n.sentTo(1), n.sentTo(2)]).toEqual(sent[o.node]);
+    expect(sentBy(n)).toEqual(sent[o.node]);
     expect(cluster.flatMap(any => [...any.wrong, ...any.corrupt])).toEqual([]);
+    if (n.outbox.lanes().some(lane => lane.stream === n.outbox.blockStream)) seen.blocks++;
     if (n.outbox.lanes().some(lane => lane.sealed)) seen.sealed++;
     if (n.outbox.lanes().some(lane => lane.tail < lane.base)) seen.wrapped++;
   }
@@ -121,7 +127,7 @@ function run(ops: readonly Op[], begin: number, spread: number): void {
     if (!n.started) n.start();
   }
   expect(settle(cluster)).toEqual([]);
-  expect(cluster.map(n => [n.sentTo(0), n.sentTo(1), n.sentTo(2)])).toEqual(sent);
+  expect(cluster.map(sentBy)).toEqual(sent);
   // All is drained: nothing may be kept, and the next message finds its way.
   for (const n of cluster) {
     n.outbox.tidy(time + 10, 0);
@@ -134,15 +140,25 @@ function run(ops: readonly Op[], begin: number, spread: number): void {
   expect(settle(cluster)).toEqual([]);
 }
 
+const streams = Array.from({ length: STREAMS }, (_, k) => k);
+const none = () => new Array<number>(STREAMS).fill(0);
+const sentBy = (n: LaneNode) => none().map((_, to) => n.sentTo(to));
+
 function transact(n: LaneNode, o: Extract<Op, { do: 'transact' }>, sent: number[], spread: number): void {
   const { log } = n.store;
   log.begin();
   const now = [...sent];
   const sendAll = (sends: readonly SendOp[], count: number[]) => {
-    for (const { peer, bytes, times } of sends) {
+    for (const { to, bytes, times } of sends) {
       for (let k = 0; k < times; k++) {
         try {
-          if (n.send(peer, Math.floor(bytes * spread))) count[peer]!++;
+          if (typeof to !== 'number') {
+            n.share(
+              streams.filter(k => (to.all & (1 << k)) !== 0),
+              Math.floor(bytes * spread),
+            );
+            seen.shared++;
+          } else if (n.send(to, Math.floor(bytes * spread))) count[to]!++;
           else {
             seen.full++;
             break;
@@ -160,14 +176,14 @@ function transact(n: LaneNode, o: Extract<Op, { do: 'transact' }>, sent: number[
   sendAll(o.sends, now);
   if (o.undo.length > 0) {
     const here = log.savepoint();
-    sendAll(o.undo, [0, 0, 0]);
+    sendAll(o.undo, none());
     log.rollbackTo(here);
     seen.savepoints++;
   }
   sendAll(o.after, now);
   if (o.end === 'commit') {
     log.commit();
-    sent.splice(0, 3, ...now);
+    sent.splice(0, STREAMS, ...now);
   } else if (o.end === 'rollback') log.rollback();
   else {
     n.restart();

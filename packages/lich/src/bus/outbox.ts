@@ -3,6 +3,9 @@
  * A lane is made, sealed and followed by a larger one inside the transaction that needs it, and given back by `tidy` in
  * one of its own. The rules and their proof: docs/decisions/0001-lane-lifecycle.md.
  *
+ * A stream is numbered `priority * nodes + receiver`, so that one of data has its receiver's number. A link has streams of
+ * nodes elsewhere behind its own: bus-state.ts.
+ *
  *          committed tail                    claimed                 after the commit, publish
  *   S  tail ─────┐                     tail ──────────┐          O  tail ──────────┐
  *   O  ░░░░░░░░░░│              O  ░░░░░░░░░░▒▒▒▒▒▒▒▒▒▒│            ░░░░░░░░░░░░░░░░│
@@ -11,23 +14,34 @@
 import type { Segment } from '../shm/index.ts';
 import type { UndoLog } from '../state/index.ts';
 import type { BusWords } from './bus-state.ts';
-import { S_OUT_WORDS, UNIT_INSIDE } from './bus-state.ts';
+import { S_OUT_WORDS, streamsOut } from './bus-state.ts';
 import { BusError } from './errors.ts';
+import { type LaneInUse, laneAt } from './lane-in-use.ts';
+import { LaneUnits } from './lane-units.ts';
 import {
   type BusLimits,
   ENTRY_WORDS,
+  IN_CONTROL,
   IN_HEAD,
   IN_MET,
+  IN_URGENT,
   idOfCreation,
   LANE_SEALED,
   LANE_USED,
+  NOBODY,
   OUT_BASE,
   OUT_BLOCK,
   OUT_FLAGS,
   OUT_LANE,
-  OUT_PEER,
   OUT_SIZE,
+  OUT_SOURCE,
   OUT_TAIL,
+  OUT_TO,
+  PRIORITIES,
+  type Priority,
+  priorityOf,
+  receiverOf,
+  toWord,
   UNIT_BYTES,
   UNIT_WORDS,
 } from './lanes-layout.ts';
@@ -36,11 +50,14 @@ import { HEADER_WORDS, RECORD_ALIGN_WORDS, recordWords, TYPE_PADDING } from './r
 /** No room, and the lane may not grow any more: a value, not an error. */
 export const FULL = -1;
 
-/** Where a receiver shows how far it is, once its lanes segment can be mapped. */
+/** Where a node shows how far it is with each other, once that can be mapped: its `in` region, or its row of a link's
+ * `far` region. */
 export interface InTable {
   readonly i32: Int32Array;
-  /** word of the `in` region */
+  /** word of the entry for node 0 */
   readonly word: number;
+  /** words from one entry to the next */
+  readonly stride: number;
 }
 
 /** An open lane, cached from S; dropped when the transaction that made or sealed it is undone. */
@@ -67,7 +84,21 @@ export interface OutboxOptions {
   readonly limits: BusLimits;
   /** @returns the receiver's in table, or undefined while it has no lanes segment */
   readonly inTableOf: (peer: number) => InTable | undefined;
+  /** In a link: the row of a node elsewhere in this node's `far` region; undefined while it has none. */
+  readonly farRow?: (far: number) => InTable | undefined;
 }
+
+/** What the outbox asks of those who keep blocks: blocks.ts. */
+export interface BlockKeeper {
+  /** Position of the oldest block that somebody may still read. */
+  head(): number;
+  forget(node: number): void;
+  rolledBack(): void;
+  reload(): void;
+}
+
+/** Told whom to ring: the receiver, and who sent. */
+export type Ring = (receiver: number, source: number) => void;
 
 export class Outbox {
   readonly #self: number;
@@ -81,7 +112,18 @@ export class Outbox {
   readonly #outWord: number;
   readonly #dataWord: number;
   readonly #inTableOf: (peer: number) => InTable | undefined;
+  readonly #o: OutboxOptions;
+  readonly #nodes: number;
+  readonly #inWord: number;
+  /** By stream. */
   readonly #open: (OpenLane | undefined)[];
+  readonly #units: LaneUnits;
+  /** The stream of the lane to nobody. */
+  readonly blockStream: number;
+  /** Set by who keeps blocks. */
+  blocks: BlockKeeper | undefined;
+  /** Streams of control that ended without a lane to tell it. */
+  #ended: number[] = [];
   /** slots that O does not show as S has them: a list and its length, since emptying an Array costs more than a publish */
   readonly #dirty: Int32Array;
   #dirtyCount = 0;
@@ -90,15 +132,17 @@ export class Outbox {
   #changed = false;
   /** Claims so far; whoever counts those of a transaction sets it to 0 before. */
   claims = 0;
-  /** Told of each claim that found the lane to its receiver full, with its number in `claims`. */
-  refused: ((peer: number, claim: number) => void) | undefined;
+  /** Told of each claim that found the lane of its stream full, with its number in `claims`. */
+  refused: ((stream: number, claim: number) => void) | undefined;
   /** Asked instead of the receiver's head whether a claim finds room: in a replay. */
-  roomOf: ((peer: number, claim: number) => boolean) | undefined;
+  roomOf: ((stream: number, claim: number) => boolean) | undefined;
   #claimedLane: OpenLane | undefined;
   #claimedTail = 0;
 
   constructor(o: OutboxOptions) {
+    this.#o = o;
     this.#self = o.self;
+    this.#nodes = o.limits.nodes;
     this.#selfId = idOfCreation(o.lanes.createdMs);
     this.#log = o.log;
     this.#S = o.state.i32;
@@ -109,46 +153,58 @@ export class Outbox {
     this.#inTableOf = o.inTableOf;
     this.#outWord = o.lanes.regions.get('out')!.offset / 4;
     this.#dataWord = o.lanes.regions.get('data')!.offset / 4;
-    this.#open = new Array<OpenLane | undefined>(o.limits.nodes).fill(undefined);
+    this.#inWord = o.lanes.regions.get('in')!.offset / 4;
+    this.blockStream = streamsOut(o.limits);
+    this.#open = new Array<OpenLane | undefined>(this.blockStream + 1).fill(undefined);
+    this.#units = new LaneUnits(this.#S, o.log, o.words.units, o.limits.dataBytes / UNIT_BYTES);
     this.#dirty = new Int32Array(o.limits.lanes);
     this.#dirtyKind = new Uint8Array(o.limits.lanes);
     this.reload();
   }
 
-  /** Claim a record for `peer` in the open transaction and write its header. The caller writes the payload, then calls
+  /** Claim a record in a stream, in the open transaction, and write its header. The caller writes the payload, then calls
    * `commitClaim`. Nothing is visible before the transaction commits and is published.
+   * @param stream see `streamOf`; of data: the receiver's node index
    * @param payloadBytes 0..half of maxLaneBytes
    * @returns word of the payload in the lanes segment, or `FULL`
    * @throws BusError `BUS_RECORD_TOO_LARGE`, `BUS_TOO_MANY_LANES`, `BUS_NO_ROOM`
    * @remarks O(1) but for the making of a lane. */
-  claim(peer: number, type: number, a: number, b: number, payloadBytes: number): number {
+  claim(stream: number, type: number, a: number, b: number, payloadBytes: number): number {
     const need = recordWords(payloadBytes);
+    const at = this.claimWords(stream, need);
+    if (at === FULL) return FULL;
+    const O = this.#O;
+    O[at] = need;
+    O[at + 1] = type;
+    O[at + 2] = a;
+    O[at + 3] = b;
+    return at + HEADER_WORDS;
+  }
+
+  /** The same for whole records, headers and all, that the caller writes there.
+   * @param need words, a multiple of 4
+   * @returns the word where they begin, or `FULL` */
+  claimWords(stream: number, need: number): number {
     this.claims++;
     const S = this.#S;
-    const O = this.#O;
-    let lane = this.#open[peer];
-    if (lane === undefined || need > lane.size >> 1) lane = this.#next(peer, need);
+    let lane = this.#open[stream];
+    if (lane === undefined || need > lane.size >> 1) lane = this.#next(stream, need);
     while (lane !== undefined) {
       const tail = S[lane.tailWord];
       const index = tail & lane.mask;
       const pad = index + need > lane.size ? lane.size - index : 0;
       const end = (tail + pad + need) | 0;
-      if ((((end - lane.headSeen) | 0) > lane.size || this.roomOf !== undefined) && !this.#hasRoom(lane, peer, end)) {
-        lane = this.#next(peer, need);
+      if ((((end - lane.headSeen) | 0) > lane.size || this.roomOf !== undefined) && !this.#hasRoom(lane, stream, end)) {
+        lane = this.#next(stream, need);
         continue;
       }
       if (pad !== 0) {
-        O[lane.block + index] = pad;
-        O[lane.block + index + 1] = TYPE_PADDING;
+        this.#O[lane.block + index] = pad;
+        this.#O[lane.block + index + 1] = TYPE_PADDING;
       }
-      const at = lane.block + ((tail + pad) & lane.mask);
-      O[at] = need;
-      O[at + 1] = type;
-      O[at + 2] = a;
-      O[at + 3] = b;
       this.#claimedLane = lane;
       this.#claimedTail = end;
-      return at + HEADER_WORDS;
+      return lane.block + ((tail + pad) & lane.mask);
     }
     return FULL;
   }
@@ -160,37 +216,89 @@ export class Outbox {
     this.#markDirty(lane.slot, DIRTY_TAIL);
   }
 
-  #hasRoom(lane: OpenLane, peer: number, end: number): boolean {
-    if (this.roomOf !== undefined) return this.roomOf(peer, this.claims);
-    if (this.#seeHead(lane, peer, end)) return true;
-    this.refused?.(peer, this.claims);
+  #hasRoom(lane: OpenLane, stream: number, end: number): boolean {
+    if (this.roomOf !== undefined) return this.roomOf(stream, this.claims);
+    if (this.#seeHead(lane, stream, end)) return true;
+    this.refused?.(stream, this.claims);
     return false;
   }
 
   /** Look at the receiver's head again. @returns whether a record that ends at `end` fits now */
-  #seeHead(lane: OpenLane, peer: number, end: number): boolean {
-    const head = this.#headOf(peer);
+  #seeHead(lane: OpenLane, stream: number, end: number): boolean {
+    const head = this.headOf(stream);
     // A head from before this lane began says that all of it is still to be read.
     if (head !== undefined && ((head - lane.headSeen) | 0) > 0) lane.headSeen = head;
     return ((end - lane.headSeen) | 0) <= lane.size;
   }
 
-  /** The receiver's published head in the stream of this node; undefined while it has never started,
-   * or has not met this node. */
-  #headOf(peer: number): number | undefined {
-    const table = this.#inTableOf(peer);
-    if (table === undefined) return undefined;
-    const entry = table.word + this.#self * ENTRY_WORDS;
-    // A head counts only once the receiver has met this creation of the node: until then it is an earlier one's.
-    if (Atomics.load(table.i32, entry + IN_MET) !== this.#selfId) return undefined;
-    return Atomics.load(table.i32, entry + IN_HEAD);
+  #receiverOf(stream: number): number {
+    return stream % this.#nodes;
   }
 
-  /** Seal the open lane to `peer`, if there is one, and make a larger one; `undefined` at the bound. */
-  #next(peer: number, need: number): OpenLane | undefined {
+  #priorityOf(stream: number): Priority {
+    return (((stream / this.#nodes) | 0) % PRIORITIES) as Priority;
+  }
+
+  /** Whom it speaks for in that stream. */
+  #sourceOf(stream: number): number {
+    const of = (stream / (PRIORITIES * this.#nodes)) | 0;
+    return of === 0 || stream === this.blockStream ? this.#self : of - 1;
+  }
+
+  #toOf(stream: number): number {
+    if (stream === this.blockStream) return NOBODY;
+    return toWord(this.#receiverOf(stream), this.#priorityOf(stream));
+  }
+
+  /** The stream of a lane, from the words of its entry. */
+  #streamOf(slot: number): number {
+    const to = this.#S[this.#field(slot, OUT_TO)];
+    const source = this.#S[this.#field(slot, OUT_SOURCE)];
+    if (to === NOBODY) return this.blockStream;
+    const own = priorityOf(to) * this.#nodes + receiverOf(to);
+    return source === this.#self ? own : this.farStream(source, own);
+  }
+
+  /** In a link: a stream of that node elsewhere. @param own the same stream, were it the link's own */
+  farStream(source: number, own: number): number {
+    return (1 + source) * PRIORITIES * this.#nodes + own;
+  }
+
+  /** The receiver's published head in that stream; undefined while it has never started, or has not met this node. */
+  headOf(stream: number): number | undefined {
+    if (stream === this.blockStream) return this.blocks?.head();
+    const table = this.#inTableOf(this.#receiverOf(stream));
+    if (table === undefined) return undefined;
+    // A head counts only once the receiver has met this creation of the node: until then it is an earlier one's.
+    if (Atomics.load(table.i32, table.word + this.#self * table.stride + IN_MET) !== this.#selfId) return undefined;
+    const entry = table.word + this.#sourceOf(stream) * table.stride;
+    return Atomics.load(table.i32, entry + (this.#priorityOf(stream) === 0 ? IN_HEAD : IN_CONTROL));
+  }
+
+  /** The committed end of a stream, or that of the open transaction. */
+  tailOf(stream: number): number {
+    const lane = this.#open[stream];
+    return this.#S[lane === undefined ? this.#words.pos + stream : lane.tailWord];
+  }
+
+  /** Words that wait in a stream, as far as can be seen. */
+  backlogOf(stream: number): number {
+    const tail = this.tailOf(stream);
+    const head = this.headOf(stream);
+    if (head !== undefined) return (tail - head) | 0;
+    let most = 0;
+    for (let slot = 0; slot < this.#limits.lanes; slot++) {
+      if (this.#S[this.#field(slot, OUT_FLAGS)] === 0 || this.#streamOf(slot) !== stream) continue;
+      most = Math.max(most, (tail - this.#S[this.#field(slot, OUT_BASE)]) | 0);
+    }
+    return most;
+  }
+
+  /** Seal the open lane of the stream, if there is one, and make a larger one; `undefined` at the bound. */
+  #next(stream: number, need: number): OpenLane | undefined {
     const S = this.#S;
     const log = this.#log;
-    const open = this.#open[peer];
+    const open = this.#open[stream];
     const maxWords = this.#limits.maxLaneBytes / 4;
     if (need > maxWords / 2) {
       throw new BusError(
@@ -203,7 +311,7 @@ export class Outbox {
     if (size > maxWords) size = maxWords;
     if (open && open.size >= size) return undefined;
     const slot = this.#freeSlot();
-    const unit = this.#freeUnits(size / UNIT_WORDS);
+    const unit = this.#units.find(size / UNIT_WORDS);
     if (slot < 0 || unit < 0) {
       // With a lane open, no room is the same to the caller as a full one: it is there again when the receiver is done.
       if (open) return undefined;
@@ -214,8 +322,8 @@ export class Outbox {
     // First of all, since it may throw, and a handler may catch that and commit.
     this.#lanesSegment.reserve(block * 4, size * 4);
     this.#changed = true;
-    this.#takeUnits(unit, size / UNIT_WORDS);
-    let base = S[this.#words.pos + peer];
+    this.#units.take(unit, size / UNIT_WORDS);
+    let base = S[this.#words.pos + stream];
     if (open) {
       base = S[open.tailWord];
       log.write(this.#field(open.slot, OUT_FLAGS), LANE_USED | LANE_SEALED);
@@ -225,14 +333,15 @@ export class Outbox {
     const laneId = (S[this.#words.lastLane] + 1) | 0 || 1;
     log.write(this.#words.lastLane, laneId);
     log.write(this.#field(slot, OUT_LANE), laneId);
-    log.write(this.#field(slot, OUT_PEER), peer);
+    log.write(this.#field(slot, OUT_TO), this.#toOf(stream));
     log.write(this.#field(slot, OUT_BASE), base);
     log.write(this.#field(slot, OUT_BLOCK), block);
     log.write(this.#field(slot, OUT_SIZE), size);
     log.write(this.#field(slot, OUT_TAIL), base);
     log.write(this.#field(slot, OUT_FLAGS), LANE_USED);
+    log.write(this.#field(slot, OUT_SOURCE), this.#sourceOf(stream));
     this.#markDirty(slot, DIRTY_ENTRY);
-    return (this.#open[peer] = this.#cached(slot));
+    return (this.#open[stream] = this.#cached(slot));
   }
 
   /** @returns -1 when all are in use */
@@ -241,23 +350,6 @@ export class Outbox {
       if (this.#S[this.#field(slot, OUT_FLAGS)] === 0) return slot;
     }
     return -1;
-  }
-
-  /** First fit of `count` free units, at a multiple of `count` so that what is given back joins again; -1 = none. */
-  #freeUnits(count: number): number {
-    const units = this.#words.units;
-    const total = this.#limits.dataBytes / UNIT_BYTES;
-    for (let first = 0; first + count <= total; first += count) {
-      let k = 0;
-      while (k < count && this.#S[units + first + k] === 0) k++;
-      if (k === count) return first;
-    }
-    return -1;
-  }
-
-  #takeUnits(first: number, count: number): void {
-    this.#log.write(this.#words.units + first, count);
-    for (let k = 1; k < count; k++) this.#log.write(this.#words.units + first + k, UNIT_INSIDE);
   }
 
   /** Give back what nobody needs: sealed lanes that are drained, and open ones that are and were idle for `idleMs`; let those
@@ -270,16 +362,16 @@ export class Outbox {
     for (let slot = 0; slot < this.#limits.lanes; slot++) {
       const flags = S[this.#field(slot, OUT_FLAGS)];
       if (flags === 0) continue;
-      const peer = S[this.#field(slot, OUT_PEER)];
+      const stream = this.#streamOf(slot);
       const tail = S[this.#field(slot, OUT_TAIL)];
-      if ((flags & LANE_SEALED) === 0 && !this.#isIdle(peer, tail, nowMs, idleMs)) {
+      if ((flags & LANE_SEALED) === 0 && !this.#isIdle(stream, tail, nowMs, idleMs)) {
         this.#raiseBase(slot, tail);
         continue;
       }
-      const head = this.#headOf(peer);
+      const head = this.headOf(stream);
       if (head === undefined ? tail !== S[this.#field(slot, OUT_BASE)] : ((head - tail) | 0) < 0) continue;
       this.#log.begin();
-      this.#giveBack(slot, peer, tail);
+      this.#giveBack(slot, stream, tail);
       this.#log.commit();
       freed++;
     }
@@ -297,22 +389,30 @@ export class Outbox {
     this.#markDirty(slot, DIRTY_ENTRY);
   }
 
-  /** The receiver is another one under its old name, or none: what was not handled is dropped, and the stream begins at 0.
-   * In a transaction. @returns words of records and padding that were dropped */
+  /** The receiver is another one under its old name, or none: what was not handled is dropped, and the streams to it begin
+   * at 0. In a transaction. @returns words of records and padding that were dropped */
   forget(peer: number): number {
     let words = 0;
     for (let slot = 0; slot < this.#limits.lanes; slot++) {
-      if (this.#S[this.#field(slot, OUT_FLAGS)] === 0 || this.#S[this.#field(slot, OUT_PEER)] !== peer) continue;
-      const tail = this.#S[this.#field(slot, OUT_TAIL)];
-      words += (tail - this.#S[this.#field(slot, OUT_BASE)]) | 0;
-      this.#giveBack(slot, peer, tail);
+      const from = this.#field(slot, 0);
+      if (this.#S[from + OUT_FLAGS] === 0 || receiverOf(this.#S[from + OUT_TO]) !== peer) continue;
+      const tail = this.#S[from + OUT_TAIL];
+      words += (tail - this.#S[from + OUT_BASE]) | 0;
+      this.#giveBack(slot, this.#streamOf(slot), tail);
     }
-    this.#log.write(this.#words.pos + peer, 0);
+    for (let stream = peer; stream < this.blockStream; stream += this.#nodes) this.#restart(stream);
+    this.blocks?.forget(peer);
     return words;
   }
 
-  #isIdle(peer: number, tail: number, nowMs: number, idleMs: number): boolean {
-    const lane = this.#open[peer];
+  #restart(stream: number): void {
+    if (this.#S[this.#words.pos + stream] === 0) return;
+    this.#log.write(this.#words.pos + stream, 0);
+    if (this.#priorityOf(stream) !== 0) this.#ended.push(stream);
+  }
+
+  #isIdle(stream: number, tail: number, nowMs: number, idleMs: number): boolean {
+    const lane = this.#open[stream];
     if (lane === undefined) return false;
     if (lane.tailAtTidy !== tail || lane.idleSinceMs < 0) {
       lane.tailAtTidy = tail;
@@ -321,23 +421,22 @@ export class Outbox {
     return nowMs - lane.idleSinceMs >= idleMs;
   }
 
-  #giveBack(slot: number, peer: number, tail: number): void {
-    const first = (this.#S[this.#field(slot, OUT_BLOCK)] - this.#dataWord) / UNIT_WORDS;
-    const count = this.#S[this.#words.units + first];
-    for (let k = 0; k < count; k++) this.#log.write(this.#words.units + first + k, 0);
+  #giveBack(slot: number, stream: number, tail: number): void {
+    this.#units.giveBack((this.#S[this.#field(slot, OUT_BLOCK)] - this.#dataWord) / UNIT_WORDS);
     this.#log.write(this.#field(slot, OUT_FLAGS), 0);
     this.#markDirty(slot, DIRTY_ENTRY);
     this.#changed = true;
-    if (this.#open[peer]?.slot !== slot) return;
-    this.#log.write(this.#words.pos + peer, tail);
-    this.#open[peer] = undefined;
+    if (this.#open[stream]?.slot !== slot) return;
+    this.#log.write(this.#words.pos + stream, tail);
+    this.#open[stream] = undefined;
   }
 
   /** Show in O what was committed since the last time. Call after a commit, never inside a transaction.
-   * @param ring told the node index of each receiver that has something new */
-  publish(ring: (peer: number) => void): void {
+   * @param ring told of each receiver that has something new */
+  publish(ring: Ring): void {
     const dirty = this.#dirty;
     const count = this.#dirtyCount;
+    if (this.#ended.length > 0) this.#showEnded();
     if (count === 0) return;
     for (let k = 0; k < count; k++) {
       const slot = dirty[k];
@@ -347,10 +446,32 @@ export class Outbox {
     for (let k = 0; k < count; k++) {
       const slot = dirty[k];
       this.#dirtyKind[slot] = 0;
-      if (this.#S[this.#field(slot, OUT_FLAGS)] !== 0) ring(this.#S[this.#field(slot, OUT_PEER)]);
+      const from = this.#field(slot, 0);
+      if (this.#S[from + OUT_FLAGS] === 0) continue;
+      const to = this.#S[from + OUT_TO];
+      if (to === NOBODY) continue;
+      if (priorityOf(to) !== 0) this.#showUrgent(this.#streamOf(slot));
+      ring(receiverOf(to), this.#S[from + OUT_SOURCE]);
     }
     this.#dirtyCount = 0;
     this.#changed = false;
+  }
+
+  /** Say how far a stream of control goes, once its tails are stored. */
+  #showUrgent(stream: number): void {
+    const source = this.#sourceOf(stream);
+    const receiver = this.#receiverOf(stream);
+    if (source === this.#self) {
+      Atomics.store(this.#O, this.#inWord + receiver * ENTRY_WORDS + IN_URGENT, this.tailOf(stream));
+      return;
+    }
+    const row = this.#o.farRow?.(source);
+    if (row === undefined) return;
+    Atomics.store(row.i32, row.word + receiver * row.stride + IN_URGENT, this.tailOf(stream));
+  }
+
+  #showEnded(): void {
+    for (const stream of this.#ended.splice(0)) this.#showUrgent(stream);
   }
 
   #publishEntry(slot: number): void {
@@ -369,29 +490,45 @@ export class Outbox {
       return;
     }
     Atomics.store(O, entry + OUT_LANE, 0);
-    for (let field = OUT_PEER; field <= OUT_FLAGS; field++) Atomics.store(O, entry + field, S[from + field]);
+    for (let field = OUT_TO; field <= OUT_SOURCE; field++) Atomics.store(O, entry + field, S[from + field]);
     Atomics.store(O, entry + OUT_LANE, S[from + OUT_LANE]);
   }
 
   /** Show everything again: at boot, whatever the last life had shown. */
-  publishAll(ring: (peer: number) => void): void {
+  publishAll(ring: Ring): void {
     for (let slot = 0; slot < this.#limits.lanes; slot++) this.#markDirty(slot, DIRTY_ENTRY);
     this.publish(ring);
+    for (let peer = 0; peer < this.#nodes; peer++) this.#showUrgent(this.#nodes + peer);
   }
 
-  /** Forget what was cached of S: at boot, and after a rollback. */
+  /** In a link, after `publishAll`: how far control goes that a node elsewhere sent. */
+  publishFar(source: number): void {
+    for (let peer = 0; peer < this.#nodes; peer++) this.#showUrgent(this.farStream(source, this.#nodes + peer));
+  }
+
+  /** Forget what was cached of S: at boot. */
   reload(): void {
+    this.blocks?.reload();
+    this.#reopen();
+  }
+
+  #reopen(): void {
     this.#open.fill(undefined);
     for (let slot = 0; slot < this.#limits.lanes; slot++) {
       if (this.#S[this.#field(slot, OUT_FLAGS)] !== LANE_USED) continue;
-      this.#open[this.#S[this.#field(slot, OUT_PEER)]] = this.#cached(slot);
+      this.#open[this.#streamOf(slot)] = this.#cached(slot);
     }
   }
 
   /** The open transaction, or a part of it, was undone: S has its old lanes again, and so must the cache. What was
    * changed stays noted until it is published: the rest of the transaction may be undone too. */
   rolledBack(): void {
-    if (this.#changed) this.reload();
+    if (this.#changed) this.#reopen();
+    if (this.blocks === undefined) return;
+    this.blocks.rolledBack();
+    // What it knew of its head may be behind blocks that are written yet: that of others is never ahead of the tail.
+    const open = this.#open[this.blockStream];
+    if (open !== undefined) this.#open[this.blockStream] = this.#cached(open.slot);
   }
 
   #cached(slot: number): OpenLane {
@@ -399,7 +536,7 @@ export class Outbox {
     const size = S[this.#field(slot, OUT_SIZE)];
     const tail = S[this.#field(slot, OUT_TAIL)];
     const base = S[this.#field(slot, OUT_BASE)];
-    const head = this.#headOf(S[this.#field(slot, OUT_PEER)]);
+    const head = this.headOf(this.#streamOf(slot));
     return {
       slot,
       size,
@@ -427,21 +564,12 @@ export class Outbox {
     return this.#outWord + slot * ENTRY_WORDS;
   }
 
-  /** Lanes in use, for inspection. */
-  lanes(): { peer: number; laneId: number; sizeBytes: number; base: number; tail: number; sealed: boolean }[] {
-    const found = [];
+  /** Lanes in use. */
+  lanes(): LaneInUse[] {
+    const found: LaneInUse[] = [];
     for (let slot = 0; slot < this.#limits.lanes; slot++) {
-      const at = this.#field(slot, 0);
-      const flags = this.#S[at + OUT_FLAGS];
-      if (flags === 0) continue;
-      found.push({
-        peer: this.#S[at + OUT_PEER],
-        laneId: this.#S[at + OUT_LANE],
-        sizeBytes: this.#S[at + OUT_SIZE] * 4,
-        base: this.#S[at + OUT_BASE] >>> 0,
-        tail: this.#S[at + OUT_TAIL] >>> 0,
-        sealed: (flags & LANE_SEALED) !== 0,
-      });
+      const from = this.#field(slot, 0);
+      if (this.#S[from + OUT_FLAGS] !== 0) found.push(laneAt(this.#S, from, this.#streamOf(slot)));
     }
     return found;
   }

@@ -2,7 +2,7 @@
  *
  *   WORD  FIELD    MEANING
  *      0  length   words of the whole record, header included; a multiple of 4, so payloads are 16-byte aligned
- *      1  type     (protocol tag << 16 | message id); 0 = padding: skip `length` words
+ *      1  type     (protocol tag << 16 | message id); 0 = padding: skip `length` words; 1 = a reference to a block
  *      2  a        meaning belongs to the type: request number, session slot, …
  *      3  b        likewise
  *      4  payload  length - 4 words
@@ -15,6 +15,8 @@ export const HEADER_WORDS = 4;
 export const RECORD_ALIGN_WORDS = 4;
 
 export const TYPE_PADDING = 0;
+/** A reference to a block: blocks.ts. Tag 0 is the bus's own. */
+export const TYPE_BLOCK = 1;
 
 /** @returns words that a payload of `payloadBytes` takes as a record. */
 export function recordWords(payloadBytes: number): number {

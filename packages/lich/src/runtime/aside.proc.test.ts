@@ -45,13 +45,16 @@ describe('a message that ends its process', () => {
   it.each([['abort', '0', 2, 'SIGABRT'], ['exit', '0', 2, 'code 3'], ['kill', '1', 4, 'SIGKILL'], ...SOAK_CASES])(
     'by %s, with %s standbys, is set aside after %i deaths; the rest goes on',
     async (harm, standby, deaths, how) => {
-      const { dir, up } = await start({ POISON: `120:${harm}`, POISON_STANDBY: standby });
+      // Whatever it came by.
+      const priority = harm === 'exit' ? 'control' : 'data';
+      const { dir, up } = await start({ POISON: `120:${harm}`, POISON_STANDBY: standby, POISON_PRIORITY: priority });
       const victim = up.reader('victim-1');
       await until(() => rootOf(victim).last === TOTAL);
       expect(rootOf(victim)).toMatchObject({ handled: TOTAL - 1, sum: sumTo(TOTAL) - 120, wrong: 0 });
       const found = asides(dir);
       expect(found.length).toBe(1);
-      expect(found[0]).toMatchObject({ node: 'victim-1', from: 'driver-1', deaths, messageId: 0 });
+      const isControl = Number(priority === 'control');
+      expect(found[0]).toMatchObject({ node: 'victim-1', from: 'driver-1', deaths, messageId: 0, priority: isControl });
       expect(found[0]!.fields).toBe(`{"n":120,"harm":"${harm}"}`);
       expect(numberIn(found[0]!)).toBe(120);
       // On a busy machine a process that still loads is taken for one that hangs.

@@ -2,8 +2,8 @@
  * still the committed cursor, it is the suspect, and this file decides how often it may kill before it is set aside.
  *
  *   WORD  FIELD     MEANING
- *     32  cur       (code << 8) | tries; code: 0 nothing, 1…n the sender's node index + 1, OWN, QUEUED, REQUEUED, TICK
- *     33  curPos    committed cursor of that lane | slot of the timer | own messages taken from the queue | tick
+ *     32  cur       (code << 8) | tries; code: 0 nothing, 1…n number of the stream + 1, OWN, QUEUED, REQUEUED, TICK
+ *     33  curPos    committed cursor of that stream | slot of the timer | own messages taken from the queue | tick
  *     34  curMore   which timer of that slot, and which of its times
  *     35  suspect   code of the suspect that `tries` counts
  *     36  suspectPos, 37 suspectMore
@@ -27,7 +27,7 @@ const SUSPECT_MORE = WORDS_PAGE + 37;
 
 export const suspectWords: SuspectWords = { cur: CUR, curPos: CUR_POS };
 
-/** Codes beyond the node indexes. */
+/** Codes beyond those of streams. */
 export const OWN = 0xff_fffe;
 export const TICK = 0xff_fffd;
 /** An own message that was posted at once; OWN is one that was posted for later. */

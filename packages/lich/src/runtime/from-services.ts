@@ -111,7 +111,7 @@ export class FromServices {
       if (!(error instanceof SchemaError)) throw error;
       return this.refuse(sender, type, a, b, 'illFormed');
     }
-    const asker = a === 0 ? undefined : { node: sender, a, b };
+    const asker = a === 0 ? undefined : { stream: core.bus.inbox.stream, a, b };
     try {
       const result = handler(context, payload, asker);
       refusePromise(message.name, result);
@@ -148,7 +148,7 @@ export class FromServices {
     core.log.warn('a message was refused', { sender: core.directory.byIndex(sender)?.name, what, why: text });
     if (isRequest(type, a)) {
       const code = why === 'illFormed' ? 'RUNTIME_ILL_FORMED' : 'RUNTIME_UNKNOWN_MESSAGE';
-      this.replies.refuse({ node: sender, a, b }, code, `${service.name} takes no ${text}`);
+      this.replies.refuse({ stream: core.bus.inbox.stream, a, b }, code, `${service.name} takes no ${text}`);
     } else outgoing.words(sender, REFUSED, type, WHY[why], []);
     return HANDLED;
   }
@@ -157,7 +157,7 @@ export class FromServices {
   setAside(sender: number, type: number, a: number, b: number, deaths: number): void {
     if (isRequest(type, a)) {
       const text = `this message ended the process ${deaths} times and was set aside`;
-      this.replies.refuse({ node: sender, a, b }, 'RUNTIME_SET_ASIDE', text);
+      this.replies.refuse({ stream: this.#o.core.bus.inbox.stream, a, b }, 'RUNTIME_SET_ASIDE', text);
     } else if (!this.requests?.answerSetAside(sender, type, a, b))
       this.#o.outgoing.words(sender, REFUSED, type, WHY.setAside, []);
   }

@@ -1,5 +1,5 @@
 /** A message of the quarantine, handled as if it had just come: when somebody orders it, and when it is replayed. */
-import type { PayloadCodec } from '../bus/index.ts';
+import { DATA, type PayloadCodec } from '../bus/index.ts';
 import type { Segment } from '../shm/index.ts';
 import { arraysOf } from '../state/internal.ts';
 import type { Core, Logic } from './core.ts';
@@ -19,7 +19,7 @@ export function handleAgain(
   context: unknown,
   players: Players | undefined,
   others: Pick<Logic, 'deliver'>,
-  { type, a, b, sender, from, messageId, payload }: MessageEntry,
+  { type, a, b, sender, priority, from, messageId, payload }: MessageEntry,
 ): void {
   const bytes = Buffer.from(payload, 'base64');
   const words = (bytes.length + 3) >> 2;
@@ -31,6 +31,8 @@ export function handleAgain(
     refusePromise(own.name, service.spec.on[own.name]!(context, codecs[messageId]!.read(memory, 0, words * 4)));
     return;
   }
+  // Whom an answer goes to, and how.
+  if (sender >= 0) core.bus.inbox.stream = core.bus.streamOf(sender, priority ?? DATA);
   if (type !== INPUT || players === undefined) {
     others.deliver(sender, type, a, b, memory, 0, words);
     return;

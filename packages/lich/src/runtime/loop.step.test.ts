@@ -94,7 +94,7 @@ function watchedOf(dir: string, name: string): { watched: [number, number][]; pu
   for (const field of catalogOf(state).root.fields) {
     if (field.bytes <= 1024) watched.push([(root + field.offset) >> 2, Math.ceil(field.bytes / 4)]);
   }
-  watched.push([word('$out'), 7 * 4]);
+  watched.push([word('$out'), 8 * 4]);
   watched.push([word('$timers'), 48]);
   for (const [region, { offset, bytes }] of state.regions) {
     // Head, bitmap, stamps and the first records of each pool.
@@ -102,7 +102,7 @@ function watchedOf(dir: string, name: string): { watched: [number, number][]; pu
   }
   const published: [number, number][] = [];
   const [out, into] = [lanes.regions.get('out')!.offset / 4, lanes.regions.get('in')!.offset / 4];
-  for (let slot = 0; slot < 4; slot++) published.push([out + slot * 16 + 5, word('$out') + slot * 7 + 5]);
+  for (let slot = 0; slot < 4; slot++) published.push([out + slot * 16 + 5, word('$out') + slot * 8 + 5]);
   for (let node = 0; node < 8; node++) published.push([into + node * 16, word('$in') + node]);
   state.close();
   lanes.close();

@@ -18,7 +18,7 @@ export interface LayoutOptions {
 
 /** What the layout of a lanes segment follows from. */
 export function lanesHash(limits: BusLimits): string {
-  return `lanes 1, ${JSON.stringify(limits)}`;
+  return `lanes 2, ${JSON.stringify(limits)}`;
 }
 
 /** How the state segment of such a node is laid out. */

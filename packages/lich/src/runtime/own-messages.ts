@@ -406,7 +406,6 @@ export class OwnMessages {
     setAside(
       core,
       {
-        from: core.name,
         type: typeOf(tag, message?.id ?? type & TYPE_MASK),
         a: slot === AT_ONCE ? this.#queue.taken : slot,
         // No generation is so: the two are told apart in the name of the file.

@@ -12,7 +12,10 @@ export type Presence = 'in' | 'out' | 'gone';
 
 export function presenceOf(core: Core, index: number): Presence {
   if (index === core.self.index) return 'in';
-  const name = core.directory.byIndex(index)?.name;
+  const node = core.directory.byIndex(index);
+  // Elsewhere: its lock is not here to be asked, and a link that stands still is no outage of its own.
+  if (node?.via !== undefined) return 'in';
+  const name = node?.name;
   // Opening would make it.
   if (name === undefined || !existsSync(join(core.dir, `${name}.lock`))) return 'gone';
   try {

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { payloadCodecOf, type Protocol, Reader } from '@lich/schema';
-import { idOf, payloadCodec, tagOf } from '../bus/index.ts';
+import { idOf, payloadCodec, type Priority, tagOf } from '../bus/index.ts';
 import { type Segment, writeWhole } from '../shm/index.ts';
 import { WORDS } from '../state/index.ts';
 import { arraysOf } from '../state/internal.ts';
@@ -50,6 +50,8 @@ export interface MessageEntry extends EntryHead {
   /** Node that sent it; the node itself for own messages. */
   readonly from: string;
   readonly sender: number;
+  /** Of the stream in which it came; absent for own messages. */
+  readonly priority?: Priority;
   /** Message, by name where the protocol has it. */
   readonly type: number;
   readonly protocolTag: number;
@@ -77,7 +79,8 @@ export type Entry = MessageEntry | RecordEntry;
 
 /** What is set aside, as its owner knows it. */
 export interface SetAside {
-  readonly from: string;
+  /** Node index of the sender: what it sent is what is being delivered. Absent for own messages. */
+  readonly sender?: number;
   readonly type: number;
   readonly a: number;
   readonly b: number;
@@ -96,6 +99,13 @@ export function isRun(core: Core, service: Service, config: Config): void {
   about.set(core, { service, config });
 }
 
+function senderOf(core: Core, index?: number): Pick<MessageEntry, 'from' | 'sender' | 'priority'> {
+  const { bus, directory, name, self } = core;
+  if (index === undefined) return { from: name, sender: self.index };
+  const from = directory.byIndex(index)?.name ?? String(index);
+  return { from, sender: index, priority: bus.priorityOf(bus.inbox.stream) };
+}
+
 /** Set a message aside, before the commit that moves past it. */
 export function setAside(core: Core, what: SetAside, payload: Uint8Array): void {
   const { suspect } = core.blame;
@@ -108,8 +118,7 @@ export function setAside(core: Core, what: SetAside, payload: Uint8Array): void 
     what: name,
     id: `${name.replace(' ', '')}-${place}`,
     deaths: what.tries,
-    from: what.from,
-    sender: core.directory.all().find(node => node.name === what.from)?.index ?? -1,
+    ...senderOf(core, what.sender),
     type: what.type,
     protocolTag: tagOf(what.type),
     messageId,

@@ -184,11 +184,12 @@ export class Rehearsal {
   /** What is done where a ring ends is done seldom, and would be done for the first time by the new owner. */
   #moveNearEnds(): void {
     const { bus, store } = this.#core;
-    for (const { peer, sizeBytes, tail, sealed } of bus.outbox.lanes()) {
+    for (const { stream, sizeBytes, tail, sealed } of bus.outbox.lanes()) {
+      if (stream === bus.outbox.blockStream) continue;
       let left = sizeBytes - ((tail * 4) % sizeBytes) - NEAR_BYTES;
       for (; !sealed && left > NEAR_BYTES; left -= sizeBytes / 4) {
         store.log.begin();
-        const isRoom = bus.outbox.claim(peer, 0, 0, 0, Math.min(left, sizeBytes / 4) - 16) !== FULL;
+        const isRoom = bus.outbox.claim(stream, 0, 0, 0, Math.min(left, sizeBytes / 4) - 16) !== FULL;
         if (isRoom) bus.outbox.commitClaim();
         store.log.commit();
         if (!isRoom) break;

@@ -3,7 +3,7 @@
  * again: if the request waited instead, two services that ask each other could wait for each other for ever.
  *
  *   timer      number LATE_REPLY, due = next try
- *   payload    [asker's node index][type: ANSWER or REFUSAL][a][b], then what the record holds
+ *   payload    [stream to the asker][type: ANSWER or REFUSAL][a][b], then what the record holds
  *
  * No more of them wait than their askers have asked and not given up. */
 import { CodedError, type MessageSpec } from '@lich/schema';
@@ -15,14 +15,14 @@ import { ANSWER, ANSWER_WORDS, REFUSAL } from './system-messages.ts';
 
 /** Whom to answer: kept by a flow that answers later. */
 export interface Asker {
-  /** Node index. */
-  readonly node: number;
+  /** The stream to it, with the priority of its request: the number that the stream has in which that came. */
+  readonly stream: number;
   /** The two words of its request. */
   readonly a: number;
   readonly b: number;
 }
 
-const NODE = 0;
+const STREAM = 0;
 const TYPE = 1;
 const A = 2;
 const B = 3;
@@ -116,7 +116,7 @@ export class Replies implements RuntimeTimer {
     const I = segment.i32;
     const at = from / 4;
     const words = wheel.payloadWordsOf(slot) - HEADER;
-    const to = { node: I[at + NODE], a: I[at + A], b: I[at + B] };
+    const to = { stream: I[at + STREAM], a: I[at + A], b: I[at + B] };
     const record = this.#claim(to, I[at + TYPE], words * 4);
     if (record === FULL) {
       wheel.move(slot, this.#core.now + AGAIN_MS);
@@ -136,14 +136,14 @@ export class Replies implements RuntimeTimer {
     const from = wheel.payloadAt(slot);
     const I = core.store.segment.i32;
     const at = from / 4;
-    [I[at + NODE], I[at + TYPE], I[at + A], I[at + B]] = [to.node, type, to.a, to.b];
+    [I[at + STREAM], I[at + TYPE], I[at + A], I[at + B]] = [to.stream, type, to.a, to.b];
     return from + HEADER * 4;
   }
 
   /** No room for a first lane is the same as a full one: it passes when lanes are given back. */
   #claim(to: Asker, type: number, bytes: number): number {
     try {
-      return this.#core.bus.outbox.claim(to.node, type, to.a, to.b, bytes);
+      return this.#core.bus.outbox.claim(to.stream, type, to.a, to.b, bytes);
     } catch (error) {
       if (error instanceof BusError && (error.code === 'BUS_NO_ROOM' || error.code === 'BUS_TOO_MANY_LANES'))
         return FULL;

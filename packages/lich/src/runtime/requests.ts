@@ -171,7 +171,7 @@ export class Requests implements Asks, RuntimeTimer {
     const { core, sends, wheel, outages, refuseFull } = this.#o;
     if (withinMs !== NO_END && !(Number.isInteger(withinMs) && withinMs >= 1 && withinMs <= WITHIN_MAX))
       throw new RangeError(`ask '${name}' within ${withinMs}: want whole ms, 1..${WITHIN_MAX}`);
-    const { node, type, codec } = sends.address(to, name, 'request', key === undefined ? instance : { key });
+    const { node, stream, type, codec } = sends.address(to, name, 'request', key === undefined ? instance : { key });
     const size = sizeOf(codec, payload);
     refuseFull();
     const { log, segment } = core.store;
@@ -187,7 +187,7 @@ export class Requests implements Asks, RuntimeTimer {
         I[at + NODE] |= ENDLESS;
         I[at + WITHIN] = core.bus.inbox.metId(node);
       }
-      const record = outbox.claim(node, type, slot + 1, wheel.generationOf(slot), size);
+      const record = outbox.claim(stream, type, slot + 1, wheel.generationOf(slot), size);
       if (record === FULL) {
         log.rollbackTo(before);
         return 0;

@@ -2,7 +2,17 @@
 /** Commands and requests to other services: written into their lanes, in the open transaction. What is needed to address
  * one is looked up once, by service, message and instance; no string is made for a send. */
 import type { MessageSpec, Protocol } from '@lich/schema';
-import { FULL, type Key, type PayloadCodec, payloadCodec, sizeOf, typeOf } from '../bus/index.ts';
+import {
+  CONTROL,
+  DATA,
+  FULL,
+  type Key,
+  type PayloadCodec,
+  payloadCodec,
+  type Priority,
+  sizeOf,
+  typeOf,
+} from '../bus/index.ts';
 import type { Core } from './core.ts';
 import { RuntimeError } from './errors.ts';
 import { keyedBy, type Latest } from './latest.ts';
@@ -16,6 +26,7 @@ export type Where = number | { readonly instance: number } | { readonly key: Key
 
 interface Message {
   readonly type: number;
+  readonly priority: Priority;
   readonly codec: PayloadCodec;
   readonly reply: PayloadCodec | undefined;
   readonly plainReply: PayloadCodec | undefined;
@@ -25,6 +36,8 @@ interface Message {
 
 interface Address extends Message {
   readonly node: number;
+  /** To that node, with the priority of the message. */
+  readonly stream: number;
 }
 
 /** Refs to another service's records mean nothing here. */
@@ -59,16 +72,19 @@ export class Sends {
     if (where === 'all') return this.#toAll(to, name, payload);
     if (typeof where !== 'number' && 'key' in where) {
       const message = this.messageOf(to, name, 'command');
-      return this.#to(this.#o!.members.nodeOf(to.name, where.key), message, payload);
+      return this.#to(this.#addressOf(this.#o!.members.nodeOf(to.name, where.key), message), payload);
     }
-    const address = this.address(to, name, 'command', where);
-    return this.#to(address.node, address, payload);
+    return this.#to(this.address(to, name, 'command', where), payload);
   }
 
-  #to(node: number, { type, codec, keyOf }: Message, payload: unknown): boolean {
+  #addressOf(node: number, message: Message): Address {
+    return { ...message, node, stream: this.#core.bus.streamOf(node, message.priority) };
+  }
+
+  #to({ node, stream, type, codec, keyOf }: Address, payload: unknown): boolean {
     if (keyOf !== undefined) return this.#o!.latest.send(node, { type, a: 0, b: 0 }, codec, keyOf, payload);
     const { outbox } = this.#core.bus;
-    const at = outbox.claim(node, type, 0, 0, sizeOf(codec, payload));
+    const at = outbox.claim(stream, type, 0, 0, sizeOf(codec, payload));
     if (at === FULL) return false;
     codec.write(this.#core.lanes, at * 4, payload as Readonly<Record<string, unknown>>);
     outbox.commitClaim();
@@ -81,7 +97,8 @@ export class Sends {
     const { log } = this.#core.store;
     const before = log.savepoint();
     try {
-      if (this.#o!.members.of(to.name).nodes.every(node => this.#to(node, message, payload))) return true;
+      if (this.#o!.members.of(to.name).nodes.every(node => this.#to(this.#addressOf(node, message), payload)))
+        return true;
     } catch (error) {
       log.rollbackTo(before);
       throw error;
@@ -93,13 +110,16 @@ export class Sends {
   /** @throws BusError `BUS_UNKNOWN_NODE`; RuntimeError `RUNTIME_UNKNOWN_MESSAGE` */
   address(to: Target<Protocol>, name: string, role: 'command' | 'request', where: Where): Address {
     if (typeof where === 'number') return this.#known.get(to)?.get(name)?.[where] ?? this.#look(to, name, role, where);
-    if ('key' in where) return { ...this.messageOf(to, name, role), node: this.#o!.members.nodeOf(to.name, where.key) };
+    if ('key' in where)
+      return this.#addressOf(this.#o!.members.nodeOf(to.name, where.key), this.messageOf(to, name, role));
     return this.address(to, name, role, where.instance);
   }
 
   #look(to: Target<Protocol>, name: string, role: 'command' | 'request', instance: number): Address {
-    const node = this.#core.directory.byName(`${to.name}-${instance}`).index;
-    const address = { ...this.messageOf(to, name, role), node };
+    const address = this.#addressOf(
+      this.#core.directory.byName(`${to.name}-${instance}`).index,
+      this.messageOf(to, name, role),
+    );
     let messages = this.#known.get(to);
     if (messages === undefined) this.#known.set(to, (messages = new Map()));
     let instances = messages.get(name);
@@ -126,9 +146,10 @@ export class Sends {
 }
 
 function messageOf(protocol: Protocol, spec: MessageSpec): Message {
-  const { id, name, layout, reply } = spec;
+  const { id, name, layout, reply, priority } = spec;
   return {
     type: typeOf(tagOfProtocol(protocol), id),
+    priority: priority === 'control' ? CONTROL : DATA,
     codec: payloadCodec(layout, NO_DOOR, name),
     reply: reply && payloadCodec(reply, NO_DOOR, `${name}.reply`),
     plainReply: reply && payloadCodec(reply, PLAIN_DOOR, `${name}.reply`),

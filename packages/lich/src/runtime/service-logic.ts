@@ -326,13 +326,14 @@ export class ServiceLogic implements Logic, ContextHost {
       ({ type, a, lanes, word, words, why } = this.#door);
     core.beginHooks();
     this.#random.restart();
-    const { blame } = core;
-    const isSuspect = !blame.over && blame.isSuspect(sender + 1, core.bus.inbox.headOf(sender));
+    const { blame, bus } = core;
+    const { stream } = bus.inbox;
+    const isSuspect = !blame.over && blame.isSuspect(stream + 1, bus.inbox.headOf(stream));
     const blamed = isSuspect ? blame.verdict(performance.now()) : 'run';
     if (blamed === 'wait') return HOLD;
     let verdict = HANDLED;
     // What is refused for its version is kept as what that leaves: a replay has no other versions.
-    if (blamed === 'run' && why === undefined) core.recording.recorder?.message(sender, type, a, b, lanes, word, words);
+    if (blamed === 'run' && why === undefined) core.recording.recorder?.message(stream, type, a, b, lanes, word, words);
     try {
       if (why !== undefined) this.#fromServices.refuse(sender, type, a, b, 'version', why);
       else if (blamed === 'set aside') verdict = this.#setAside(sender, type, a, b, lanes, word, words);

@@ -23,11 +23,7 @@ export function setMessageAside(
   words: number,
 ): void {
   const { tries } = core.blame.suspect!;
-  setAside(
-    core,
-    { from: core.directory.byIndex(sender)?.name ?? String(sender), type, a, b, tries },
-    lanes.u8.slice(word * 4, (word + words) * 4),
-  );
+  setAside(core, { sender, type, a, b, tries }, lanes.u8.slice(word * 4, (word + words) * 4));
   if (type !== INPUT || players === undefined) {
     services.setAside(sender, type, a, b, tries);
     return;

@@ -3,7 +3,7 @@
  *   lock → writable → roll back what was open → epoch + 1 → blame → show all lanes → resumed() → loop
  *
  * Each step may be killed anywhere and begun again by the next owner. */
-import { lanesRegions, rootWord } from '../bus/index.ts';
+import { lanesRegions, PRIORITIES, rootWord } from '../bus/index.ts';
 import { attachSegment, createSegment, type Segment, ShmError } from '../shm/index.ts';
 import { WORDS } from '../state/index.ts';
 import { type Brought, bringOver } from './deploy/bring-over.ts';
@@ -124,7 +124,7 @@ function openLanes(core: Core): Segment {
 /** Is what was being handled when the last life ended still to be done? */
 function isStill(core: Core, code: number, pos: number, more: number): boolean {
   if (code === OWN || code === QUEUED || code === REQUEUED) return core.logic.isWaiting(code, pos, more);
-  return code >= 1 && code <= core.limits.nodes && core.bus.inbox.headOf(code - 1) === pos;
+  return code >= 1 && code <= PRIORITIES * core.limits.nodes && core.bus.inbox.headOf(code - 1) === pos;
 }
 
 /** 1 once the first life has filled the state. */

@@ -1,36 +1,55 @@
 /** Nodes of a bus inside one process: state and lanes over plain memory, no bells and no files. A node counts what it
- * sends to each other node, in the transaction that sends it, and what it gets, so any message that is lost, doubled or out of order
+ * sends in each stream, in the transaction that sends it, and what it gets, so any message that is lost, doubled or out of order
  * shows in its state. Restarting one drops all objects, as a kill would, and recovers from the bytes. */
 import { array, list, map, pool, state, struct, u16, u32 } from '@lich/schema';
-import { busFields, busWords } from '../bus/bus-state.ts';
+import { Blocks } from '../bus/blocks.ts';
+import { busFields, busWords, S_OUT_WORDS } from '../bus/bus-state.ts';
 import type { BusError } from '../bus/errors.ts';
 import { HANDLED, HOLD, Inbox } from '../bus/inbox.ts';
 import {
   type BusLimits,
   ENTRY_WORDS,
+  IN_CONTROL,
+  IN_HEAD,
+  IN_URGENT,
   lanesRegions,
   OUT_FLAGS,
   OUT_LANE,
   OUT_TAIL,
   UNIT_BYTES,
 } from '../bus/lanes-layout.ts';
-import { FULL, Outbox } from '../bus/outbox.ts';
+import { FULL, type InTable, Outbox } from '../bus/outbox.ts';
 import { recordWords, typeOf } from '../bus/record-descriptor.ts';
 import type { Segment } from '../shm/index.ts';
 import { openStore, type Store, storePlan } from '../state/index.ts';
 import { memorySegment } from './memory-segment.ts';
 
-export const TEST_LIMITS: BusLimits = { nodes: 3, lanes: 4, dataBytes: 8 * UNIT_BYTES, maxLaneBytes: 4 * UNIT_BYTES };
+const NODES = 3;
+/** Numbers of streams to, and from, all nodes: those of data are node indexes. */
+export const STREAMS = 2 * NODES;
+export const TEST_LIMITS: BusLimits = {
+  nodes: NODES,
+  lanes: 8,
+  dataBytes: 8 * UNIT_BYTES,
+  maxLaneBytes: 4 * UNIT_BYTES,
+};
 export const MESSAGE = typeOf(7, 1);
+/** One that several got. */
+const SHARED = typeOf(7, 2);
 
 /** For workloads that use more than lanes. */
 export class Note extends struct({ n: u32, from: u16, marks: list(u32, 4) }) {}
 
 export const NodeState = state({
-  sent: array(u32, 3),
-  got: array(u32, 3),
+  sent: array(u32, STREAMS),
+  got: array(u32, STREAMS),
   notes: pool(Note, { capacity: 8 }),
   counts: map(u16, u32, 4),
+  // What went to several is numbered by its sender, and counted in each stream.
+  shared: u32,
+  sharedTo: array(u32, STREAMS),
+  sharedFrom: array(u32, STREAMS),
+  sharedLast: array(u32, STREAMS),
 });
 
 export const nodePlan = storePlan(NodeState, { logWords: 1 << 12, system: busFields(TEST_LIMITS) });
@@ -45,6 +64,7 @@ export class LaneNode {
   readonly O: Segment;
   store!: Store<any>;
   outbox!: Outbox;
+  blocks!: Blocks;
   inbox!: Inbox;
   /** Others see its lanes segment. */
   started = false;
@@ -73,15 +93,15 @@ export class LaneNode {
   open(): void {
     this.store = openStore(this.S, nodePlan) as Store<any>;
     const words = this.words();
-    const common = { self: this.index, state: this.S, log: this.store.log, words, lanes: this.O };
-    this.outbox = new Outbox({
-      ...common,
-      limits: TEST_LIMITS,
-      inTableOf: peer => {
-        const node = this.#cluster[peer];
-        return node?.started ? { i32: node.O.i32, word: node.O.regions.get('in')!.offset / 4 } : undefined;
-      },
-    });
+    const inTableOf = (peer: number): InTable | undefined => {
+      const node = this.#cluster[peer];
+      if (!node?.started) return undefined;
+      return { i32: node.O.i32, word: node.O.regions.get('in')!.offset / 4, stride: ENTRY_WORDS };
+    };
+    const common = { self: this.index, state: this.S, log: this.store.log, words, lanes: this.O, inTableOf };
+    this.outbox = new Outbox({ ...common, limits: TEST_LIMITS });
+    const { outbox, O: lanes } = this;
+    this.blocks = new Blocks({ nodes: NODES, lanes, outbox, isElsewhere: () => false });
     this.inbox = new Inbox({
       ...common,
       suspect: { cur: 1024 + 32, curPos: 1024 + 33 },
@@ -91,7 +111,6 @@ export class LaneNode {
         this.#deliver(sender, type, a, b, lanes, word, payloadWords),
       onCorrupt: error => void this.corrupt.push(error),
     });
-    const { outbox } = this;
     this.store.onRollback(() => outbox.rolledBack());
   }
 
@@ -102,9 +121,9 @@ export class LaneNode {
   /** Let the streams to and from all others begin at this position. Before anything is sent. */
   beginAt(position: number): void {
     const words = this.words();
-    for (let peer = 0; peer < TEST_LIMITS.nodes; peer++) {
-      this.S.i32[words.pos + peer] = position | 0;
-      this.S.i32[words.in + peer] = position | 0;
+    for (let stream = 0; stream < STREAMS; stream++) {
+      this.S.i32[words.pos + stream] = position | 0;
+      this.S.i32[words.in + stream] = position | 0;
     }
   }
 
@@ -134,17 +153,40 @@ export class LaneNode {
     this.inbox.publish();
   }
 
-  /** Send the next message to `peer`, `bytes` long, in the open transaction. @returns false when the lane is full */
-  send(peer: number, bytes: number): boolean {
+  /** Send the next message of a stream, `bytes` long, in the open transaction. @returns false when the lane is full */
+  send(stream: number, bytes: number): boolean {
     const { sent } = this.store.state;
-    const n = sent.get(peer) + 1;
-    const at = this.outbox.claim(peer, MESSAGE, n, bytes, bytes);
+    const n = sent.get(stream) + 1;
+    const at = this.outbox.claim(stream, MESSAGE, n, bytes, bytes);
     if (at === FULL) return false;
     // The first words, the last and some between: all of a large payload would take the test too long.
-    for (const word of marksOf(bytes)) this.O.i32[at + word] = mixed(this.index, peer, n, word);
+    for (const word of marksOf(bytes)) this.O.i32[at + word] = mixed(this.index, stream, n, word);
     this.outbox.commitClaim();
-    sent.set(peer, n);
+    sent.set(stream, n);
     return true;
+  }
+
+  /** The next message to several, in the open transaction: to each whose lane is not full. */
+  share(streams: readonly number[], bytes: number): void {
+    const { state: all } = this.store;
+    const n = (all.shared as number) + 1;
+    const full = this.blocks.toEach(streams, SHARED, n, bytes, bytes, at => {
+      for (const word of marksOf(bytes)) this.O.i32[at + word] = mixed(this.index, STREAMS, n, word);
+    });
+    all.shared = n;
+    for (const stream of streams) if (!full.includes(stream)) all.sharedTo.set(stream, all.sharedTo.get(stream) + 1);
+  }
+
+  #deliverShared(sender: number, n: number, b: number, lanes: Segment, word: number, payloadWords: number): number {
+    const { sharedFrom, sharedLast } = this.store.state;
+    const { stream } = this.inbox;
+    const what = `shared message ${n} from ${sender} to ${this.index} after ${sharedLast.get(stream)}`;
+    if (n <= sharedLast.get(stream)) this.wrong.push(`${what}: again, or out of order`);
+    const isWhole = marksOf(b).every(k => lanes.i32[word + k] === mixed(sender, STREAMS, n, k));
+    if (payloadWords !== recordWords(b) - 4 || !isWhole) this.wrong.push(`${what}: not what was sent`);
+    sharedLast.set(stream, n);
+    sharedFrom.set(stream, sharedFrom.get(stream) + 1);
+    return HANDLED;
   }
 
   #deliver(
@@ -157,32 +199,38 @@ export class LaneNode {
     payloadWords: number,
   ): number {
     if (this.hold(sender, a)) return HOLD;
+    if (type === SHARED) return this.#deliverShared(sender, a, b, lanes, word, payloadWords);
     const { got } = this.store.state;
-    const n = got.get(sender) + 1;
+    const { stream } = this.inbox;
+    const n = got.get(stream) + 1;
     if (type !== MESSAGE || a !== n)
       this.wrong.push(`node ${this.index} got ${type === MESSAGE ? a : `type ${type}`} from ${sender}, not ${n}`);
     else if (payloadWords !== recordWords(b) - 4)
       this.wrong.push(`message ${n} from ${sender}: ${payloadWords} words for ${b} bytes`);
     else {
-      const bad = marksOf(b).find(k => lanes.i32[word + k] !== mixed(sender, this.index, n, k));
+      const to = stream - sender + this.index;
+      const bad = marksOf(b).find(k => lanes.i32[word + k] !== mixed(sender, to, n, k));
       if (bad !== undefined)
         this.wrong.push(`message ${n} from ${sender}: word ${bad} of ${b} bytes is not what was sent`);
     }
-    got.set(sender, n);
+    got.set(stream, n);
     this.onMessage(sender, n);
     return HANDLED;
   }
 
-  drain(sender: number, limit = 32): number {
-    return this.inbox.drain(sender, limit);
+  /** As the bus does: control only where the sender says that there is some. */
+  drain(stream: number, limit = 32): number {
+    if (stream >= NODES && !this.inbox.hasControl(stream - NODES)) return 0;
+    return this.inbox.drain(stream, limit);
   }
 
-  sentTo(peer: number): number {
-    return this.store.state.sent.get(peer);
+  /** Messages sent in that stream. */
+  sentTo(stream: number): number {
+    return this.store.state.sent.get(stream);
   }
 
-  gotFrom(sender: number): number {
-    return this.store.state.got.get(sender);
+  gotFrom(stream: number): number {
+    return this.store.state.got.get(stream);
   }
 
   /** Between transactions: the invariants of bus-state.ts and of lanes-layout.ts. */
@@ -196,12 +244,12 @@ export class LaneNode {
     for (const lane of this.outbox.lanes()) {
       if (lane.laneId === 0 || lane.laneId > S[words.lastLane]!)
         wrong.push(`lane ${lane.laneId} above ${S[words.lastLane]}`);
-      if (!lane.sealed) open.set(lane.peer, (open.get(lane.peer) ?? 0) + 1);
+      if (!lane.sealed) open.set(lane.stream, (open.get(lane.stream) ?? 0) + 1);
       if (((lane.tail - lane.base) | 0) < 0) wrong.push(`lane ${lane.laneId} ends before it begins`);
     }
-    for (const [peer, count] of open) if (count > 1) wrong.push(`${count} open lanes to ${peer}`);
+    for (const [stream, count] of open) if (count > 1) wrong.push(`${count} open lanes of stream ${stream}`);
     for (let slot = 0; slot < TEST_LIMITS.lanes; slot++) {
-      const at = words.out + slot * 7;
+      const at = words.out + slot * S_OUT_WORDS;
       if (S[at + OUT_FLAGS] === 0) continue;
       const first = (S[at + 3]! * 4 - data) / UNIT_BYTES;
       const count = (S[at + 4]! * 4) / UNIT_BYTES;
@@ -226,21 +274,28 @@ export class LaneNode {
     const out = this.O.regions.get('out')!.offset / 4;
     const heads = this.O.regions.get('in')!.offset / 4;
     for (let slot = 0; slot < TEST_LIMITS.lanes; slot++) {
-      const from = words.out + slot * 7;
+      const from = words.out + slot * S_OUT_WORDS;
       const to = out + slot * ENTRY_WORDS;
       if (S[from + OUT_FLAGS] === 0) {
         if (O[to + OUT_LANE] !== 0) wrong.push(`slot ${slot} is free, O shows lane ${O[to + OUT_LANE]}`);
       } else {
-        for (let field = 0; field < 7; field++)
+        for (let field = 0; field < S_OUT_WORDS; field++)
           if (O[to + field] !== S[from + field])
             wrong.push(`slot ${slot} field ${field}: O ${O[to + field]}, S ${S[from + field]}`);
       }
       if (O[to + OUT_LANE] !== 0 && ((O[to + OUT_TAIL]! - S[from + OUT_TAIL]!) | 0) > 0)
         wrong.push(`slot ${slot}: O is ahead`);
     }
-    for (let sender = 0; sender < TEST_LIMITS.nodes; sender++) {
-      if (O[heads + sender * ENTRY_WORDS] !== S[words.in + sender])
-        wrong.push(`head of ${sender}: O ${O[heads + sender * ENTRY_WORDS]}, S ${S[words.in + sender]}`);
+    for (let node = 0; node < NODES; node++) {
+      const entry = heads + node * ENTRY_WORDS;
+      const shown = { head: O[entry + IN_HEAD], control: O[entry + IN_CONTROL], urgent: O[entry + IN_URGENT] };
+      const is = {
+        head: S[words.in + node],
+        control: S[words.in + NODES + node],
+        urgent: this.outbox.tailOf(NODES + node),
+      };
+      if (shown.head !== is.head || shown.control !== is.control || shown.urgent !== is.urgent)
+        wrong.push(`entry of ${node}: O ${JSON.stringify(shown)}, S ${JSON.stringify(is)}`);
     }
     return wrong;
   }
@@ -252,7 +307,8 @@ export function settle(cluster: readonly LaneNode[]): string[] {
     let done = 0;
     for (const node of cluster) node.publish();
     for (const node of cluster) {
-      for (const peer of cluster) done += node.drain(peer.index, 500);
+      for (let stream = STREAMS - 1; stream >= 0; stream--)
+        if (cluster[stream % NODES] !== undefined) done += node.drain(stream, 500);
     }
     if (done === 0) break;
   }
@@ -264,8 +320,14 @@ export function settle(cluster: readonly LaneNode[]): string[] {
   ]);
   for (const from of cluster) {
     for (const to of cluster) {
-      if (from.sentTo(to.index) !== to.gotFrom(from.index)) {
-        wrong.push(`${from.index} sent ${from.sentTo(to.index)} to ${to.index}, which got ${to.gotFrom(from.index)}`);
+      for (const of of [0, NODES]) {
+        const [sent, got] = [from.sentTo(of + to.index), to.gotFrom(of + from.index)];
+        if (sent !== got) wrong.push(`${from.index} sent ${sent} to ${to.index} (${of}), which got ${got}`);
+        const [shared, taken] = [
+          from.store.state.sharedTo.get(of + to.index),
+          to.store.state.sharedFrom.get(of + from.index),
+        ];
+        if (shared !== taken) wrong.push(`${from.index} shared ${shared} with ${to.index} (${of}), which got ${taken}`);
       }
     }
   }
@@ -278,6 +340,7 @@ function marksOf(bytes: number): number[] {
   return [0, 1, words >> 1, words - 2, words - 1];
 }
 
+/** @param to stream, as its sender numbers it */
 function mixed(from: number, to: number, n: number, word: number): number {
   return Math.imul(from * 31 + to * 7 + n * 131 + word * 17 + 1, 0x9e37_79b1) | 0;
 }

@@ -14,6 +14,8 @@ export interface MemorySegmentOptions {
   readonly name?: string;
   /** Take these bytes in place of zeros: a copy of another memory segment. */
   readonly bytes?: Uint8Array;
+  /** Default 1. */
+  readonly createdMs?: number;
   /** Default true. */
   readonly writable?: boolean;
   /** Wrap each typed array, to watch what is stored. */
@@ -48,7 +50,7 @@ export function memorySegment(options: MemorySegmentOptions): Segment {
     kind: 'state',
     layoutHash: options.layoutHash ?? 0n,
     sizeBytes,
-    createdMs: 1,
+    createdMs: options.createdMs ?? 1,
     regions,
     buffer,
     i8: wrap(new Int8Array(buffer), 'i8'),
@@ -73,6 +75,7 @@ export function memorySegment(options: MemorySegmentOptions): Segment {
     reserve() {},
     async reserveAsync() {},
     isReserved: () => true,
+    isCurrent: () => true,
     touch() {},
     makeWritable() {},
     close() {},

@@ -78,7 +78,7 @@ export class World {
       beginHooks() {},
       dropHooks() {},
       recording: {},
-      directory: { all: () => [] },
+      self: { index: 0 },
       acquit() {},
       transact(fn: () => void) {
         log.begin();

@@ -84,6 +84,7 @@ export class RequestWorld {
       },
       bus: {
         inbox: { metId: () => this.met },
+        streamOf: (node: number) => node,
         outbox: {
           claim: (node: number, type: number, a: number, b: number) => {
             if (this.full) return FULL;

@@ -136,7 +136,8 @@ export class Peer {
     return this.core.self.index;
   }
 
-  /** One transaction with one message. */
+  /** One transaction with one message.
+   * @param to node index, for data; or the number of a stream */
   say(to: number, type: number, a: number, b: number, bytes: Uint8Array = new Uint8Array(0)): void {
     this.core.transact(() => {
       const at = this.core.bus.outbox.claim(to, type, a, b, bytes.length);

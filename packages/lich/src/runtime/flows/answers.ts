@@ -11,7 +11,7 @@ import { ASKER, type $Flow } from './table.ts';
 /** Who is told what a flow gave. Both may throw MustWait. */
 export interface FlowAnswers {
   player(me: object, n: number, message: MessageSpec, outcome: FlowAnswer): void;
-  service(to: { node: number; a: number; b: number }, message: MessageSpec, outcome: FlowAnswer): void;
+  service(to: { stream: number; a: number; b: number }, message: MessageSpec, outcome: FlowAnswer): void;
 }
 /** What is answered. */
 export type FlowAnswer =
@@ -34,10 +34,10 @@ export class Started {
     this.#flow.question.set(0, n);
   }
 
-  askedByService({ node, a, b }: { node: number; a: number; b: number }): void {
+  askedByService({ stream, a, b }: { stream: number; a: number; b: number }): void {
     const { question } = this.#flow;
     this.#flow.asker = ASKER.service;
-    question.set(0, node);
+    question.set(0, stream);
     question.set(1, a >>> 0);
     question.set(2, b >>> 0);
   }
@@ -67,7 +67,7 @@ export function tellAsker(
   const tell = (answer: FlowAnswer): void => {
     if (asker === ASKER.service)
       return answers.service(
-        { node: question.get(0), a: question.get(1) | 0, b: question.get(2) | 0 },
+        { stream: question.get(0), a: question.get(1) | 0, b: question.get(2) | 0 },
         message,
         answer,
       );

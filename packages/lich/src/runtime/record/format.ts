@@ -10,19 +10,19 @@
  *
  *   entry  WORD  FIELD      MEANING
  *             0  length     words of the entry, a multiple of 4
- *             1  kind       PAD … LIFE | WAS_REFUSED | node index of the sender << 16
+ *             1  kind       PAD … LIFE | WAS_REFUSED | number of the stream << 16
  *             2  commitNo   low 32 bits: commits before it
  *             3  k          low 32 bits of its number
  *           4-5  now        f64, service time of it
  *           6-7  stamp      change stamp of it, low and high word
  *           8-9  lines      f64, `$lines` after it: what is logged depends on more than the state
- *            10  next       MESSAGE: head of the sender's stream after it; SHOW: most ops; LIFE: epoch
+ *            10  next       MESSAGE: head of that stream after it; SHOW: most ops; LIFE: epoch
  *            11  type       MESSAGE: type word of the message; LIFE: index in REASONS
  *         12-13  a, b       MESSAGE: as in the lane
  *            14  sum        of the words that it changed and of their new values: a replay with another one has gone astray
  *            15  words      of payload or of changed words
  *            16  …          payload as in the lane, 16-byte aligned; PATCH: changed words
- *             …  …          WAS_REFUSED: (number of the claim, receiver) × n: claims of room in a lane that found it full;
+ *             …  …          WAS_REFUSED: (number of the claim, stream) × n: claims of room in a lane that found it full;
  *                           n is the last word of the entry
  *
  *   changed words   [index][value], or [index | RANGE][count][values …]

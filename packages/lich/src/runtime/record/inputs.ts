@@ -32,7 +32,7 @@ export interface Input {
   readonly k: number;
   /** One of KIND_NAMES. */
   readonly kind: number;
-  readonly sender: number;
+  readonly stream: number;
   /** Low 32 bits. */
   readonly commitNo: number;
   readonly now: number;
@@ -128,7 +128,7 @@ export class Inputs {
     return {
       k,
       kind: I[e + ENTRY_KIND] & KIND_MASK,
-      sender: I[e + ENTRY_KIND] >>> 16,
+      stream: I[e + ENTRY_KIND] >>> 16,
       commitNo: I[e + ENTRY_COMMIT_NO] >>> 0,
       now: F[(e + ENTRY_NOW) >> 1],
       stampLo: I[e + ENTRY_STAMP],

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, f64, int, list, map, own, pool, protocol, ref, state, struct, text, u32 } from '@lich/schema';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DEFAULT_LIMITS, typeOf } from '../../bus/index.ts';
+import { CONTROL, DATA, DEFAULT_LIMITS, type Priority, typeOf } from '../../bus/index.ts';
 import { dumpSegment, openDump, openReader } from '../../state/index.ts';
 import { Peer, type Running, startService, until } from '../../testing/service-rig.ts';
 import { Core } from '../core.ts';
@@ -142,7 +142,8 @@ const equalTo = (replay: Replay, dump: string): void => {
 const numbers = (seed: number) => () => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) >>> 8;
 
 const say = (peer: Peer, to: number, next: () => number): void => {
-  const send = (name: string, payload: Uint8Array) => peer.say(to, typeOf(tag, idOf(name)), 0, 0, payload);
+  const send = (name: string, payload: Uint8Array, priority: Priority = DATA) =>
+    peer.say(peer.core.bus.streamOf(to, priority), typeOf(tag, idOf(name)), 0, 0, payload);
   const who = next() % 40;
   switch (next() % 8) {
     case 0:
@@ -151,6 +152,7 @@ const say = (peer: Peer, to: number, next: () => number): void => {
     case 2:
       return send('move', bytes(who, 0, f64le(next() % 100)));
     case 3:
+      return send('take', bytes(who, next() % 20), CONTROL);
     case 4:
       return send('take', bytes(who, next() % 20));
     case 5:

@@ -173,7 +173,7 @@ export class Recorder {
   readonly #mask: number;
   readonly #marks: number;
   readonly #commit: () => void;
-  /** Number of the claim and receiver of each; what is beyond the count is of earlier inputs. */
+  /** Number of the claim and stream of each; what is beyond the count is of earlier inputs. */
   readonly #refused: number[] = [];
   #refusals = 0;
   /** Life that the ring tells of. */
@@ -184,7 +184,7 @@ export class Recorder {
   #behind = 0;
   // What is being handled.
   #kind = NONE;
-  #sender = 0;
+  #stream = 0;
   #type = 0;
   #a = 0;
   #b = 0;
@@ -216,9 +216,9 @@ export class Recorder {
     this.#firstK = this.#G[(this.#marks + MARK_K) >> 1];
     this.#commit = log.commit;
     log.commit = () => this.#record();
-    core.bus.outbox.refused = (peer, claim) => {
+    core.bus.outbox.refused = (stream, claim) => {
       this.#refused[this.#refusals++] = claim;
-      this.#refused[this.#refusals++] = peer;
+      this.#refused[this.#refusals++] = stream;
     };
   }
 
@@ -247,9 +247,9 @@ export class Recorder {
 
   // What the loop is about to handle.
 
-  message(sender: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): void {
+  message(stream: number, type: number, a: number, b: number, lanes: Segment, word: number, words: number): void {
     this.#about(MESSAGE);
-    this.#sender = sender;
+    this.#stream = stream;
     this.#type = type;
     this.#a = a;
     this.#b = b;
@@ -279,7 +279,7 @@ export class Recorder {
   }
 
   #about(kind: number): void {
-    this.#sender = 0;
+    this.#stream = 0;
     // Which records had their onResume is known to the process alone: until all had, commits are kept as what they left.
     this.#kind = this.#core.store.resuming ? NONE : kind;
     this.#words = 0;
@@ -324,10 +324,10 @@ export class Recorder {
     if (begin < 0) return at;
     const R = this.#R;
     const from = this.#word;
-    R[begin + ENTRY_KIND] = this.#kind | (more === 0 ? 0 : WAS_REFUSED) | (this.#sender << 16);
+    R[begin + ENTRY_KIND] = this.#kind | (more === 0 ? 0 : WAS_REFUSED) | (this.#stream << 16);
     this.#head(begin, k, this.#counter.sum());
     if (this.#kind === MESSAGE) {
-      R[begin + ENTRY_NEXT] = this.#I[this.#heads + this.#sender];
+      R[begin + ENTRY_NEXT] = this.#I[this.#heads + this.#stream];
       R[begin + ENTRY_TYPE] = this.#type;
       R[begin + ENTRY_A] = this.#a;
       R[begin + ENTRY_B] = this.#b;

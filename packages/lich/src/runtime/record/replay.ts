@@ -125,7 +125,7 @@ export class Replay {
     state.i32[WORDS.RESTORED] = 0;
     core.store.recover();
     core.bus.outbox.reload();
-    core.bus.outbox.roomOf = (peer, claim) => this.#hasRoom(peer, claim);
+    core.bus.outbox.roomOf = (stream, claim) => this.#hasRoom(stream, claim);
     core.life = { epoch: dumpInfo(dump).epoch, reason: 'restart' };
     core.blame = new Blame(undefined, lock, 0, 0);
     this.#logic = core.logic as ServiceLogic;
@@ -202,14 +202,15 @@ export class Replay {
     const { log } = core.store;
     switch (input.kind) {
       case MESSAGE: {
-        const { sender, type, a, b, word, words } = input;
-        core.bus.inbox.headOf(sender);
+        const { stream, type, a, b, word, words } = input;
+        const sender = stream % core.limits.nodes;
+        core.bus.inbox.stream = stream;
         log.begin();
         if (this.#logic.deliver(sender, type, a, b, this.#memory, word, words) === HOLD) {
           log.rollback();
           this.#diverged(input, 'waits for a lane');
         }
-        log.write(this.#words.heads + sender, input.next);
+        log.write(this.#words.heads + stream, input.next);
         log.commit();
         return;
       }
@@ -263,9 +264,9 @@ export class Replay {
     this.#bind();
   }
 
-  #hasRoom(peer: number, claim: number): boolean {
+  #hasRoom(stream: number, claim: number): boolean {
     const next = this.#refused[0];
-    if (next === undefined || next[0] !== claim || next[1] !== peer) return true;
+    if (next === undefined || next[0] !== claim || next[1] !== stream) return true;
     this.#refused.shift();
     return false;
   }
@@ -350,7 +351,8 @@ export class Replay {
   describe(input: Input): string {
     const name = KIND_NAMES[input.kind] ?? `kind ${input.kind}`;
     if (input.kind === MESSAGE) {
-      const sender = this.#core.directory.byIndex(input.sender)?.name ?? `node ${input.sender}`;
+      const index = input.stream % this.#core.limits.nodes;
+      const sender = this.#core.directory.byIndex(index)?.name ?? `node ${index}`;
       return `${name} ${nameOfType(this.#logic.protocol, input.type)} from ${sender}`;
     }
     if (input.kind === LIFE) return `life ${input.next}, ${REASONS[input.type] ?? '?'}`;
