@@ -48,6 +48,8 @@ export interface BusOptions {
   readonly limits: BusLimits;
   readonly suspect: SuspectWords;
   readonly deliver: Deliver;
+  /** Lanes to these nodes, by name, are made at start and never given back, and no others are. Default: on first use. */
+  readonly talksTo?: ReadonlySet<string> | undefined;
   readonly onCorrupt: (error: BusError | ShmError, sender: number) => void;
   /** A node is another one under its old name, or gone; `droppedBytes` were on their way to the old one, at most. */
   readonly onNewPeer: (node: NodeEntry, droppedBytes: number) => void;
@@ -75,6 +77,7 @@ export class Bus {
   readonly #log: UndoLog;
   readonly #peersWord: number;
   readonly #onNewPeer: (node: NodeEntry, droppedBytes: number) => void;
+  readonly #talksTo: ReadonlySet<string> | undefined;
   readonly #peerLanes: (Segment | undefined)[];
   readonly #inTables: (InTable | undefined)[];
   /** By node index: that of the link to a node elsewhere; the node's own for one of this host. */
@@ -106,6 +109,7 @@ export class Bus {
     this.#log = o.store.log;
     this.#peersWord = words.peers;
     this.#onNewPeer = o.onNewPeer;
+    this.#talksTo = o.talksTo;
     const inTableOf = (peer: number): InTable | undefined => this.#inTableOf(peer);
     const lanesOf = (sender: number): Segment | undefined => this.#peerLanes[sender];
     const common = { self: o.self.index, state: o.store.segment, log: o.store.log, words, lanes: o.lanes, inTableOf };
@@ -139,6 +143,7 @@ export class Bus {
       const { nodes } = limits;
       this.far = new Far({ self, directory, nodes, store, words, lanes, bells, outbox, lanesOf, inTableOf, onCorrupt });
     }
+    if (o.talksTo !== undefined) this.outbox.mayOpen = peer => o.talksTo!.has(this.directory.byIndex(peer)?.name ?? '');
     o.store.onRollback(() => this.outbox.rolledBack());
     this.#markPending = sender => {
       if (this.#isPending[sender] === 1) return;
@@ -299,6 +304,24 @@ export class Bus {
       mapped.close();
     }
     this.#lookForNewLives();
+    this.#openDeclared();
+  }
+
+  /** Where lanes are made at start: make those that are missing, as after a peer was made anew. Outside transactions. */
+  #openDeclared(): void {
+    if (this.#talksTo === undefined) return;
+    for (const { index, name } of this.directory.all()) {
+      if (!this.#talksTo.has(name) || this.outbox.isOpen(index)) continue;
+      this.#log.begin();
+      try {
+        this.outbox.open(index);
+      } catch (error) {
+        this.#log.rollback();
+        throw error;
+      }
+      this.#log.commit();
+    }
+    this.publish();
   }
 
   /** Nodes elsewhere: their links know. */
@@ -373,6 +396,7 @@ export class Bus {
     this.outbox.publishAll(this.#ring);
     this.inbox.publishAll();
     this.far?.publishAll();
+    this.#openDeclared();
     this.sweep();
   }
 

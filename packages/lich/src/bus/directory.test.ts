@@ -2,25 +2,12 @@ import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Child, removeTestDirs, testDir } from '../testing/children.ts';
-import { Directory, formatId, nodeId } from './directory.ts';
+import { Directory } from './directory.ts';
+import { nodeId } from './node-ids.ts';
 
 const CHILD = fileURLToPath(new URL('./directory.child.mjs', import.meta.url));
 
 afterEach(removeTestDirs);
-
-describe('node ids', () => {
-  it('pack four bytes, and print as four numbers', () => {
-    expect(nodeId(1, 2, 3, 4)).toBe(0x0102_0304);
-    expect(nodeId(255, 255, 255, 255)).toBe(0xffff_ffff);
-    expect(formatId(nodeId(200, 1, 0, 9))).toBe('200.1.0.9');
-    for (const parts of [
-      [256, 0, 0, 0],
-      [-1, 0, 0, 0],
-      [0, 1.5, 0, 0],
-    ] as const)
-      expect(() => nodeId(...(parts as [number, number, number, number]))).toThrow(/not 0..255/);
-  });
-});
 
 describe('the directory', () => {
   it('gives each name the lowest free index, for ever', () => {

@@ -4,11 +4,14 @@
  *   nodes/0012   {"name":"market-1","id":16843777,"host":"b","via":"link-1"}      a node elsewhere, and the way to it
  *
  * An index is claimed by link(2) of a finished temporary file, so a name is whole or absent and two claims of one index
- * cannot both win; what a killed claim leaves is a `.tmp` file that nobody reads. The index is the node's row in the
- * bells file, its place in the lanes' in tables, and stays with the name over restarts. */
-import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+ * cannot both win; what a killed claim leaves is a `.tmp` file that nobody reads. The name is who a node is; its index is
+ * the node's row in the bells file and its place in the lanes' in tables, and stays with the name over restarts; its id is
+ * how it is addressed, and changes only while nothing runs and nothing waits (numbering.ts). */
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { enterWhole } from '../shm/index.ts';
 import { BusError } from './errors.ts';
+import { formatId } from './node-ids.ts';
 
 /** A node: name, id and index stay together for the life of the cluster. */
 export interface NodeEntry {
@@ -16,7 +19,7 @@ export interface NodeEntry {
   readonly index: number;
   /** `arena-1` */
   readonly name: string;
-  /** world.zone.kind.instance, 8 bits each */
+  /** world.zone.kind.instance: node-ids.ts */
   readonly id: number;
   /** Where it runs, if elsewhere. */
   readonly host?: string;
@@ -30,10 +33,10 @@ export interface Elsewhere {
   readonly via: string;
 }
 
-/** The nodes of a cluster, as this process knows them. Reads files when it meets a name that it does not know. */
 /** More than the clock tick of any file system here. */
 const SETTLED_MS = 100;
 
+/** The nodes of a cluster, as this process knows them. Reads files when it meets a name that it does not know. */
 export class Directory {
   readonly #path: string;
   readonly #maxNodes: number;
@@ -87,16 +90,9 @@ export class Directory {
         `${this.#maxNodes} nodes are entered, ${name} finds no place: raise bus.nodes`,
       );
     }
-    const temporary = join(this.#path, `${process.pid}-${name}.tmp`);
-    writeFileSync(temporary, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
-    try {
-      linkSync(temporary, join(this.#path, String(index).padStart(4, '0')));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    } finally {
-      unlinkSync(temporary);
-      this.refresh();
-    }
+    // Taken meanwhile: the caller looks at who is there, and tries the next one.
+    enterWhole(join(this.#path, String(index).padStart(4, '0')), nodeText(entry));
+    this.refresh();
   }
 
   /** As known since the last `refresh`: O(1), does not look at files. */
@@ -142,6 +138,11 @@ export class Directory {
   }
 }
 
+/** What a node's file holds. */
+export function nodeText({ name, id, host, via }: Omit<NodeEntry, 'index'>): string {
+  return `${JSON.stringify({ name, id, host, via })}\n`;
+}
+
 function parse(text: string, path: string): Omit<NodeEntry, 'index'> {
   try {
     const { name, id, host, via } = JSON.parse(text) as Record<keyof NodeEntry, unknown>;
@@ -158,17 +159,4 @@ function parse(text: string, path: string): Omit<NodeEntry, 'index'> {
 
 function placeOf(where: Partial<Elsewhere> | undefined): string {
   return where?.host === undefined ? 'of this host' : `of host ${where.host} via ${where.via}`;
-}
-
-/** @returns the id in dotted notation, `1.1.2.1`. */
-export function formatId(id: number): string {
-  return `${(id >>> 24) & 255}.${(id >>> 16) & 255}.${(id >>> 8) & 255}.${id & 255}`;
-}
-
-/** @returns the 32-bit id of world.zone.kind.instance, each 0..255. */
-export function nodeId(world: number, zone: number, kind: number, instance: number): number {
-  for (const part of [world, zone, kind, instance]) {
-    if (!Number.isInteger(part) || part < 0 || part > 255) throw new TypeError(`node id part ${part} is not 0..255`);
-  }
-  return ((world << 24) | (zone << 16) | (kind << 8) | instance) >>> 0;
 }

@@ -11,7 +11,10 @@ export type BusCode =
   | 'BUS_CORRUPT_LANE'
   | 'BUS_BAD_RUN'
   | 'BUS_FULL'
-  | 'BUS_REMEMBERED';
+  | 'BUS_REMEMBERED'
+  | 'BUS_IDS'
+  | 'BUS_WAITING'
+  | 'BUS_UNDECLARED';
 
 /** A message that cannot be sent, a node that is not there, a lane that cannot be read. */
 export class BusError extends CodedError<BusCode> {}

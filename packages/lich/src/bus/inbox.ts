@@ -10,17 +10,25 @@
 import type { Segment } from '../shm/index.ts';
 import type { UndoLog } from '../state/index.ts';
 import type { BusWords } from './bus-state.ts';
+import { hostMs } from './clock.ts';
 import { BusError } from './errors.ts';
 import { type Block, readRef, REF_BYTES } from './blocks.ts';
 import { badRecord, badRing, findLane, type HeldLane, isInData, isRecord, isSealed } from './lane-reader.ts';
 import {
   ENTRY_WORDS,
+  IN_BYTES,
   IN_CONTROL,
   IN_HEAD,
+  IN_LATENCY,
+  IN_MESSAGES,
   IN_MET,
   IN_URGENT,
   idOfCreation,
+  LATENCY_US,
   OUT_LANE,
+  OUT_SAMPLE_AT,
+  OUT_SAMPLE_MS,
+  OUT_SAMPLE_NO,
   OUT_TAIL,
   PRIORITIES,
   toWord,
@@ -80,6 +88,7 @@ export class Inbox {
   readonly #o: InboxOptions;
   readonly #S: Int32Array;
   readonly #O: Int32Array;
+  readonly #OF: Float64Array;
   readonly #F: Float64Array;
   readonly #inWord: number;
   readonly #selfId: number;
@@ -92,6 +101,10 @@ export class Inbox {
   /** By sender: DIRTY_… */
   readonly #isDirty: Uint8Array;
   #metChanged = false;
+  /** By stream: the last sample of its lane that was measured. */
+  readonly #measured: Int32Array;
+  /** By sender: records handled since the last publish. */
+  readonly #handled: Int32Array;
   /** The stream of the record that is being delivered. */
   stream = 0;
 
@@ -99,6 +112,7 @@ export class Inbox {
     this.#o = o;
     this.#S = o.state.i32;
     this.#O = o.lanes.i32;
+    this.#OF = o.lanes.f64;
     this.#F = o.state.f64;
     this.#inWord = o.lanes.regions.get('in')!.offset / 4;
     this.#selfId = idOfCreation(o.lanes.createdMs);
@@ -106,6 +120,8 @@ export class Inbox {
     this.#failed = new Uint8Array(o.nodes);
     this.#dirty = new Int32Array(o.nodes);
     this.#isDirty = new Uint8Array(o.nodes);
+    this.#measured = new Int32Array(PRIORITIES * o.nodes);
+    this.#handled = new Int32Array(o.nodes);
   }
 
   /** Has that sender shown control messages that are not handled yet? One load. */
@@ -128,7 +144,10 @@ export class Inbox {
       const tail = Atomics.load(lane.i32, lane.entry + OUT_TAIL);
       const isStill = Atomics.load(lane.i32, lane.entry + OUT_LANE) === lane.laneId;
       const before = done;
-      if (isStill) done += this.#drainTo(stream, lane, tail, limit - done);
+      if (isStill) {
+        done += this.#drainTo(stream, lane, tail, limit - done);
+        if (lane.i32[lane.entry + OUT_SAMPLE_NO] !== this.#measured[stream]) this.#measure(stream, sender, lane);
+      }
       if (!isStill || (this.headOf(stream) === tail && isSealed(lane))) this.#held[stream] = undefined;
       else if (done === before || done === limit || this.headOf(stream) !== tail) break;
     }
@@ -183,7 +202,11 @@ export class Inbox {
       done++;
     }
     S[suspect.cur] = S[suspect.cur] & 0xff;
-    if (done > 0) this.#markDirty(sender, stream === sender ? DIRTY_HEAD : DIRTY_CONTROL);
+    // Records that were given up are padding by now, which may be the last thing in a lane.
+    if (head === tail && S[headWord] !== tail) this.#pass(headWord, tail);
+    else if (done === 0) return 0;
+    this.#handled[sender] += done;
+    this.#markDirty(sender, stream === sender ? DIRTY_HEAD : DIRTY_CONTROL);
     return done;
   }
 
@@ -199,6 +222,25 @@ export class Inbox {
     return undefined;
   }
 
+  #pass(headWord: number, head: number): void {
+    const { log } = this.#o;
+    log.begin();
+    log.write(headWord, head);
+    log.commit();
+  }
+
+  /** How long was the sample of that lane under way, if it has been handled? */
+  #measure(stream: number, sender: number, { i32, entry, segment }: HeldLane): void {
+    const no = Atomics.load(i32, entry + OUT_SAMPLE_NO);
+    if (no === 0 || ((this.headOf(stream) - i32[entry + OUT_SAMPLE_AT]) | 0) <= 0) return;
+    const us = (hostMs() - segment.f64[(entry + OUT_SAMPLE_MS) / 2]) * 1_000;
+    if (Atomics.load(i32, entry + OUT_SAMPLE_NO) !== no) return;
+    this.#measured[stream] = no;
+    let k = 0;
+    while (k < LATENCY_US.length && us >= LATENCY_US[k]!) k++;
+    this.#O[this.#inWord + sender * ENTRY_WORDS + IN_LATENCY + k]++;
+  }
+
   /** The lane of that stream to this node that has the next record, if any has one. */
   #find(stream: number): HeldLane | undefined {
     const { self, nodes } = this.#o;
@@ -212,7 +254,12 @@ export class Inbox {
     const lane = findLane(segment, toWord(self, stream < nodes ? 0 : 1), sender, this.headOf(stream));
     if (lane === undefined) return undefined;
     const wrong = badRing(lane);
-    if (wrong === undefined) return (this.#held[stream] = lane);
+    if (wrong === undefined) {
+      // A sample that an earlier life has passed is not measured again.
+      const isOld = ((this.headOf(stream) - lane.i32[lane.entry + OUT_SAMPLE_AT]) | 0) > 0;
+      this.#measured[stream] = isOld ? lane.i32[lane.entry + OUT_SAMPLE_NO] : 0;
+      return (this.#held[stream] = lane);
+    }
     this.#fail(sender, wrong);
     return undefined;
   }
@@ -237,6 +284,7 @@ export class Inbox {
       const sender = dirty[k];
       const what = this.#isDirty[sender];
       const entry = this.#inWord + sender * ENTRY_WORDS;
+      if (this.#handled[sender] > 0) this.#count(sender, entry);
       if ((what & DIRTY_HEAD) !== 0) Atomics.store(this.#O, entry + IN_HEAD, this.#S[heads + sender]);
       if ((what & DIRTY_CONTROL) !== 0)
         Atomics.store(this.#O, entry + IN_CONTROL, this.#S[heads + this.#o.nodes + sender]);
@@ -251,6 +299,15 @@ export class Inbox {
     }
     for (let k = 0; k < count; k++) this.#isDirty[dirty[k]] = 0;
     this.#dirtyCount = 0;
+  }
+
+  /** For those who look: no truth is in it. Before the heads are shown. */
+  #count(sender: number, entry: number): void {
+    this.#OF[(entry + IN_MESSAGES) / 2] += this.#handled[sender];
+    this.#handled[sender] = 0;
+    const data = (this.headOf(sender) - this.#O[entry + IN_HEAD]) | 0;
+    const control = (this.headOf(this.#o.nodes + sender) - this.#O[entry + IN_CONTROL]) | 0;
+    this.#OF[(entry + IN_BYTES) / 2] += 4 * (Math.max(0, data) + Math.max(0, control));
   }
 
   publishAll(): void {

@@ -1,6 +1,17 @@
 export type { BusCode } from './errors.ts';
 export { BusError } from './errors.ts';
-export { Directory, type Elsewhere, formatId, type NodeEntry, nodeId } from './directory.ts';
+export { Directory, type Elsewhere, type NodeEntry } from './directory.ts';
+export {
+  DEFAULT_WIDTHS,
+  flawOfWidths,
+  formatId,
+  type IdWidths,
+  mostOf,
+  nodeId,
+  parseId,
+  partsOf,
+} from './node-ids.ts';
+export { enterNodes, type NamedNode, type Numbering, readNumbering } from './numbering.ts';
 export {
   type BusLimits,
   CONTROL,
@@ -18,6 +29,11 @@ export { Far } from './far.ts';
 export { FarInbox, type FarRun, type FoundPair } from './far-inbox.ts';
 export { FarOutbox } from './far-outbox.ts';
 export { FULL } from './outbox.ts';
+export { hostMs } from './clock.ts';
+export { type GivenUp, giveUpWaiting } from './give-up.ts';
+export { type FoundRecord, walkLane, type WholeLane, wholeLanes } from './lane-walk.ts';
+export { LATENCY_US } from './lanes-layout.ts';
+export { BusLook, type LaneLook, latencyUs, type LookOptions, type PairLook, whatWaits } from './look.ts';
 export { HEADER_WORDS, idOf, RECORD_ALIGN_WORDS, recordWords, tagOf, typeOf } from './record-descriptor.ts';
 export { type PayloadCodec, payloadCodec, type RefDoor, sizeOf } from './payload.ts';
 export { hashOfKey, type Key, rendezvous, seedOf } from './rendezvous.ts';

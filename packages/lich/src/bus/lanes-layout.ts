@@ -15,12 +15,18 @@
  *                                 6  flags      USED | SEALED: no record will follow in this lane
  *                                 7  source     node index of the sender: of this node, or of a node elsewhere that this
  *                                              node, a link, speaks for
+ *                                 8  sampleNo   grows with each sample; 0 = there is none, or it is being changed
+ *                                 9  sampleAt   position of a record that was the oldest unhandled one when it was shown
+ *                              10 11  sampleMs   f64: when it was shown, on the host's clock
  *   in      one per node index    0  head       position behind the last record of that sender's data that was handled
  *           (64 bytes)            1  met        `idOf` that node's lanes segment as this node met it; 0 = never met:
  *                                              a receiver that was made anew waits until its senders have met it
  *                                 2  control    as head, in the stream of that sender's control messages
  *                                 3  urgent     position behind the last control message that this node sent to that one:
  *                                              where it is the other's cursor, no lane has to be looked for
+ *                               4 5  messages   f64: records of that sender that were handled
+ *                               6 7  bytes      f64: of them, padding included
+ *                              8-15  latency    u32: samples by the time from shown to handled, see LATENCY_US
  *   data    units of 64 KiB       rings, each a power of two of units
  *
  * In the lanes of a link, besides:
@@ -31,6 +37,7 @@
  * STORE ORDER  a slot that changes hands: laneId = 0, to, base, block, size, tail, flags, source, laneId. A reader loads
  * laneId first and last, and believes the rest only if it is the same. `urgent` after the tail that it tells of; in `in`,
  * all heads before any `met`; a row of `far` before its node's entry in `lives`.
+ * What is counted is not logged: a kill loses what was not shown yet.
  * SYNC publish: the Atomics.store of `tail` pairs with the receiver's Atomics.load (after which it compares laneId), the
  * one of a head with the sender's. */
 
@@ -43,6 +50,10 @@ export const OUT_TAIL = 5;
 export const OUT_FLAGS = 6;
 export const OUT_SOURCE = 7;
 
+export const OUT_SAMPLE_NO = 8;
+export const OUT_SAMPLE_AT = 9;
+export const OUT_SAMPLE_MS = 10;
+
 export const LANE_USED = 1;
 export const LANE_SEALED = 2;
 
@@ -50,6 +61,12 @@ export const IN_HEAD = 0;
 export const IN_MET = 1;
 export const IN_CONTROL = 2;
 export const IN_URGENT = 3;
+export const IN_MESSAGES = 4;
+export const IN_BYTES = 6;
+export const IN_LATENCY = 8;
+
+/** Bounds of the latency counts in microseconds; the last count is of all that took longer. */
+export const LATENCY_US = [10, 30, 100, 300, 1_000, 4_000, 16_667] as const;
 
 /** Words between two entries of either table: a cache line, so that two lanes never share one. */
 export const ENTRY_WORDS = 16;

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BusError } from './errors.ts';
-import { UNIT_BYTES } from './lanes-layout.ts';
+import { NOBODY, UNIT_BYTES } from './lanes-layout.ts';
 import { LaneNode, settle, STREAMS, TEST_LIMITS } from '../testing/lane-node.ts';
 
 const SIZES = [
@@ -76,9 +76,9 @@ const seen = {
   blocks: 0,
 };
 
-function run(ops: readonly Op[], begin: number, spread: number): void {
+function run(ops: readonly Op[], begin: number, spread: number, atStart: boolean): void {
   const cluster: LaneNode[] = [];
-  for (let k = 0; k < 3; k++) new LaneNode(cluster, k).beginAt(begin);
+  for (let k = 0; k < 3; k++) new LaneNode(cluster, k, undefined, undefined, atStart).beginAt(begin);
   cluster[0]!.start();
   /** committed messages, by sender and stream */
   const sent = cluster.map(() => none());
@@ -131,10 +131,14 @@ function run(ops: readonly Op[], begin: number, spread: number): void {
   // All is drained: nothing may be kept, and the next message finds its way.
   for (const n of cluster) {
     n.outbox.tidy(time + 10, 0);
-    expect(n.outbox.lanes()).toEqual([]);
+    const kept = n.outbox.lanes();
+    expect(kept.filter(({ priority, sealed }) => sealed || (priority !== 0 && !atStart))).toEqual([]);
+    // Those that were made at start stay: one to each.
+    const data = kept.filter(({ peer, priority }) => peer !== NOBODY && priority === 0).map(({ peer }) => peer);
+    expect(data.sort((a, b) => a - b)).toEqual(atStart ? [0, 1, 2] : []);
     expect(n.check()).toEqual([]);
     n.store.log.begin();
-    for (let peer = 0; peer < 3; peer++) expect(n.send(peer, 131_000 / 2)).toBe(true);
+    for (let peer = 0; peer < 3; peer++) expect(n.send(peer, atStart ? 16 : 131_000 / 2)).toBe(true);
     n.store.log.commit();
   }
   expect(settle(cluster)).toEqual([]);
@@ -195,15 +199,16 @@ const RUNS = process.env.LICH_SOAK ? 3_000 : 150;
 
 describe('lanes', () => {
   it.each([
-    ['from 0', 0],
-    ['over 2^31', 2 ** 31 - 40_000],
-    ['over 2^32', 2 ** 32 - 40_000],
-  ])('any history, positions %s: each message once, in order, units conserved', (_, begin) => {
+    ['made on first use', 'from 0', 0, false],
+    ['made on first use', 'over 2^31', 2 ** 31 - 40_000, false],
+    ['made on first use', 'over 2^32', 2 ** 32 - 40_000, false],
+    ['made at start', 'over 2^32', 2 ** 32 - 40_000, true],
+  ])('%s, any history, positions %s: each message once, in order, units conserved', (_, __, begin, atStart) => {
     fc.assert(
       fc.property(
         fc.array(op, { minLength: 5, maxLength: 60, size: 'max' }),
         fc.constantFrom(1, 1, 0.5),
-        (ops, spread) => run(ops, begin, spread),
+        (ops, spread) => run(ops, begin, spread, atStart),
       ),
       { numRuns: RUNS },
     );

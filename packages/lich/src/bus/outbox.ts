@@ -15,7 +15,6 @@ import type { Segment } from '../shm/index.ts';
 import type { UndoLog } from '../state/index.ts';
 import type { BusWords } from './bus-state.ts';
 import { S_OUT_WORDS, streamsOut } from './bus-state.ts';
-import { BusError } from './errors.ts';
 import { type LaneInUse, laneAt } from './lane-in-use.ts';
 import { LaneUnits } from './lane-units.ts';
 import {
@@ -45,7 +44,10 @@ import {
   UNIT_BYTES,
   UNIT_WORDS,
 } from './lanes-layout.ts';
+import type { OpenLane } from './open-lane.ts';
 import { HEADER_WORDS, RECORD_ALIGN_WORDS, recordWords, TYPE_PADDING } from './record-descriptor.ts';
+import { refuseLane, refuseRoom, refuseSize, refuseUndeclared } from './refusals.ts';
+import { Samples } from './samples.ts';
 
 /** No room, and the lane may not grow any more: a value, not an error. */
 export const FULL = -1;
@@ -58,21 +60,6 @@ export interface InTable {
   readonly word: number;
   /** words from one entry to the next */
   readonly stride: number;
-}
-
-/** An open lane, cached from S; dropped when the transaction that made or sealed it is undone. */
-interface OpenLane {
-  readonly slot: number;
-  readonly block: number;
-  readonly size: number;
-  readonly mask: number;
-  /** word of its tail in S */
-  readonly tailWord: number;
-  /** the receiver's head as last seen, or the lane's base: a lower bound that stays true */
-  headSeen: number;
-  /** its tail at the last tidy, and since when it has been that; -Infinity before the first */
-  tailAtTidy: number;
-  idleSinceMs: number;
 }
 
 export interface OutboxOptions {
@@ -138,6 +125,9 @@ export class Outbox {
   roomOf: ((stream: number, claim: number) => boolean) | undefined;
   #claimedLane: OpenLane | undefined;
   #claimedTail = 0;
+  readonly samples: Samples;
+  /** Set where lanes are made at start: no others may be. */
+  mayOpen: ((peer: number) => boolean) | undefined;
 
   constructor(o: OutboxOptions) {
     this.#o = o;
@@ -159,6 +149,7 @@ export class Outbox {
     this.#units = new LaneUnits(this.#S, o.log, o.words.units, o.limits.dataBytes / UNIT_BYTES);
     this.#dirty = new Int32Array(o.limits.lanes);
     this.#dirtyKind = new Uint8Array(o.limits.lanes);
+    this.samples = new Samples(o.lanes, o.limits.lanes);
     this.reload();
   }
 
@@ -299,13 +290,10 @@ export class Outbox {
     const S = this.#S;
     const log = this.#log;
     const open = this.#open[stream];
+    if (open === undefined && stream !== this.blockStream && this.mayOpen?.(this.#receiverOf(stream)) === false)
+      refuseUndeclared(this.#receiverOf(stream));
     const maxWords = this.#limits.maxLaneBytes / 4;
-    if (need > maxWords / 2) {
-      throw new BusError(
-        'BUS_RECORD_TOO_LARGE',
-        `a record of ${need * 4} bytes is larger than half of the largest lane, ${maxWords * 4} bytes: raise limits.maxLaneBytes`,
-      );
-    }
+    if (need > maxWords / 2) refuseSize(need * 4, maxWords * 4);
     let size = Math.max(UNIT_WORDS, open ? open.size * 4 : 0);
     while (size < need * 2) size *= 2;
     if (size > maxWords) size = maxWords;
@@ -344,6 +332,17 @@ export class Outbox {
     return (this.#open[stream] = this.#cached(slot));
   }
 
+  /** Make the lane to `peer`, if there is none, in the open transaction.
+   * @throws BusError `BUS_TOO_MANY_LANES`, `BUS_NO_ROOM`, `BUS_UNDECLARED` */
+  open(peer: number): void {
+    if (this.#open[peer] === undefined) this.#next(peer, RECORD_ALIGN_WORDS);
+  }
+
+  /** Is there a lane to `peer` that takes records? */
+  isOpen(peer: number): boolean {
+    return this.#open[peer] !== undefined;
+  }
+
   /** @returns -1 when all are in use */
   #freeSlot(): number {
     for (let slot = 0; slot < this.#limits.lanes; slot++) {
@@ -364,7 +363,8 @@ export class Outbox {
       if (flags === 0) continue;
       const stream = this.#streamOf(slot);
       const tail = S[this.#field(slot, OUT_TAIL)];
-      if ((flags & LANE_SEALED) === 0 && !this.#isIdle(stream, tail, nowMs, idleMs)) {
+      // What was made at start stays.
+      if ((flags & LANE_SEALED) === 0 && (this.mayOpen !== undefined || !this.#isIdle(stream, tail, nowMs, idleMs))) {
         this.#raiseBase(slot, tail);
         continue;
       }
@@ -440,8 +440,13 @@ export class Outbox {
     if (count === 0) return;
     for (let k = 0; k < count; k++) {
       const slot = dirty[k];
-      if (this.#dirtyKind[slot] === DIRTY_ENTRY) this.#publishEntry(slot);
-      else Atomics.store(this.#O, this.#entry(slot) + OUT_TAIL, this.#S[this.#field(slot, OUT_TAIL)]);
+      if (this.#dirtyKind[slot] === DIRTY_ENTRY) {
+        this.#publishEntry(slot);
+        continue;
+      }
+      const entry = this.#entry(slot);
+      if (this.samples.isDue(slot)) this.#sample(slot, entry, this.#O[entry + OUT_TAIL]);
+      Atomics.store(this.#O, entry + OUT_TAIL, this.#S[this.#field(slot, OUT_TAIL)]);
     }
     for (let k = 0; k < count; k++) {
       const slot = dirty[k];
@@ -474,6 +479,12 @@ export class Outbox {
     for (const stream of this.#ended.splice(0)) this.#showUrgent(stream);
   }
 
+  /** Records from a position on are about to be shown. */
+  #sample(slot: number, entry: number, from: number): void {
+    if (this.#S[this.#field(slot, OUT_TAIL)] === from) return;
+    this.samples.look(slot, entry, from, this.headOf(this.#streamOf(slot)));
+  }
+
   #publishEntry(slot: number): void {
     const O = this.#O;
     const S = this.#S;
@@ -484,12 +495,15 @@ export class Outbox {
       return;
     }
     if (O[entry + OUT_LANE] === S[from + OUT_LANE]) {
+      if (this.samples.isDue(slot)) this.#sample(slot, entry, O[entry + OUT_TAIL]);
       Atomics.store(O, entry + OUT_TAIL, S[from + OUT_TAIL]);
       Atomics.store(O, entry + OUT_BASE, S[from + OUT_BASE]);
       Atomics.store(O, entry + OUT_FLAGS, S[from + OUT_FLAGS]);
       return;
     }
     Atomics.store(O, entry + OUT_LANE, 0);
+    this.samples.drop(entry);
+    this.#sample(slot, entry, S[from + OUT_BASE]);
     for (let field = OUT_TO; field <= OUT_SOURCE; field++) Atomics.store(O, entry + field, S[from + field]);
     Atomics.store(O, entry + OUT_LANE, S[from + OUT_LANE]);
   }
@@ -582,14 +596,3 @@ const DIRTY_ENTRY = 2;
 
 // Rings are whole numbers of record units, so that padding up to a ring's end is always a record of its own.
 if (UNIT_WORDS % RECORD_ALIGN_WORDS !== 0) throw new Error('lane units and record alignment disagree');
-
-function refuseLane(lanes: number): never {
-  throw new BusError('BUS_TOO_MANY_LANES', `all ${lanes} lanes of this node are in use: raise limits.lanes`);
-}
-
-function refuseRoom(wantedBytes: number, dataBytes: number): never {
-  throw new BusError(
-    'BUS_NO_ROOM',
-    `no ${wantedBytes} bytes in a row are free in the ${dataBytes} bytes of lanes: raise limits.lanesBytes`,
-  );
-}

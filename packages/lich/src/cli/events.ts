@@ -1,7 +1,7 @@
 /** How commands print what a supervisor saw. */
 import { styleText } from 'node:util';
 import type { SupervisorEvent } from '../runtime/index.ts';
-import { size } from './text.ts';
+import { count, size } from './text.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -47,6 +47,12 @@ export function eventLine(event: SupervisorEvent): string | undefined {
       return line('yellow', 'restored', `from ${event.dump}; what it had is kept in ${event.evidence}`);
     case 'stopped':
       return line('dim', 'stopped', event.why);
+    case 'waits':
+      return line(
+        'yellow',
+        'is gone',
+        `the topology does not have it, and ${count(event.messages, 'message')} from ${event.from} ${event.messages === 1 ? 'waits' : 'wait'} for it: lich bus`,
+      );
     case 'gaveUp':
       return `${event.node.padEnd(12)} cannot start; see ${event.logFile}`;
   }

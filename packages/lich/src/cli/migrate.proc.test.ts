@@ -128,7 +128,7 @@ it('sizes alone, and back before anybody worked on it', { timeout: 300_000 }, as
   // What is under way lies in the lanes: those are not migrated, and a node without its own could not start.
   const lanes = migrate({ ...FIRST, SHOP_LANES: String(1 << 25) });
   expect(lanes.code).toBe(1);
-  expect(lanes.out).toMatch(/limits\.lanesBytes or .*Set them back\nrefused: nothing was changed\n$/);
+  expect(lanes.out).toMatch(/limits\.lanesBytes is another .*Set it back\nrefused: nothing was changed\n$/);
   const larger = { ...FIRST, SHOP_HEAP: String(1 << 24) };
   expect(migrate(larger).out).toMatch(/limits\.heapBytes: 4\.0 MiB become 16\.0 MiB\n.*every value fits/);
   expect(migrate(larger).out).toContain('nothing to do');

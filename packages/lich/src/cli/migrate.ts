@@ -58,7 +58,7 @@ export async function migrateCommand(args: readonly string[]): Promise<number> {
     show(name, outlook);
     if (!keepsLanes)
       print(
-        '  limits.lanesBytes or limits.maxLaneBytes are others than before: messages that are under way lie in the lanes, which are not migrated. Set them back',
+        '  limits.lanesBytes is another than before: messages that are under way lie in the lanes, which are not migrated. Set it back',
       );
   }
   const refused = wanted.filter(({ outlook, keepsLanes }) => outlook.unfit.count > 0 || !keepsLanes).length;

@@ -35,6 +35,7 @@ export function removeAll(dir: string): boolean {
   return asSupervisor(dir, () => {
     for (const { name } of listSegments(dir)) removeNode(dir, name);
     for (const folder of FOLDERS) rmSync(join(dir, folder), { recursive: true, force: true });
+    rmSync(join(dir, 'ids'), { force: true });
     return removeCluster(dir);
   });
 }

@@ -1,5 +1,5 @@
 /** A gateway's process: what `gateway({…})` in a topology runs. */
-import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
+import { BusError, Directory, DEFAULT_LIMITS } from '../bus/index.ts';
 import { Core, coreLimits, type Log, type NodeContext, type NodeLimits, type Service } from '../runtime/index.ts';
 import { GatewayError } from './errors.ts';
 import { GatewayLogic, type GatewayTarget } from './logic.ts';
@@ -24,13 +24,15 @@ export interface GatewayNodeOptions {
   readonly target: GatewayTarget;
   readonly log: Log;
   readonly limits?: NodeLimits;
+  /** Nodes that it may send to. Default: any. */
+  readonly talksTo?: readonly string[] | undefined;
   /** 1…count. Default 1. */
   readonly instance?: number;
 }
 
 /** A gateway's node, ready to run. */
 export function gatewayCore(o: GatewayNodeOptions): GatewayNode {
-  const { dir, name, id, settings, target, log, limits = {}, instance = 1 } = o;
+  const { dir, name, id, settings, target, log, limits = {}, instance = 1, talksTo } = o;
   let logic: GatewayLogic | undefined;
   let server: WsServer | undefined;
   const core = new Core(
@@ -39,6 +41,7 @@ export function gatewayCore(o: GatewayNodeOptions): GatewayNode {
       name,
       id,
       log,
+      talksTo,
       state: gatewaySchema(settings.maxSessions),
       fields: outputFields(settings.outputBytes, DEFAULT_LIMITS.nodes),
       ...coreLimits(limits),
@@ -69,13 +72,24 @@ export function targetOf(
   );
 }
 
+/** Where lanes are made at start, those to the scenes must be among them. */
+function refuseUndeclared(name: string, { nodes }: GatewayTarget, talksTo: readonly string[] | undefined): void {
+  const missing = talksTo && nodes.find(node => !talksTo.includes(node));
+  if (missing === undefined) return;
+  throw new BusError(
+    'BUS_UNDECLARED',
+    `${name} sends its players to ${missing}, and lanes are made at start: name its kind in \`talks\` of the topology entry`,
+  );
+}
+
 /** Called by the node's process. */
 export default async function run(context: NodeContext): Promise<void> {
-  const { dir, name, instance, limits, log, signal } = context;
+  const { dir, name, instance, limits, log, signal, talksTo } = context;
   const settings = settingsOf(context.options as unknown as GatewayOptions);
   const target = targetOf(settings.to, await context.services());
+  refuseUndeclared(name, target, talksTo);
   const { id } = new Directory(dir, DEFAULT_LIMITS.nodes).byName(name);
-  const node = gatewayCore({ dir, name, id, settings, target, log, limits, instance });
+  const node = gatewayCore({ dir, name, id, settings, target, log, limits, instance, talksTo });
   signal.addEventListener('abort', () => node.core.stop(), { once: true });
   await node.core.run(role => {
     if (role !== 'owner') return;

@@ -19,7 +19,9 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
   const seed = Number(process.env.LICH_SEED ?? Date.now() % 1_000_000);
   const random = seeded(seed);
   const moves = KILLS * MOVES_PER_KILL;
-  const cluster = await LichUp.up(TOPOLOGY, testDir(), { BANK_MOVES: String(moves) });
+  // Lanes of either kind.
+  const lanes = seed % 2 === 0 ? 'use' : 'start';
+  const cluster = await LichUp.up(TOPOLOGY, testDir(), { BANK_MOVES: String(moves), BANK_LANES: lanes });
   try {
     const [feeder, bank, audit] = NODES.map(name => cluster.reader(name)) as [StoreReader, StoreReader, StoreReader];
     let kills = 0;

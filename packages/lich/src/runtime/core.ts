@@ -8,6 +8,7 @@ import { Bus, type Deliver, Directory, DEFAULT_LIMITS, type BusLimits, type Node
 import { Bells, Doorbell, OwnerLock, type Segment, SWEEP_MS } from '../shm/index.ts';
 import { openStore, type Store, type StorePlan } from '../state/index.ts';
 import { type Blame, CUR, suspectWords } from './blame.ts';
+import { obeyDrops } from './drops.ts';
 import { RuntimeError } from './errors.ts';
 import { handOver } from './let-go.ts';
 import { errorData, type Log } from './log.ts';
@@ -25,6 +26,8 @@ export interface CoreOptions extends LayoutOptions {
   readonly name: string;
   readonly id: number;
   readonly log: Log;
+  /** Names of the nodes that it may send to, where lanes are made at start. Default: any, and lanes are made on first use. */
+  readonly talksTo?: readonly string[] | undefined;
   /** Does a standby run recent messages on a copy ahead of need? Default true. See rehearsal.ts. */
   readonly rehearse?: boolean;
   /** May a state of another layout be brought over to this one? A deploy's processes may. 'rehearsed': this process has done
@@ -84,6 +87,7 @@ export class Core {
   readonly directory: Directory;
   readonly bells: Bells;
   readonly limits: BusLimits;
+  readonly #talksTo: ReadonlySet<string> | undefined;
   readonly plan: StorePlan;
   /** Set once the segments are mapped. */
   store!: Store<unknown>;
@@ -124,6 +128,7 @@ export class Core {
     this.rehearses = o.rehearse ?? true;
     this.migrates = o.migrates ?? false;
     this.limits = { ...DEFAULT_LIMITS, ...o.bus };
+    this.#talksTo = o.talksTo && new Set(o.talksTo);
     this.#makeLogic = makeLogic;
     this.directory = new Directory(o.dir, this.limits.nodes);
     this.self = this.directory.ensure(o.name, o.id);
@@ -202,6 +207,7 @@ export class Core {
       bells: this.bells,
       limits: this.limits,
       suspect: suspectWords,
+      talksTo: this.#talksTo,
       deliver: (sender, type, a, b, from, word, words) => this.#logic.deliver(sender, type, a, b, from, word, words),
       onCorrupt: (error, sender) => this.log.error('a lane cannot be read', { sender, ...errorData(error) }),
       onNewPeer: (node, droppedBytes) =>
@@ -308,7 +314,7 @@ export class Core {
     }
     const S = this.store.segment.i32;
     S[HEARTBEAT] = (S[HEARTBEAT] + 1) | 0;
-    const nowMs = this.updateNow();
+    const nowMs = (this.bus.outbox.samples.nowMs = this.updateNow());
     if (nowMs - this.#sweptAt >= SWEEP_MS) {
       this.#sweptAt = nowMs;
       this.bus.sweep();
@@ -324,6 +330,7 @@ export class Core {
     if (nowMs - this.#tidiedAt >= TIDY_MS) {
       this.#tidiedAt = nowMs;
       this.bus.lookForNewPeers();
+      obeyDrops(this);
       this.bus.outbox.tidy(nowMs, LANE_IDLE_MS);
       this.recording.look();
       const before = this.#reserving;

@@ -5,7 +5,7 @@
  *
  * Written by each process of the service when it starts, by each candidate for all services of its build, and by whoever
  * says something to a service, when it does so first; never changed. So each side finds there what the other one means. */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   catalogOfStruct,
@@ -19,6 +19,7 @@ import {
   type WholePayload,
 } from '@lich/schema';
 import { idOf, tagOf, typeOf } from '../bus/index.ts';
+import { writeWhole } from '../shm/index.ts';
 import { RuntimeError } from './errors.ts';
 import { tagOfProtocol } from './system-messages.ts';
 
@@ -87,9 +88,7 @@ export function rememberProtocol(dir: string, { name, protocol }: { name: string
     );
   }
   mkdirSync(join(dir, 'protocols'), { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}.tmp`;
-  writeFileSync(draft, JSON.stringify(describe(protocol)), { mode: 0o600 });
-  renameSync(draft, path);
+  writeWhole(path, JSON.stringify(describe(protocol)));
 }
 
 /** What versions of services meant, as far as they were noted in this directory. */

@@ -8,6 +8,7 @@ export {
   type LoadedTopology,
   loadTopology,
 } from './load.ts';
+export { giveUp } from './drops.ts';
 export { createLog, errorData, type Log } from './log.ts';
 export { type NodeSpec, runCore, serviceCore, START_FAILED } from './node-process.ts';
 export { giveOrder, type Order } from './orders.ts';
@@ -29,6 +30,7 @@ export { type Difference, firstDifference } from './record/compare.ts';
 export { KIND_NAMES } from './record/format.ts';
 export { type Input, Inputs } from './record/inputs.ts';
 export { placeOf } from './record/place.ts';
+export { MetricsSource, type Sample } from './report/metrics.ts';
 export { isRecording, type RecordRequest, recordRequest, requestRecord } from './record/recording.ts';
 export { Replay, type ReplayOptions } from './record/replay.ts';
 export { type Differs, runTwice } from './record/twice.ts';
@@ -97,6 +99,7 @@ export {
   type TopologyEntry,
   topology,
 } from './topology.ts';
+export { MessageNames, type NamedMessage } from './message-names.ts';
 export { coreLimits, lanesOf, nodePlan } from './node-plan.ts';
 export { type Phase, phaseOf, PHASES } from './node-words.ts';
 export { type DeployEvent, Deployer, type DeployHost, type DeployOptions, type DeployResult } from './deploy/deploy.ts';

@@ -6,7 +6,7 @@ import { RuntimeError } from './errors.ts';
 import { isService, type Service } from './service.ts';
 import { compile, compiledPath, projectOf } from './supervisor/compile.ts';
 import { notePrograms } from './supervisor/programs.ts';
-import { isTopology, type Topology, type TopologyEntry } from './topology.ts';
+import { isTopology, talksOf, type Topology, type TopologyEntry } from './topology.ts';
 
 /** A topology with the file that it came from. */
 export interface LoadedTopology {
@@ -41,7 +41,15 @@ export async function buildTopology(file: string): Promise<BuiltTopology> {
       const files = named(entry);
       if (files.length === 0) return [];
       // What the topology itself says to a service is as good as code.
-      const said = JSON.stringify([entry.config, entry.limits, programs.nodes[kind], programs.lich, programs.version]);
+      const talks = talksOf(topology, kind);
+      const said = JSON.stringify([
+        entry.config,
+        entry.limits,
+        talks,
+        programs.nodes[kind],
+        programs.lich,
+        programs.version,
+      ]);
       return [[kind, [...files.map(each => build.hashOf(each)), said].join(' ')] as const];
     }),
   );

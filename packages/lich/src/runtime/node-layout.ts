@@ -18,7 +18,8 @@ export interface LayoutOptions {
 
 /** What the layout of a lanes segment follows from. */
 export function lanesHash(limits: BusLimits): string {
-  return `lanes 2, ${JSON.stringify(limits)}`;
+  const { nodes, lanes, dataBytes, link } = limits;
+  return `lanes 2, ${JSON.stringify({ nodes, lanes, dataBytes, link })}`;
 }
 
 /** How the state segment of such a node is laid out. */

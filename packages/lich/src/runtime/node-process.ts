@@ -1,11 +1,11 @@
 /** The process of one node (entry.ts is its first file). Started by the supervisor; ends with code 0 after SIGTERM or SIGINT,
  * or when there was no supervisor for long enough; with START_FAILED when it could not start. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Directory, DEFAULT_LIMITS } from '../bus/index.ts';
-import { setCoreLimit } from '../shm/index.ts';
+import { setCoreLimit, writeWhole } from '../shm/index.ts';
 import { Core, type CoreOptions, type Logic } from './core.ts';
 import { type CandidateSpec, examineCandidate, reportFailure, writeReport } from './deploy/candidate.ts';
 import { type DeployOutlook, outlookOf } from './deploy/outlook.ts';
@@ -21,7 +21,7 @@ import { coreLimits } from './node-plan.ts';
 import type { Service } from './service.ts';
 import { Standby } from './standby.ts';
 import { tellInspected } from './supervised.ts';
-import { type NodeContext, type NodeLimits, nodesOf } from './topology.ts';
+import { type NodeContext, type NodeLimits, nodesOf, talksOf } from './topology.ts';
 
 /** Which node a process is to be. */
 export interface NodeSpec {
@@ -113,13 +113,13 @@ function raisePriority(): void {
 export function serviceCore(
   service: Service,
   config: Parameters<typeof makeLogic>[1],
-  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log' | 'rehearse' | 'migrates'> & { limits?: NodeLimits },
+  o: Pick<CoreOptions, 'dir' | 'name' | 'id' | 'log' | 'rehearse' | 'migrates' | 'talksTo'> & { limits?: NodeLimits },
 ): Core {
   const limits = o.limits ?? {};
   const layout = serviceLayout(service, DEFAULT_LIMITS.nodes);
-  const { dir, name, id, log, rehearse, migrates = false } = o;
+  const { dir, name, id, log, rehearse, migrates = false, talksTo } = o;
   return new Core(
-    { dir, name, id, log, rehearse, migrates, state: service.state, ...layout, ...coreLimits(limits) },
+    { dir, name, id, log, rehearse, migrates, talksTo, state: service.state, ...layout, ...coreLimits(limits) },
     makeLogic(service, config, limits),
   );
 }
@@ -145,6 +145,7 @@ async function runService(
   const { id } = new Directory(spec.dir, DEFAULT_LIMITS.nodes).byName(name);
   const { limits = {}, rehearse } = loaded.topology.entries.get(spec.kind)!;
   const { dir, kind, topologyFile } = spec;
+  const talksTo = talksOf(loaded.topology, kind);
   if (spec.candidate !== undefined) await rememberOthers(dir, loaded);
   const found =
     spec.candidate && (await examineCandidate(spec.candidate, { dir, name, kind, topologyFile, service, limits }));
@@ -153,7 +154,7 @@ async function runService(
   // Asked to let go of what it does not own just now: no reason to die.
   process.on('SIGUSR2', () => {});
   for (let migrates: Core['migrates'] = found === undefined ? false : 'rehearsed'; ; migrates = true) {
-    const core = serviceCore(service, config, { dir: spec.dir, name, id, log, limits, rehearse, migrates });
+    const core = serviceCore(service, config, { dir, name, id, log, limits, rehearse, migrates, talksTo });
     await runCore(core, signal, end, standsBy);
     if (!core.lettingGo) return;
     offSignals(end);
@@ -241,6 +242,7 @@ async function runRunnable(
     instance: spec.instance,
     options: run.options,
     limits: entry.limits ?? {},
+    talksTo: talksOf(loaded.topology, spec.kind),
     services: () => loadServices(loaded),
     log,
     signal,
@@ -277,6 +279,5 @@ export function statusPath(dir: string, name: string): string {
 function announce(dir: string, name: string, address: string): void {
   const path = statusPath(dir, name);
   mkdirSync(join(dir, 'status'), { recursive: true, mode: 0o700 });
-  writeFileSync(`${path}.${process.pid}`, JSON.stringify({ pid: process.pid, address }), { mode: 0o600 });
-  renameSync(`${path}.${process.pid}`, path);
+  writeWhole(path, JSON.stringify({ pid: process.pid, address }));
 }

@@ -57,7 +57,15 @@ export function nameOfType(protocol: Protocol, type: number): string {
   return name ?? SYSTEM_NAMES.get(type) ?? `${idOf(type)} of protocol tag ${tagOf(type)}`;
 }
 
+/** @returns undefined for a type that is not the runtime's own */
+export function systemName(type: number): string | undefined {
+  return SYSTEM_NAMES.get(type);
+}
+
 const SYSTEM_NAMES: ReadonlyMap<number, string> = new Map([
+  [JOINED, 'JOINED'],
+  [OUT, 'OUT'],
+  [CLOSE, 'CLOSE'],
   [JOIN, 'JOIN'],
   [INPUT, 'INPUT'],
   [LEAVE, 'LEAVE'],

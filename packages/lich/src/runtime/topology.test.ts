@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { isTopology, nodesOf, program, topology, type TopologyEntry } from './topology.ts';
+import { isTopology, nodesOf, program, talksOf, topology, type TopologyEntry, widthsOf } from './topology.ts';
 
 const good = { run: './scene.ts' } as const;
-const refusal = (entries: unknown) => {
+const refusal = (entries: unknown, options: object = {}) => {
   try {
-    topology(entries as Record<string, TopologyEntry>);
+    topology(entries as Record<string, TopologyEntry>, options);
   } catch (error) {
     return { code: (error as { code?: string }).code, message: (error as Error).message };
   }
@@ -76,6 +76,38 @@ describe('topologies', () => {
     expect(found?.code).toBe('RUNTIME_BAD_TOPOLOGY');
     expect(found?.message).toContain(why);
     expect(found?.message).toContain('; want ');
+  });
+
+  it.each<[unknown, object, string]>([
+    [{ arena: good }, { lanes: 'once' }, 'options.lanes is "once"'],
+    [{ arena: good }, { lane: 'start' }, 'options.lane is no option'],
+    [{ arena: good }, { ids: [8, 8, 8] }, 'options.ids is [8,8,8], not four'],
+    [{ arena: good }, { ids: [8, 8, 8, 9] }, '33 bits together'],
+    [{ arena: { ...good, count: 4 } }, { ids: [10, 10, 10, 2] }, 'arena.count is 4; want a whole number 1..3'],
+    [{ arena: { ...good, talks: ['arena'] } }, {}, 'arena.talks says what nobody asks for'],
+    [{ arena: { ...good, talks: ['bank'] } }, { lanes: 'start' }, 'arena.talks names "bank"'],
+    [{ arena: { ...good, talks: ['toString'] } }, { lanes: 'start' }, 'arena.talks names "toString"'],
+    [{ arena: { ...good, talks: 'bank' } }, { lanes: 'start' }, 'arena.talks is bank'],
+    [{ arena: { ...good, talks: ['web'] }, web: { run: program('./w.ts') } }, { lanes: 'start' }, 'names "web"'],
+    [{ arena: good, web: { run: program('./w.ts'), talks: ['arena'] } }, { lanes: 'start' }, 'web.talks is for nodes'],
+  ])('%o with %o is refused', (entries, options, why) => {
+    const found = refusal(entries, options);
+    expect(found?.code).toBe('RUNTIME_BAD_TOPOLOGY');
+    expect(found?.message).toContain(why);
+    expect(found?.message).toContain('; want ');
+  });
+
+  it('who talks with whom, whichever of the two says it', () => {
+    const arena = { ...good, count: 2, talks: ['arena', 'bank'] };
+    const entries = { arena, bank: good, log: { ...good, talks: ['bank'] }, alone: good };
+    const t = topology(entries, { lanes: 'start' });
+    expect(talksOf(t, 'arena')).toEqual(['arena-1', 'arena-2', 'bank-1']);
+    expect(talksOf(t, 'bank')).toEqual(['arena-1', 'arena-2', 'log-1']);
+    expect(talksOf(t, 'log')).toEqual(['bank-1']);
+    expect(talksOf(t, 'alone')).toEqual([]);
+    expect(talksOf(topology({ arena: good }), 'arena')).toBeUndefined();
+    expect(widthsOf(t)).toEqual([8, 8, 8, 8]);
+    expect(widthsOf(topology({ arena: good }, { ids: [4, 4, 12, 12] }))).toEqual([4, 4, 12, 12]);
   });
 
   it('what is right: nodes with services first, programs last', () => {

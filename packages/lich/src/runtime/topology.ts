@@ -6,7 +6,7 @@
  *   });
  *
  * Each entry becomes `count` nodes, `arena-1` … `arena-4`; each node is one process, and one more for each standby. */
-import { DEFAULT_LIMITS } from '../bus/index.ts';
+import { DEFAULT_LIMITS, DEFAULT_WIDTHS, flawOfWidths, type IdWidths, mostOf } from '../bus/index.ts';
 import { RuntimeError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Service } from './service.ts';
@@ -48,6 +48,9 @@ export interface TopologyEntry {
   /** Looks of the supervisor, two a second, without a sign of life after which an owner is killed. 0..100000, 0 = never;
    * default 10. */
   readonly hangPolls?: number;
+  /** Kinds that these nodes talk with, in either direction: with `lanes: 'start'` there are lanes to and from their nodes,
+   * and no others. */
+  readonly talks?: readonly string[];
   /** May processes that abort write core dumps? The kernel writes one before it lets the node's lock go: players wait for it.
    * Default false. */
   readonly cores?: boolean;
@@ -79,6 +82,13 @@ export interface TopologyOptions {
     /** Default 127.0.0.1. */
     readonly host?: string;
   };
+  /** When a lane from a node to another is made: `'use'`, when the first message goes there, and given back when it is idle; or
+   * `'start'`, for all that `talks` names, when a node starts, and kept: what needs more memory than there is does not start,
+   * and what was not declared is refused with `BUS_UNDECLARED`. Default `'use'`. */
+  readonly lanes?: 'use' | 'start';
+  /** Bits of world, zone, kind and instance in a node id, 32 together. Default `[8, 8, 8, 8]`. Other widths move the ids of
+   * nodes that are entered: refused with `BUS_WAITING` while messages wait. */
+  readonly ids?: readonly [world: number, zone: number, kind: number, instance: number];
   /** Log files of each node. */
   readonly logs?: {
     /** A file that has grown beyond is rotated. 65536..2^31, default 8 MiB. */
@@ -110,6 +120,7 @@ const KNOWN = new Set([
   'maxCrashes',
   'onBadState',
   'hangPolls',
+  'talks',
   'cores',
 ]);
 const LOG_BYTES_MAX = 2 ** 30;
@@ -129,6 +140,7 @@ const LIMITS: Record<keyof NodeLimits, true> = {
 /** @throws RuntimeError `RUNTIME_BAD_TOPOLOGY`, naming entry and field */
 export function topology(entries: Readonly<Record<string, TopologyEntry>>, options: TopologyOptions = {}): Topology {
   const checked = new Map<string, Topology['entries'] extends ReadonlyMap<string, infer E> ? E : never>();
+  checkOptions(options);
   if (!isObject(entries)) bad('', `is ${String(entries)}`, '{ arena: { run: "./scene.ts" } }');
   const names = Object.keys(entries);
   if (names.length === 0) bad('', 'has no entry', '{ arena: { run: "./scene.ts" } }');
@@ -146,7 +158,7 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
     } else if (run === null || typeof run !== 'object' || typeof run.module !== 'string') {
       bad(`${name}.run`, 'is neither a file nor a runnable', "'./scene.ts', gateway({…}) or program('./web.ts')");
     }
-    wholeNumber(`${name}.count`, count, 1, 255);
+    wholeNumber(`${name}.count`, count, 1, Math.min(255, mostOf((options.ids ?? DEFAULT_WIDTHS)[3])));
     wholeNumber(`${name}.standby`, standby, 0, 1);
     if (entry.node !== undefined && !(typeof entry.node === 'string' && entry.node.includes('/')))
       bad(
@@ -164,9 +176,9 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
     if (entry.config !== undefined) checkConfig(name, entry);
     if (entry.limits !== undefined) checkLimits(name, entry.limits);
     checkSupervision(name, entry);
+    if (entry.talks !== undefined) checkTalks(name, entry, entries, options);
     checked.set(name, { ...entry, run, count, standby });
   }
-  checkOptions(options);
   return { [TOPOLOGY]: true, entries: checked, options };
 }
 
@@ -179,20 +191,31 @@ function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-const OPTIONS: Readonly<Record<string, readonly string[]>> = { metrics: ['port', 'host'], logs: ['maxBytes', 'keep'] };
+/** Those that are objects have these fields. */
+const OPTIONS: Readonly<Record<string, readonly string[] | undefined>> = {
+  metrics: ['port', 'host'],
+  logs: ['maxBytes', 'keep'],
+  lanes: undefined,
+  ids: undefined,
+};
 
 function checkOptions(options: TopologyOptions): void {
   const names = Object.keys(OPTIONS).join(', ');
   if (!isObject(options)) bad('options', `are ${String(options)}`, `an object with ${names}`);
   for (const [name, value] of Object.entries(options)) {
     if (!(name in OPTIONS)) bad(`options.${name}`, 'is no option', names);
+    const keys = OPTIONS[name];
+    if (keys === undefined) continue;
     if (value !== undefined && !isObject(value))
-      bad(`options.${name}`, `is ${String(value)}`, `an object with ${OPTIONS[name]!.join(', ')}`);
+      bad(`options.${name}`, `is ${String(value)}`, `an object with ${keys.join(', ')}`);
     for (const key of Object.keys((value ?? {}) as object)) {
-      if (!OPTIONS[name]!.includes(key)) bad(`options.${name}.${key}`, 'is no option', OPTIONS[name]!.join(', '));
+      if (!keys.includes(key)) bad(`options.${name}.${key}`, 'is no option', keys.join(', '));
     }
   }
-  const { metrics, logs = {} } = options;
+  const { metrics, logs = {}, lanes = 'use', ids = DEFAULT_WIDTHS } = options;
+  if (lanes !== 'use' && lanes !== 'start') bad('options.lanes', `is ${JSON.stringify(lanes)}`, "'use' or 'start'");
+  const flaw = flawOfWidths(ids);
+  if (flaw !== undefined) bad('options.ids', `is ${flaw}`, '[8, 8, 8, 8]: bits of world, zone, kind and instance');
   if (metrics !== undefined) wholeNumber('options.metrics.port', metrics.port, 0, 65_535);
   if (metrics?.host !== undefined && typeof metrics.host !== 'string')
     bad('options.metrics.host', `is ${String(metrics.host)}`, 'a name or an address');
@@ -227,6 +250,26 @@ function checkLimits(name: string, limits: NodeLimits): void {
   if (lanesBytes > LANES_BYTES_MAX) bad(`${name}.limits.lanesBytes`, `is ${lanesBytes}`, `at most ${LANES_BYTES_MAX}`);
   if (maxLaneBytes > lanesBytes)
     bad(`${name}.limits.maxLaneBytes`, `is ${maxLaneBytes}`, `at most lanesBytes, ${lanesBytes}`);
+}
+
+function checkTalks(
+  name: string,
+  { run, talks }: TopologyEntry,
+  entries: Readonly<Record<string, TopologyEntry>>,
+  { lanes }: TopologyOptions,
+): void {
+  const isProgram = (entry: TopologyEntry): boolean => typeof entry?.run === 'object' && entry.run?.kind === 'program';
+  if (lanes !== 'start') bad(`${name}.talks`, 'says what nobody asks for', "it with topology(…, { lanes: 'start' })");
+  if (isProgram({ run })) bad(`${name}.talks`, 'is for nodes with lanes', 'none: a program has no lanes');
+  if (!Array.isArray(talks)) bad(`${name}.talks`, `is ${String(talks)}`, 'a list of kinds');
+  for (const kind of talks) {
+    if (typeof kind !== 'string' || !Object.hasOwn(entries, kind) || isProgram(entries[kind]!))
+      bad(
+        `${name}.talks`,
+        `names ${JSON.stringify(kind)}`,
+        `kinds of this topology: ${Object.keys(entries).join(', ')}`,
+      );
+  }
 }
 
 function checkSupervision(name: string, entry: TopologyEntry): void {
@@ -270,6 +313,8 @@ export interface NodeContext {
   readonly instance: number;
   readonly options: Readonly<Record<string, unknown>>;
   readonly limits: NodeLimits;
+  /** Nodes that it may send to; undefined = any. */
+  readonly talksTo: readonly string[] | undefined;
   /** The services of the topology, by kind: loaded when asked for. */
   readonly services: () => Promise<
     ReadonlyMap<string, { readonly service: Service; readonly nodes: readonly string[] }>
@@ -287,6 +332,20 @@ export interface NodePlan {
   readonly kind: string;
   readonly instance: number;
   readonly processes: number;
+}
+
+/** Names of the nodes that those of a kind talk with; undefined where lanes are made on first use. Who is talked with
+ * answers, so it does not matter which of two says it. */
+export function talksOf({ entries, options }: Topology, kind: string): string[] | undefined {
+  if (options.lanes !== 'start') return undefined;
+  const says = (a: string, b: string): boolean => entries.get(a)?.talks?.includes(b) === true;
+  const kinds = [...entries].filter(([other]) => says(kind, other) || says(other, kind));
+  return kinds.flatMap(([other, { count }]) => Array.from({ length: count }, (_, k) => `${other}-${k + 1}`));
+}
+
+/** How ids are divided. */
+export function widthsOf({ options }: Topology): IdWidths {
+  return options.ids ?? DEFAULT_WIDTHS;
 }
 
 /** All nodes: services first, then gateways, then programs, so that what takes traffic comes last. */

@@ -75,9 +75,12 @@ export class LaneNode {
   /** What else the transaction of a message does. */
   onMessage: (sender: number, n: number) => void = () => {};
   readonly #cluster: LaneNode[];
+  /** Lanes to all are made at start. */
+  readonly #atStart: boolean;
 
-  constructor(cluster: LaneNode[], index: number, bytes?: Bytes, wrap?: Wrap) {
+  constructor(cluster: LaneNode[], index: number, bytes?: Bytes, wrap?: Wrap, atStart = false) {
     this.#cluster = cluster;
+    this.#atStart = atStart;
     this.index = index;
     const of = (kind: 'S' | 'O') => ({
       ...(bytes && { bytes: bytes[kind] }),
@@ -111,6 +114,7 @@ export class LaneNode {
         this.#deliver(sender, type, a, b, lanes, word, payloadWords),
       onCorrupt: error => void this.corrupt.push(error),
     });
+    if (this.#atStart) outbox.mayOpen = () => true;
     this.store.onRollback(() => outbox.rolledBack());
   }
 
@@ -141,6 +145,16 @@ export class LaneNode {
     this.outbox.reload();
     this.outbox.publishAll(() => {});
     this.inbox.publishAll();
+    if (this.#atStart) this.#openAll();
+  }
+
+  #openAll(): void {
+    for (let peer = 0; peer < TEST_LIMITS.nodes; peer++) {
+      if (this.outbox.isOpen(peer)) continue;
+      this.store.log.begin();
+      this.outbox.open(peer);
+      this.store.log.commit();
+    }
   }
 
   restart(): void {

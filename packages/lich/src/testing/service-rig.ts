@@ -1,7 +1,7 @@
 /** Services as they run, over real segments, and peers that say whatever a test wants and write down what they hear; all
  * in one process. */
 import { state, u32 } from '@lich/schema';
-import { DEFAULT_LIMITS, FULL, HANDLED, HOLD } from '../bus/index.ts';
+import { DEFAULT_LIMITS, Directory, FULL, HANDLED, HOLD } from '../bus/index.ts';
 import { Core, coreLimits, type Log, type Logic, type Service, serviceLayout } from '../runtime/index.ts';
 import { ServiceLogic } from '../runtime/service-logic.ts';
 import type { NodeLimits } from '../runtime/topology.ts';
@@ -44,7 +44,7 @@ export async function startService(
     {
       dir: o.dir,
       name,
-      id: idOf(name),
+      id: idOf(o.dir, name),
       log: logInto(lines),
       state: service.state,
       ...serviceLayout(service, DEFAULT_LIMITS.nodes),
@@ -78,7 +78,10 @@ function run(core: Core): { promise: Promise<void>; stop: () => Promise<void> } 
   };
 }
 
-function idOf(name: string): number {
+/** One that was entered by others keeps its id. */
+function idOf(dir: string, name: string): number {
+  const known = new Directory(dir, DEFAULT_LIMITS.nodes).all().find(node => node.name === name);
+  if (known !== undefined) return known.id;
   return [...name].reduce((sum, c) => (Math.imul(sum, 31) + c.charCodeAt(0)) >>> 0, 7);
 }
 
@@ -99,7 +102,12 @@ export class Peer {
   readonly core: Core;
   #stop: () => Promise<void> = async () => {};
 
-  private constructor(dir: string, name: string, limits: { dataBytes?: number; maxLaneBytes?: number }) {
+  private constructor(
+    dir: string,
+    name: string,
+    limits: { dataBytes?: number; maxLaneBytes?: number },
+    talksTo: readonly string[] | undefined,
+  ) {
     const logic: Logic = {
       deliver: (sender, type, a, b, lanes, word, words) => {
         if (this.paused) return HOLD;
@@ -115,7 +123,16 @@ export class Peer {
       close() {},
     };
     this.core = new Core(
-      { dir, name, id: idOf(name), state: state({ n: u32 }), log: logInto(this.lines), logBytes: 65_536, bus: limits },
+      {
+        dir,
+        name,
+        id: idOf(dir, name),
+        state: state({ n: u32 }),
+        log: logInto(this.lines),
+        logBytes: 65_536,
+        bus: limits,
+        talksTo,
+      },
       () => logic,
     );
   }
@@ -124,8 +141,9 @@ export class Peer {
     dir: string,
     name: string,
     limits: { dataBytes?: number; maxLaneBytes?: number } = {},
+    talksTo?: readonly string[],
   ): Promise<Peer> {
-    const peer = new Peer(dir, name, limits);
+    const peer = new Peer(dir, name, limits, talksTo);
     const { promise, stop } = run(peer.core);
     await promise;
     peer.#stop = stop;

@@ -147,9 +147,7 @@ function lanesProblem({ dir, name, limits }: OutlookOptions): string[] {
   } catch (error) {
     if (!(error instanceof ShmError)) throw error;
     if (error.code !== 'SHM_LAYOUT') throw error;
-    return [
-      'limits.lanesBytes or limits.maxLaneBytes are others than before: messages that are under way lie in the lanes',
-    ];
+    return ['limits.lanesBytes is another than before: messages that are under way lie in the lanes'];
   }
 }
 

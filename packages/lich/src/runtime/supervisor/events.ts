@@ -32,4 +32,12 @@ export type SupervisorEvent =
   | { readonly type: 'restored'; readonly node: string; readonly dump: string; readonly evidence: string }
   /** Its processes were ended because somebody asked for it, or because the topology has no such node any more. */
   | { readonly type: 'stopped'; readonly node: string; readonly why: string }
+  /** The topology has no such node any more, and messages wait for it. */
+  | {
+      readonly type: 'waits';
+      readonly node: string;
+      readonly from: string;
+      readonly messages: number;
+      readonly bytes: number;
+    }
   | { readonly type: 'gaveUp'; readonly node: string; readonly logFile: string };

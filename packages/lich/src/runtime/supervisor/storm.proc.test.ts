@@ -21,11 +21,13 @@ afterEach(async () => {
 
 it('a storm of SIGKILLs on supervisors and owners', { timeout: 3_600_000 }, async () => {
   const seed = Number(process.env.LICH_SEED ?? Date.now() % 1_000_000);
-  console.log(`storm of supervisors: LICH_SEED=${seed}, ${ROUNDS} rounds`);
+  // Lanes of either kind.
+  const env = { BANK_LANES: seed % 2 === 0 ? 'use' : 'start' };
+  console.log(`storm of supervisors: LICH_SEED=${seed}, ${ROUNDS} rounds, lanes: '${env.BANK_LANES}'`);
   let x = seed;
   const random = (below: number): number => (x = (x * 1_103_515_245 + 12_345) % 2 ** 31) % below;
   const dir = testDir();
-  up = await LichUp.up(BANK, dir);
+  up = await LichUp.up(BANK, dir, env);
   const bank = up.reader('bank-1');
   const audit = up.reader('audit-1');
   for (let round = 0; round < ROUNDS; round++) {
@@ -37,7 +39,7 @@ it('a storm of SIGKILLs on supervisors and owners', { timeout: 3_600_000 }, asyn
     if (killFirst) for (const node of victims) up.kill(node);
     up.process.kill('SIGKILL');
     await up.ended;
-    up = new LichUp(BANK, dir);
+    up = new LichUp(BANK, dir, env);
     if (!killFirst) for (const node of victims) up.kill(node);
     await up.said('ready after');
     await until(() => rootOf(audit).last! > before + 200);

@@ -9,7 +9,7 @@
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Bells, nsPid, OwnerLock, ShmError, SUPERVISOR } from '../../shm/index.ts';
-import { DEFAULT_LIMITS, Directory, nodeId } from '../../bus/index.ts';
+import { DEFAULT_LIMITS } from '../../bus/index.ts';
 import { RuntimeError } from '../errors.ts';
 import type { CandidateSpec } from '../deploy/candidate.ts';
 import { Deployer } from '../deploy/deploy.ts';
@@ -19,10 +19,11 @@ import { type BuiltTopology, buildTopology } from '../load.ts';
 import { type NodeSpec, START_FAILED } from '../node-process.ts';
 import { ORPHAN_MS } from '../orphan.ts';
 import { dropRunFile, runningIn, type RunRecord } from '../run-file.ts';
-import { type NodePlan, nodesOf } from '../topology.ts';
+import { nodesOf } from '../topology.ts';
 import { restoreFromDump } from './bad-state.ts';
 import { beginCapsule } from './capsules.ts';
 import { type ControlServer, type ControlVerb, serveControl } from './control.ts';
+import { enterTopology } from './enter.ts';
 import type { SupervisorEvent } from './events.ts';
 import { outputPath } from '../report/collector.ts';
 import { lastErrorIn } from './last-error.ts';
@@ -115,10 +116,10 @@ export class Supervisor {
     const { file, topology, build } = this.#loaded;
     const running = runningIn(this.dir);
     refuseForeign(this.dir, file, running);
-    const directory = new Directory(this.dir, DEFAULT_LIMITS.nodes);
+    const entered = enterTopology(this.dir, topology, running, event => this.#say(event));
     this.#bells = Bells.open(this.dir, DEFAULT_LIMITS.nodes);
     for (const plan of nodesOf(topology)) {
-      const { index } = directory.ensure(plan.name, idFor(directory, plan));
+      const { index } = entered.get(plan.name)!;
       const node = new Watched(this.dir, plan, topology.entries.get(plan.kind)!, index, build);
       refuseOtherHost(node);
       this.#nodes.set(plan.name, node);
@@ -583,14 +584,4 @@ async function end(process: NodeProcess): Promise<void> {
   }, STOP_MS);
   await process.ended;
   clearTimeout(timer);
-}
-
-/** Ids stay with names over restarts: they are in the directory. A new kind gets the next free number. */
-function idFor(directory: Directory, plan: NodePlan): number {
-  const known = directory.all();
-  const same = known.find(node => node.name === plan.name);
-  if (same) return same.id;
-  const sibling = known.find(node => node.name.startsWith(`${plan.kind}-`));
-  const kind = sibling ? (sibling.id >>> 8) & 255 : 1 + Math.max(0, ...known.map(node => (node.id >>> 8) & 255));
-  return nodeId(1, 1, kind, plan.instance);
 }
