@@ -29,6 +29,21 @@ const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'start nodes that were stopped, or are down',
     run: async args => (await import('./stop.ts')).start(args),
   },
+  bus: {
+    usage: 'bus [--json] [--dir DIR]\n  lich bus drop <from> <to> [--dir DIR]',
+    summary: 'who sends to whom, and what waits; 1 when messages wait for nodes that do not run. Drop gives them up',
+    run: async args => (await import('./bus.ts')).busCommand(args),
+  },
+  top: {
+    usage: 'top [--every SECONDS] [--times N] [--json] [--dir DIR]',
+    summary: 'nodes and what goes between them, now; live in a terminal',
+    run: async args => (await import('./top.ts')).top(args),
+  },
+  trace: {
+    usage: 'trace <node> [--rate N] [--count N] [--for SECONDS] [--json] [--dir DIR]',
+    summary: 'messages to and from a node as they pass, so many a second at most (20)',
+    run: async args => (await import('./trace.ts')).trace(args),
+  },
   kill: {
     usage: 'kill <node>… [--standby] [--dir DIR]',
     summary: 'SIGKILL the owner of a node, or its standby, to see what happens',

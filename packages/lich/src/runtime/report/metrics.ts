@@ -1,6 +1,7 @@
 /** Metrics of a cluster in Prometheus' text format, from shared memory: what nodes count (counters.ts), and what their
  * segments show to whoever looks. Nobody is asked, so a node that hangs, or is dead, has its figures all the same. */
 import * as fs from 'node:fs';
+import { BusLook, LATENCY_US } from '../../bus/index.ts';
 import { attachSegment, OwnerLock, type Segment, ShmError } from '../../shm/index.ts';
 import { StateError, type Survey, surveyOf } from '../../state/index.ts';
 import { HEARTBEAT, type Phase, PHASES, phaseOf } from '../node-words.ts';
@@ -15,7 +16,7 @@ export interface Sample {
 }
 
 interface Described {
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
 }
 
@@ -42,6 +43,12 @@ const METRICS: Readonly<Record<string, Described>> = {
   lich_heap_bytes: { type: 'gauge', help: 'Bytes of the heap, by what they are: used, free, never.' },
   lich_process_private_bytes: { type: 'gauge', help: 'Memory of the owning process, segments not counted.' },
   lich_process_cpu_seconds_total: { type: 'counter', help: 'Processor time of the owning process.' },
+  lich_bus_messages_total: { type: 'counter', help: 'Messages from a node that another one handled, over all lives.' },
+  lich_bus_bytes_total: { type: 'counter', help: 'Bytes of them, padding included.' },
+  lich_bus_waiting_bytes: { type: 'gauge', help: 'Bytes of records that were sent and are not handled yet.' },
+  lich_bus_oldest_seconds: { type: 'gauge', help: 'About how long the oldest of them waits.' },
+  lich_bus_ring_bytes: { type: 'gauge', help: 'Memory of the rings from a node to another.' },
+  lich_bus_latency_seconds: { type: 'histogram', help: 'Samples: from shown to handled.' },
   lich_exits_total: { type: 'counter', help: 'Processes of the node that ended while this supervisor ran.' },
   lich_log_lost_bytes_total: { type: 'counter', help: 'Bytes of log lines overwritten before they were collected.' },
 };
@@ -50,9 +57,11 @@ const METRICS: Readonly<Record<string, Described>> = {
 export class MetricsSource {
   readonly #dir: string;
   readonly #states = new Map<string, Segment>();
+  readonly #bus: BusLook;
 
   constructor(dir: string) {
     this.#dir = dir;
+    this.#bus = new BusLook(dir);
   }
 
   samples(names: Iterable<string>): Sample[] {
@@ -64,6 +73,28 @@ export class MetricsSource {
         // Removed, made anew or damaged: the others are shown.
         if (!(error instanceof ShmError || error instanceof StateError)) throw error;
       }
+    }
+    return out;
+  }
+
+  /** What goes from one node to another. */
+  busSamples(): Sample[] {
+    const out: Sample[] = [];
+    for (const pair of this.#bus.pairs({ count: false })) {
+      const labels = { from: pair.from, to: pair.to };
+      const add = (metric: string, value: number): void => void out.push({ metric, value, labels });
+      add('lich_bus_messages_total', pair.messages);
+      add('lich_bus_bytes_total', pair.bytes);
+      add('lich_bus_waiting_bytes', pair.waitingBytes);
+      add('lich_bus_oldest_seconds', (pair.oldestMs ?? 0) / 1_000);
+      add('lich_bus_ring_bytes', pair.ringBytes);
+      let count = 0;
+      for (const [k, samples] of pair.latency.entries()) {
+        count += samples;
+        const le = k < LATENCY_US.length ? String(LATENCY_US[k]! / 1e6) : '+Inf';
+        out.push({ metric: 'lich_bus_latency_seconds_bucket', value: count, labels: { ...labels, le } });
+      }
+      add('lich_bus_latency_seconds_count', count);
     }
     return out;
   }
@@ -117,6 +148,7 @@ export class MetricsSource {
   close(): void {
     for (const state of this.#states.values()) state.close();
     this.#states.clear();
+    this.#bus.close();
   }
 }
 
@@ -171,7 +203,16 @@ export function prometheusText(samples: readonly Sample[]): string {
     lines.push(`${metric}{${list.join(',')}} ${value}`);
   }
   let out = '';
-  for (const [metric, lines] of byMetric) {
+  let before = '';
+  for (const [name, lines] of byMetric) {
+    // Of a histogram there are several, and one description.
+    const base = name.replace(/_(?:bucket|count)$/, '');
+    const metric = METRICS[base]?.type === 'histogram' ? base : name;
+    if (metric === before) {
+      out += `${lines.join('\n')}\n`;
+      continue;
+    }
+    before = metric;
     const { type, help } = METRICS[metric] ?? { type: metric.endsWith('_total') ? 'counter' : 'gauge', help: metric };
     out += `# HELP ${metric} ${help}\n# TYPE ${metric} ${type}\n${lines.join('\n')}\n`;
   }

@@ -55,7 +55,7 @@ export class Observation {
       const [node = '', ...how] = key.split(' ');
       return { metric: 'lich_exits_total', labels: { node, how: how.join(' ') }, value };
     });
-    return prometheusText([...this.#metrics.samples(this.#names()), ...exits]);
+    return prometheusText([...this.#metrics.samples(this.#names()), ...this.#metrics.busSamples(), ...exits]);
   }
 
   /** Once all nodes have ended. */
