@@ -17,6 +17,8 @@ const ENTRIES = {
     runtime: 'runtime/index.js',
     gateway: 'gateway/index.js',
     'gateway-run': 'gateway/run.js',
+    link: 'link/index.js',
+    'link-run': 'link/run.js',
     'node-entry': 'runtime/entry.js',
     'capsule-entry': 'runtime/capsule-entry.js',
     cli: 'cli/main.js',

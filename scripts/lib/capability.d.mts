@@ -5,6 +5,7 @@ export type Capability =
   | 'linux'
   | 'memory-cgroup'
   | 'mount'
+  | 'nats-server'
   | 'nodes'
   | 'setarch'
   | 'lmdb'

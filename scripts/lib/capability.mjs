@@ -79,6 +79,11 @@ function ptrace() {
   }
 }
 
+function natsServer() {
+  const path = inPath('nats-server') ?? ['/usr/sbin/nats-server'].find(isProgram);
+  return path ? { path } : { why: 'no nats-server found (apt-get install nats-server)' };
+}
+
 function addon() {
   const path = join(root, 'packages/lich/native/build/lich.node');
   return fs.existsSync(path) ? { path } : { why: 'the addon is not compiled (npm run build)' };
@@ -137,6 +142,7 @@ const PROBES = {
   ptrace,
   mount,
   nodes,
+  'nats-server': natsServer,
   'memory-cgroup': memoryCgroup,
   setarch: () => program('/usr/bin/setarch'),
   linux: () => (process.platform === 'linux' ? {} : { why: `this is ${process.platform}` }),

@@ -32,7 +32,9 @@ export {
   type Runnable,
   type Topology,
   type TopologyEntry,
+  type TopologyHost,
   topology,
 } from './runtime/index.ts';
 export { gateway } from './gateway/index.ts';
+export { nats, tcp } from './link/index.ts';
 export { local, type Local } from './state/index.ts';

@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeWhole } from '../shm/index.ts';
-import { Directory, type NodeEntry, nodeText } from './directory.ts';
+import { Directory, type Elsewhere, type NodeEntry, nodeText } from './directory.ts';
 import { BusError } from './errors.ts';
 import { DEFAULT_WIDTHS, flawOfWidths, type IdWidths, mostOf, nodeId, partsOf } from './node-ids.ts';
 
@@ -25,6 +25,8 @@ export interface NamedNode {
   readonly kind: string;
   /** 1 and up */
   readonly instance: number;
+  /** Where it runs, if not on this host. */
+  readonly elsewhere?: Elsewhere;
 }
 
 export interface EnterOptions {
@@ -76,7 +78,12 @@ export function enterNodes(o: EnterOptions): Map<string, NodeEntry> {
     writeWhole(join(o.dir, 'nodes', String(entry.index).padStart(4, '0')), nodeText(entry));
   }
   const directory = moving.length === 0 ? before : new Directory(o.dir, o.maxNodes);
-  return new Map(o.nodes.map(({ name }) => [name, directory.ensure(name, idOf(name, kinds, o.widths)!)]));
+  const enter = ({ name, elsewhere }: NamedNode): NodeEntry => {
+    // A node elsewhere keeps the id that it came with.
+    const there = elsewhere && directory.all().find(node => node.name === name && node.via !== undefined);
+    return directory.ensure(name, there?.id ?? idOf(name, kinds, o.widths)!, elsewhere);
+  };
+  return new Map(o.nodes.map(node => [node.name, enter(node)]));
 }
 
 /** A directory without the file: kinds have the numbers that their nodes were entered with. */

@@ -10,7 +10,7 @@ interface Verb {
 
 const VERBS: Readonly<Record<string, Verb>> = {
   up: {
-    usage: 'up <topology.ts> [--dir DIR] [--keep] [--orphan-ms N]',
+    usage: 'up <topology.ts> [--host NAME] [--dir DIR] [--keep] [--orphan-ms N]',
     summary: 'start everything, or adopt what runs; Ctrl-C ends it and removes the segments, unless --keep',
     run: async args => (await import('./up.ts')).up(args),
   },

@@ -18,6 +18,7 @@ export async function up(args: readonly string[], dev = false): Promise<number> 
     allowPositionals: true,
     options: {
       dir: { type: 'string' },
+      host: { type: 'string' },
       keep: { type: 'boolean', default: false },
       'orphan-ms': { type: 'string', default: '30000' },
     },
@@ -35,7 +36,8 @@ export async function up(args: readonly string[], dev = false): Promise<number> 
   const startedMs = performance.now();
   // Each turn of a flow is run twice: here is where to find out that it is no function of its record.
   if (dev) process.env.LICH_CHECK_FLOWS ??= '1';
-  const supervisor = new Supervisor({ file, dir, orphanMs, onEvent: say, spares: dev });
+  const { host } = values;
+  const supervisor = new Supervisor({ file, dir, orphanMs, host, onEvent: say, spares: dev });
   let onSignal!: () => void;
   const signalled = new Promise<{ keep: boolean }>(resolve => (onSignal = () => resolve({ keep: false })));
   const stopAsked = Promise.race([signalled, supervisor.stopAsked]);

@@ -23,6 +23,7 @@ export {
   readQuarantined,
   type RecordEntry,
 } from './quarantine.ts';
+export { type Presence, presenceOf, sayPresence } from './presence.ts';
 export type { HandlerAskOptions } from './handler-asks.ts';
 export type { Random } from './random.ts';
 export { type Answer, RequestError } from './requests.ts';
@@ -97,6 +98,7 @@ export {
   type Runnable,
   type Topology,
   type TopologyEntry,
+  type TopologyHost,
   topology,
 } from './topology.ts';
 export { MessageNames, type NamedMessage } from './message-names.ts';

@@ -31,6 +31,8 @@ export interface NodeSpec {
   readonly dir: string;
   readonly kind: string;
   readonly instance: number;
+  /** Which host of the topology this is, where it has several. */
+  readonly host?: string;
   /** It is to take over from code that runs: a deploy. */
   readonly candidate?: CandidateSpec;
   /** Process id of the supervisor that started it. */
@@ -240,6 +242,9 @@ async function runRunnable(
     dir: spec.dir,
     name,
     instance: spec.instance,
+    ...(spec.host !== undefined && { host: spec.host }),
+    hosts: loaded.topology.hosts,
+    cluster: loaded.topology.options.cluster ?? 'lich',
     options: run.options,
     limits: entry.limits ?? {},
     talksTo: talksOf(loaded.topology, spec.kind),

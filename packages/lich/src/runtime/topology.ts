@@ -13,7 +13,7 @@ import type { Service } from './service.ts';
 
 /** A part of the topology that is no service file: something the package provides (a gateway), or a program. */
 export interface Runnable {
-  readonly kind: 'gateway' | 'program';
+  readonly kind: 'gateway' | 'program' | 'link';
   /** What runs it: the URL of a module of the package, or a file relative to the topology. Its default export is called
    * with a `NodeContext`. */
   readonly module: string;
@@ -24,6 +24,9 @@ export interface Runnable {
 export interface TopologyEntry {
   /** A service file, relative to the topology file; or a runnable. */
   readonly run: string | Runnable;
+  /** Where its nodes run, in a topology of several hosts: the name of one, or of several, which take turns: of
+   * `['a', 'b']` the nodes 1, 3, 5 … run on `a`. */
+  readonly host?: string | readonly string[];
   /** Nodes of this kind. 1..255, default 1. */
   readonly count?: number;
   /** Warm standbys for each node. 0 or 1, default 0. */
@@ -73,8 +76,23 @@ export interface NodeLimits {
   readonly maxLaneBytes?: number;
 }
 
+/** A machine, or a container: what shares memory. */
+export interface TopologyHost {
+  /** How the other hosts reach its link: `10.0.0.1:7400`. Not asked for by `nats`. */
+  readonly address?: string;
+  /** Where its link listens, if that is not the same. */
+  readonly listen?: string;
+}
+
 /** What concerns all nodes. */
 export interface TopologyOptions {
+  /** The hosts, by name, with the addresses of their links: `{ a: '10.0.0.1:7400', b: '10.0.0.2:7400' }`. Each is started
+   * from the same topology: `lich up topology.ts --host a`. Default: there is one, without a name. */
+  readonly hosts?: Readonly<Record<string, string | TopologyHost>>;
+  /** What joins the hosts: `tcp({ secret })`. Each host gets a node `link-1`. */
+  readonly link?: Runnable;
+  /** Links of two clusters do not connect. Default `lich`. */
+  readonly cluster?: string;
   /** Have the supervisor answer a Prometheus server: `GET http://127.0.0.1:9464/metrics`. Default: it does not. */
   readonly metrics?: {
     /** 0..65535; 0 = any that is free, which `lich up` prints. */
@@ -105,11 +123,14 @@ export interface Topology {
   readonly [TOPOLOGY]: true;
   readonly entries: ReadonlyMap<string, Required<Pick<TopologyEntry, 'run' | 'count' | 'standby'>> & TopologyEntry>;
   readonly options: TopologyOptions;
+  /** Empty where there is one host. */
+  readonly hosts: ReadonlyMap<string, TopologyHost>;
 }
 
 const SERVICE_FILE = /^\.{1,2}\/.+\.(ts|mts|js|mjs)$/;
 const KNOWN = new Set([
   'run',
+  'host',
   'count',
   'standby',
   'rehearse',
@@ -143,6 +164,7 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
   checkOptions(options);
   if (!isObject(entries)) bad('', `is ${String(entries)}`, '{ arena: { run: "./scene.ts" } }');
   const names = Object.keys(entries);
+  const hosts = hostsOf(options);
   if (names.length === 0) bad('', 'has no entry', '{ arena: { run: "./scene.ts" } }');
   if (names.length > 255) bad('', `has ${names.length} entries`, 'at most 255');
   for (const name of names) {
@@ -173,13 +195,70 @@ export function topology(entries: Readonly<Record<string, TopologyEntry>>, optio
     }
     if (typeof run !== 'string' && standby > 0)
       bad(`${name}.standby`, `is ${standby}`, '0: only services have standbys');
+    checkHost(name, entry, count, hosts);
     if (entry.config !== undefined) checkConfig(name, entry);
     if (entry.limits !== undefined) checkLimits(name, entry.limits);
     checkSupervision(name, entry);
     if (entry.talks !== undefined) checkTalks(name, entry, entries, options);
     checked.set(name, { ...entry, run, count, standby });
   }
-  return { [TOPOLOGY]: true, entries: checked, options };
+  if (hosts.size > 0) {
+    // What a node can send its own link reads, and the other one takes in.
+    const sizes = [...checked.values()].map(({ limits }) => limits?.maxLaneBytes ?? 0);
+    const maxLaneBytes = Math.max(DEFAULT_LIMITS.maxLaneBytes, ...sizes);
+    const host = [...hosts.keys()];
+    checked.set(LINK, { run: options.link!, count: 1, standby: 0, host, limits: { maxLaneBytes } });
+  }
+  return { [TOPOLOGY]: true, entries: checked, options, hosts };
+}
+
+/** The kind of the nodes that join hosts: `link-1` on each of them. */
+export const LINK = 'link';
+
+const HOST_NAME = /^[a-z][a-z0-9-]{0,30}$/;
+
+function hostsOf({ hosts = {}, link, cluster }: TopologyOptions): Map<string, TopologyHost> {
+  const found = new Map<string, TopologyHost>();
+  for (const [name, given] of Object.entries(hosts)) {
+    const field = `options.hosts.${name}`;
+    if (!HOST_NAME.test(name)) bad(field, 'is no name for a host', 'a-z, 0-9 and -, at most 31, a letter first');
+    const host = typeof given === 'string' ? { address: given } : given;
+    if (!isObject(host)) bad(field, `is ${String(host)}`, "an address such as '10.0.0.1:7400'");
+    for (const [key, value] of Object.entries(host)) {
+      if (key !== 'address' && key !== 'listen') bad(`${field}.${key}`, 'is no option', 'address, listen');
+      if (typeof value !== 'string' || value === '') bad(`${field}.${key}`, `is ${String(value)}`, "'10.0.0.1:7400'");
+    }
+    found.set(name, host);
+  }
+  if (found.size > 0 && link?.kind !== 'link')
+    bad('options.link', `is ${String(link?.kind)}`, 'a link: tcp({ secret })');
+  if (found.size === 0 && link !== undefined)
+    bad('options.link', 'has no hosts to join', "hosts: { a: '10.0.0.1:7400' }");
+  if (cluster !== undefined && !(typeof cluster === 'string' && HOST_NAME.test(cluster)))
+    bad('options.cluster', `is ${String(cluster)}`, 'a-z, 0-9 and -, at most 31, a letter first');
+  return found;
+}
+
+function checkHost(name: string, { host }: TopologyEntry, count: number, hosts: ReadonlyMap<string, unknown>): void {
+  const field = `${name}.host`;
+  if (hosts.size === 0) {
+    if (host !== undefined) bad(field, `is ${String(host)}`, 'none, as the topology has no hosts');
+    return;
+  }
+  const names = [...hosts.keys()].join(', ');
+  if (name === LINK) bad(name, 'is what joins the hosts', 'another name');
+  const named = typeof host === 'string' ? [host] : host;
+  if (!Array.isArray(named) || named.length === 0)
+    bad(field, `is ${String(host)}`, `one of ${names}, or a list of them`);
+  for (const each of named as readonly unknown[])
+    if (!hosts.has(each as string)) bad(field, `has ${String(each)}`, `one of ${names}`);
+  if ((named as readonly string[]).length > count)
+    bad(field, `names ${named!.length} hosts for ${count} nodes`, 'a count of as many at least');
+}
+
+/** Where that node runs; undefined where there is one host. */
+function hostOf({ host }: TopologyEntry, instance: number): string | undefined {
+  return typeof host === 'string' ? host : host?.[(instance - 1) % host.length];
 }
 
 /** Was this made by `topology()`? Also true across copies of the package. */
@@ -198,11 +277,14 @@ const OPTIONS: Readonly<Record<string, readonly string[] | undefined>> = {
   lanes: undefined,
   ids: undefined,
 };
+/** Looked at by `hostsOf`. */
+const HOST_OPTIONS = ['hosts', 'link', 'cluster'];
 
 function checkOptions(options: TopologyOptions): void {
-  const names = Object.keys(OPTIONS).join(', ');
+  const names = [...Object.keys(OPTIONS), ...HOST_OPTIONS].join(', ');
   if (!isObject(options)) bad('options', `are ${String(options)}`, `an object with ${names}`);
   for (const [name, value] of Object.entries(options)) {
+    if (HOST_OPTIONS.includes(name)) continue;
     if (!(name in OPTIONS)) bad(`options.${name}`, 'is no option', names);
     const keys = OPTIONS[name];
     if (keys === undefined) continue;
@@ -311,6 +393,12 @@ export interface NodeContext {
   readonly name: string;
   /** 1…count */
   readonly instance: number;
+  /** The host that this node runs on, in a topology of several. */
+  readonly host?: string;
+  /** All hosts; empty where there is one. */
+  readonly hosts: ReadonlyMap<string, TopologyHost>;
+  /** Name of the cluster. */
+  readonly cluster: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly limits: NodeLimits;
   /** Nodes that it may send to; undefined = any. */
@@ -332,6 +420,8 @@ export interface NodePlan {
   readonly kind: string;
   readonly instance: number;
   readonly processes: number;
+  /** Where it runs; undefined where there is one host. */
+  readonly host?: string;
 }
 
 /** Names of the nodes that those of a kind talk with; undefined where lanes are made on first use. Who is talked with
@@ -348,14 +438,36 @@ export function widthsOf({ options }: Topology): IdWidths {
   return options.ids ?? DEFAULT_WIDTHS;
 }
 
-/** All nodes: services first, then gateways, then programs, so that what takes traffic comes last. */
-export function nodesOf(topology: Topology): NodePlan[] {
-  const rank = (run: string | Runnable): number => (typeof run === 'string' ? 0 : run.kind === 'gateway' ? 1 : 2);
+/** In this order nodes are started, and ended from the last to the first: what takes traffic comes last, and a link is
+ * there as long as somebody may send. */
+const RANKS = { link: 0, service: 1, gateway: 2, program: 3 } as const;
+
+/** All nodes of all hosts, in the order of their ranks; of links that of `host` alone. */
+export function nodesOf(topology: Topology, host?: string): NodePlan[] {
   const nodes: (NodePlan & { rank: number })[] = [];
   for (const [kind, entry] of topology.entries) {
-    for (let instance = 1; instance <= entry.count; instance++) {
-      nodes.push({ name: `${kind}-${instance}`, kind, instance, processes: 1 + entry.standby, rank: rank(entry.run) });
+    const { run, count, standby } = entry;
+    const rank = RANKS[typeof run === 'string' ? 'service' : run.kind];
+    const isLink = rank === RANKS.link;
+    for (let instance = 1; instance <= count; instance++) {
+      const where = isLink ? host : hostOf(entry, instance);
+      const node = { name: `${kind}-${instance}`, kind, instance, processes: 1 + standby, rank };
+      if (!isLink || host !== undefined) nodes.push({ ...node, ...(where === undefined ? {} : { host: where }) });
     }
   }
   return nodes.sort((a, b) => a.rank - b.rank).map(({ rank: _, ...node }) => node);
+}
+
+/** Which of its hosts is this one?
+ * @param host what `--host` said
+ * @throws RuntimeError `RUNTIME_BAD_TOPOLOGY` */
+export function thisHost({ hosts }: Topology, host: string | undefined): string | undefined {
+  const names = [...hosts.keys()].join(', ');
+  if (host === undefined ? hosts.size === 0 : hosts.has(host)) return host;
+  throw new RuntimeError(
+    'RUNTIME_BAD_TOPOLOGY',
+    hosts.size === 0
+      ? `the topology has no hosts, and this is said to be host ${host}`
+      : `the topology has hosts ${names}, and this is ${host === undefined ? 'not said to be one of them' : host}: lich up … --host ${[...hosts.keys()][0]}`,
+  );
 }

@@ -14,23 +14,29 @@ import { attachSegment, ShmError, sweepDrafts } from '../../shm/index.ts';
 import { RuntimeError } from '../errors.ts';
 import { lanesOf } from '../node-plan.ts';
 import type { RunRecord } from '../run-file.ts';
-import { nodesOf, type Topology, widthsOf } from '../topology.ts';
+import { LINK, type NodePlan, nodesOf, type Topology, widthsOf } from '../topology.ts';
 import type { SupervisorEvent } from './events.ts';
 
 /** Pairs that a message lists. */
 const LISTED = 8;
 
-/** @param running processes of the directory that live
+/** @param host which of the topology's hosts this is: the nodes of the others are entered as those of their hosts
+ * @param running processes of the directory that live
  * @throws BusError `BUS_WAITING`, `BUS_IDS`, `BUS_NODE_ID_TAKEN`, `BUS_TOO_MANY_NODES`; RuntimeError `RUNTIME_IN_USE` */
 export function enterTopology(
   dir: string,
   topology: Topology,
+  host: string | undefined,
   running: readonly RunRecord[],
   say: (event: SupervisorEvent) => void,
 ): Map<string, NodeEntry> {
   sweepDrafts(dir);
-  refuseOtherLanes(dir, topology, running);
-  const nodes = nodesOf(topology);
+  const plans = nodesOf(topology, host);
+  const here = plans.filter(plan => plan.host === host);
+  refuseOtherLanes(dir, topology, here, running);
+  const nodes = plans.map(plan =>
+    plan.host === host ? plan : { ...plan, elsewhere: { host: plan.host!, via: `${LINK}-1` } },
+  );
   const widths = widthsOf(topology);
   const entered = enterNodes({
     dir,
@@ -50,9 +56,14 @@ export function enterTopology(
 }
 
 /** Lanes that another setting would not open: refused, with what is in them. */
-function refuseOtherLanes(dir: string, topology: Topology, running: readonly RunRecord[]): void {
+function refuseOtherLanes(
+  dir: string,
+  topology: Topology,
+  here: readonly NodePlan[],
+  running: readonly RunRecord[],
+): void {
   const runs = new Set(running.map(({ node }) => node));
-  const others = nodesOf(topology).flatMap(({ name, kind }) => {
+  const others = here.flatMap(({ name, kind }) => {
     const { run, limits = {} } = topology.entries.get(kind)!;
     const hasLanes = typeof run === 'string' || run.kind === 'gateway';
     return hasLanes && !runs.has(name) && !opens(dir, name, lanesOf(limits)) ? [name] : [];

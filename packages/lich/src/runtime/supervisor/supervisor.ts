@@ -19,7 +19,7 @@ import { type BuiltTopology, buildTopology } from '../load.ts';
 import { type NodeSpec, START_FAILED } from '../node-process.ts';
 import { ORPHAN_MS } from '../orphan.ts';
 import { dropRunFile, runningIn, type RunRecord } from '../run-file.ts';
-import { nodesOf } from '../topology.ts';
+import { nodesOf, thisHost } from '../topology.ts';
 import { restoreFromDump } from './bad-state.ts';
 import { beginCapsule } from './capsules.ts';
 import { type ControlServer, type ControlVerb, serveControl } from './control.ts';
@@ -43,6 +43,8 @@ export interface SupervisorOptions {
   readonly dir: string;
   /** How long nodes go on when this supervisor is killed and no other one comes. Default 30,000. */
   readonly orphanMs?: number;
+  /** Which host of the topology this is, where it has several. */
+  readonly host?: string;
   readonly onEvent?: (event: SupervisorEvent) => void;
   /** Keep a process ready for each node of a service, so that a deploy waits for none to start. Default false. */
   readonly spares?: boolean;
@@ -76,6 +78,7 @@ export class Supervisor {
   #spares: Spares | undefined;
   readonly #file: string;
   readonly #orphanMs: number;
+  readonly #host: string | undefined;
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
   readonly #nodes = new Map<string, Watched>();
   #askStop!: (asked: StopAsked) => void;
@@ -95,6 +98,7 @@ export class Supervisor {
     this.dir = o.dir;
     this.#file = o.file;
     this.#orphanMs = o.orphanMs ?? ORPHAN_MS;
+    this.#host = o.host;
     if (o.onEvent) this.#listeners.add(o.onEvent);
     if (o.spares === true) this.#spares = new Spares();
     this.stopAsked = new Promise(resolve => (this.#askStop = resolve));
@@ -114,11 +118,13 @@ export class Supervisor {
     // Told to end while it compiled: nothing was started, and nothing may be any more.
     if (this.#stopping) return;
     const { file, topology, build } = this.#loaded;
+    thisHost(topology, this.#host);
     const running = runningIn(this.dir);
     refuseForeign(this.dir, file, running);
-    const entered = enterTopology(this.dir, topology, running, event => this.#say(event));
+    const entered = enterTopology(this.dir, topology, this.#host, running, event => this.#say(event));
     this.#bells = Bells.open(this.dir, DEFAULT_LIMITS.nodes);
-    for (const plan of nodesOf(topology)) {
+    for (const plan of nodesOf(topology, this.#host)) {
+      if (plan.host !== this.#host) continue;
       const { index } = entered.get(plan.name)!;
       const node = new Watched(this.dir, plan, topology.entries.get(plan.kind)!, index, build);
       refuseOtherHost(node);
@@ -258,6 +264,7 @@ export class Supervisor {
       dir: this.dir,
       kind: plan.kind,
       instance: plan.instance,
+      ...(this.#host !== undefined && { host: this.#host }),
       supervisor: process.pid,
       orphanMs: this.#orphanMs,
     };

@@ -19,7 +19,7 @@ export interface PsProcess {
 /** One node, as `ps` tells it. */
 export interface PsNode {
   readonly name: string;
-  readonly kind: 'service' | 'gateway' | 'program';
+  readonly kind: 'service' | 'gateway' | 'program' | 'link';
   /** `starting` also while it waits for its next start. */
   readonly status: 'serving' | 'starting' | 'stopped' | 'down';
   /** Why it is down. */

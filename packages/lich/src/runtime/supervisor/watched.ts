@@ -21,7 +21,7 @@ export class Watched {
   readonly entry: Entry;
   readonly index: number;
   readonly isService: boolean;
-  /** Services and gateways have a lock and a state; programs have neither. */
+  /** Services, gateways and links have a lock and a state; programs have neither. */
   readonly hasState: boolean;
   /** Which build its next process runs. */
   build: string;
@@ -57,7 +57,7 @@ export class Watched {
     this.index = index;
     this.build = build;
     this.isService = typeof entry.run === 'string';
-    this.hasState = typeof entry.run === 'string' || entry.run.kind === 'gateway';
+    this.hasState = typeof entry.run === 'string' || entry.run.kind !== 'program';
     this.vigil = new Vigil(this.hasState ? (entry.hangPolls ?? HANG_POLLS) : 0);
     const state = this.hasState ? this.state() : undefined;
     this.#containedDeaths = state === undefined ? 0 : containedOf(state).deaths;
