@@ -481,9 +481,10 @@ export class Supervisor {
       if (node === undefined || record.supervisor === process.pid) continue;
       if (node.process(record.pid) !== undefined) continue;
       this.#adopt(record);
-      // One more than the topology wants: the one that came last, if it only waits.
-      if (node.processes.size > node.plan.processes && node.serving !== record.pid)
-        node.process(record.pid)?.kill('SIGKILL');
+      // One more than the topology wants: the one that came last of those that only wait. What serves may be the latecomer.
+      const owner = node.owner()?.pid;
+      const waiting = [...node.processes].filter(({ pid }) => pid !== owner && pid !== node.serving);
+      if (node.processes.size > node.plan.processes) waiting.at(-1)?.kill('SIGKILL');
     }
   }
 
