@@ -203,8 +203,9 @@ export class Rehearsal {
 
   /** The live segments again, read-only as before. */
   end(): void {
-    this.#core.bells.bePlain();
+    // The live segments first, whatever else happens: nobody may take over with copies.
     this.#giveBack();
+    this.#core.bells.bePlain();
     this.#core.store.log.shut();
   }
 
