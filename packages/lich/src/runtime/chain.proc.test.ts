@@ -35,8 +35,11 @@ test(`${KILLS} kills: every move once, in order, nothing torn`, { timeout: KILLS
       'bank-1': () => rootOf(bank).last!,
       'audit-1': () => rootOf(audit).last!,
     };
+    // What begins with a dot is being made, of each death: nothing is set aside yet.
     const setAside = (): string[] =>
-      fs.existsSync(join(dir, 'quarantine')) ? fs.readdirSync(join(dir, 'quarantine')) : [];
+      fs.existsSync(join(dir, 'quarantine'))
+        ? fs.readdirSync(join(dir, 'quarantine')).filter(file => !file.startsWith('.'))
+        : [];
     let kills = 0;
     while (kills < KILLS) {
       const name = NODES[Math.floor(random() * NODES.length)]!;
